@@ -1,0 +1,5 @@
+//! The computation of Rivulet: changes in, differences out.
+pub mod catalog;
+pub mod clock;
+pub mod model;
+pub mod rule;

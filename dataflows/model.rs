@@ -1,0 +1,19 @@
+//! The nouns everything else is about: times, values, records, differences.
+//!
+//! Nothing here knows a rule or an operator. What a type means is in its own module:
+//! [`time`], [`number`], [`value`], [`record`], [`difference`].
+
+pub mod difference;
+pub mod number;
+pub mod record;
+pub mod time;
+pub mod value;
+
+pub use difference::{Difference, Sign};
+pub use number::{Amount, Decimal};
+pub use record::{
+    Action, Arrival, AttributeKey, Change, Hit, MessageKey, Payload, Position, StreamId, Update,
+    UserKey,
+};
+pub use time::{Duration, EventTime};
+pub use value::{Path, Value};
