@@ -3,3 +3,4 @@ pub mod catalog;
 pub mod clock;
 pub mod model;
 pub mod rule;
+pub mod streams;

@@ -119,7 +119,7 @@ pub fn sample_place(key: &str, user: &str) -> u32 {
 }
 
 /// Index of a stream among all streams of events the rules ask about
-/// (see `streams`).
+/// (see [`Streams`](crate::streams::Streams)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub u32);
 

@@ -1,0 +1,237 @@
+//! Streams: which events the rules ask about, and what they take from each.
+//!
+//! Every behavioural condition reads one stream per selector and property; conditions that ask for
+//! the same events share it, whatever their windows and thresholds. A source asks [`Streams`] what
+//! is [`Wanted`] of an event by its name, decodes only those properties, and passes on the
+//! [`Hit`]s.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::catalog::{Edit, Timeline};
+use crate::model::{Hit, Path, Payload, StreamId, Value};
+use crate::rule::{AggregateCondition, Measure, NamePattern, Rule, Selector};
+
+/// Which events, and what is taken from each.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// Which events.
+    pub events: Selector,
+    /// What is taken from each.
+    pub take: Take,
+}
+
+/// What a stream takes from each of its events.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Take {
+    /// Only that it happened.
+    Nothing,
+    /// A number to compute with.
+    Amount(Path),
+    /// A value of any type.
+    Value(Path),
+}
+
+impl Stream {
+    /// The stream an aggregate is computed over.
+    pub fn of_aggregate(condition: &AggregateCondition) -> Self {
+        let take = match &condition.measure {
+            Measure::Count => Take::Nothing,
+            Measure::Sum(path) | Measure::Avg(path) | Measure::Min(path) | Measure::Max(path) => {
+                Take::Amount(path.clone())
+            }
+            Measure::Distinct(path) | Measure::First(path) | Measure::Last(path) => {
+                Take::Value(path.clone())
+            }
+        };
+        Stream { events: condition.events.clone(), take }
+    }
+
+    /// The stream a step of a sequence waits on.
+    pub fn of_step(step: &Selector) -> Self {
+        Stream { events: step.clone(), take: Take::Nothing }
+    }
+
+    /// What this stream takes from an event of a fitting name; `None` if its filter turns the
+    /// event away.
+    fn payload(&self, properties: &Value) -> Option<Payload> {
+        let (holds, mismatch) =
+            self.events.filter.as_ref().map_or((true, false), |filter| filter.holds(properties));
+        if !holds {
+            return mismatch.then_some(Payload::Mismatch);
+        }
+        Some(match &self.take {
+            Take::Nothing => Payload::Happened,
+            Take::Amount(path) => match properties.at(path.as_str()) {
+                Some(Value::Number(number)) => {
+                    number.to_amount().map_or(Payload::Mismatch, Payload::Amount)
+                }
+                _ => Payload::Mismatch,
+            },
+            Take::Value(path) => {
+                properties.at(path.as_str()).cloned().map_or(Payload::Mismatch, Payload::Value)
+            }
+        })
+    }
+}
+
+/// All streams of a run, each with its index.
+#[derive(Debug, Clone, Default)]
+pub struct Streams {
+    list: Vec<Stream>,
+    ids: HashMap<Stream, StreamId>,
+    by_name: HashMap<Arc<str>, Vec<StreamId>>,
+    by_prefix: Vec<(Arc<str>, StreamId)>,
+}
+
+/// What the rules want of events of one name.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The members of `properties` that are read; others need not be decoded.
+    pub keys: Vec<Arc<str>>,
+    /// The streams that may take the event.
+    streams: Vec<StreamId>,
+}
+
+impl Streams {
+    /// The streams of every definition that is ever in force. Equal timelines give equal indexes,
+    /// in every process.
+    pub fn of(timeline: &Timeline) -> Self {
+        let mut streams = Streams::default();
+        for definition in &timeline.initial {
+            streams.add_rule(&definition.rule);
+        }
+        for edit in &timeline.edits {
+            if let Edit::Put(definition) = &edit.edit {
+                streams.add_rule(&definition.rule);
+            }
+        }
+        streams
+    }
+
+    fn add_rule(&mut self, rule: &Rule) {
+        rule.walk(&mut |node| match node {
+            Rule::Aggregate(condition) => {
+                self.add(Stream::of_aggregate(condition));
+            }
+            Rule::Sequence(condition) => {
+                for step in &condition.steps {
+                    self.add(Stream::of_step(step));
+                }
+            }
+            _ => {}
+        });
+    }
+
+    /// The index of a stream, which is added if it is new.
+    pub fn add(&mut self, stream: Stream) -> StreamId {
+        if let Some(id) = self.ids.get(&stream) {
+            return *id;
+        }
+        let id = StreamId(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        match &stream.events.name {
+            NamePattern::Exact(name) => self.by_name.entry(name.clone()).or_default().push(id),
+            NamePattern::Prefix(prefix) => self.by_prefix.push((prefix.clone(), id)),
+        }
+        self.ids.insert(stream.clone(), id);
+        self.list.push(stream);
+        id
+    }
+
+    /// The index of a stream that has been added.
+    pub fn id(&self, stream: &Stream) -> Option<StreamId> {
+        self.ids.get(stream).copied()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether no rule asks about events.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// What is wanted of events of this name. Costs a look-up and a pass over the prefixes, so
+    /// readers remember the answer per name.
+    pub fn wanted(&self, name: &str) -> Wanted {
+        let mut streams = self.by_name.get(name).cloned().unwrap_or_default();
+        let prefixed = self.by_prefix.iter().filter(|(prefix, _)| name.starts_with(&**prefix));
+        streams.extend(prefixed.map(|(_, id)| *id));
+        let mut keys: Vec<Arc<str>> = Vec::new();
+        for stream in streams.iter().filter_map(|id| self.get(*id)) {
+            let mut paths = Vec::new();
+            if let Some(filter) = &stream.events.filter {
+                filter.paths(&mut paths);
+            }
+            if let Take::Amount(path) | Take::Value(path) = &stream.take {
+                paths.push(path);
+            }
+            for path in paths {
+                keys.push(path.as_str().into());
+                keys.extend(path.split().map(|(first, _)| first.into()));
+            }
+        }
+        keys.sort();
+        keys.dedup();
+        Wanted { keys, streams }
+    }
+
+    /// The hits of an event, given what is wanted of its name and an object of (at least) the
+    /// wanted properties.
+    pub fn hits(&self, wanted: &Wanted, properties: &Value) -> SmallVec<[Hit; 1]> {
+        let hit = |id: &StreamId| {
+            let payload = self.get(*id)?.payload(properties)?;
+            Some(Hit { stream: *id, payload })
+        };
+        wanted.streams.iter().filter_map(hit).collect()
+    }
+
+    fn get(&self, id: StreamId) -> Option<&Stream> {
+        self.list.get(usize::try_from(id.0).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Amount;
+    use crate::rule::{Comparison, Filter, Test};
+
+    fn selector(name: NamePattern, filter: Option<Filter>) -> Selector {
+        Selector { name, filter }
+    }
+
+    #[test]
+    fn only_wanted_keys_are_asked_for_and_filters_decide() {
+        let euro = Filter::Property(
+            Path::new("order.currency"),
+            Test::new(Comparison::Eq(Value::text("EUR"))),
+        );
+        let mut streams = Streams::default();
+        let spent = streams.add(Stream {
+            events: selector(NamePattern::Exact("purchase".into()), Some(euro)),
+            take: Take::Amount(Path::new("amount")),
+        });
+        let any = streams.add(Stream {
+            events: selector(NamePattern::Prefix("pur".into()), None),
+            take: Take::Nothing,
+        });
+        let wanted = streams.wanted("purchase");
+        assert_eq!(wanted.keys, ["amount", "order", "order.currency"].map(Arc::from));
+        let hits = |json: &str| {
+            let value = Value::from_json(&serde_json::from_str(json).unwrap()).unwrap();
+            streams.hits(&wanted, &value).into_vec()
+        };
+        let happened = Hit { stream: any, payload: Payload::Happened };
+        let amount = Hit { stream: spent, payload: Payload::Amount(Amount::whole(5)) };
+        assert_eq!(hits(r#"{"amount":5,"order":{"currency":"EUR"}}"#), [amount, happened.clone()]);
+        assert_eq!(hits(r#"{"amount":5,"order":{"currency":"USD"}}"#), [happened.clone()]);
+        let mismatch = Hit { stream: spent, payload: Payload::Mismatch };
+        assert_eq!(hits(r#"{"amount":"5","order":{"currency":"EUR"}}"#), [mismatch, happened]);
+        assert!(streams.wanted("click").streams.is_empty());
+    }
+}
