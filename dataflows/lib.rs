@@ -2,5 +2,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod model;
+pub mod operators;
 pub mod rule;
+pub mod segmentation;
 pub mod streams;

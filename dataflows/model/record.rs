@@ -134,10 +134,23 @@ pub struct Update {
     pub at: EventTime,
     /// Where it stood.
     pub position: Position,
-    /// By what a second copy is known.
-    pub id: Option<MessageKey>,
     /// What it changes.
     pub change: Change,
+}
+
+/// What it takes to know whether an [`Update`] is a second copy of an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The time of the update.
+    pub time: EventTime,
+    /// When the update takes effect.
+    pub at: EventTime,
+    /// Where it stood.
+    pub position: Position,
+    /// What copies have in common.
+    pub id: MessageKey,
+    /// Whom it concerns.
+    pub user: UserKey,
 }
 
 /// What an [`Update`] changes for its user.

@@ -1,0 +1,151 @@
+//! Which updates are second copies of earlier ones.
+//!
+//! At time t it equals: the updates whose `messageId` an applied update carried at a time in
+//! `[t - horizon, t]`, earlier in the order of (time, partition, offset). The updates themselves do
+//! not pass here, only their [`Stamp`]s, spread by identifier; what comes out are the positions of
+//! the copies, spread by user, so that a record crosses between workers once.
+//!
+//! Cost per update: one look-up in a hash map. State: the identifiers of one horizon of event time
+//! (at most two), released as the frontier passes.
+
+use std::collections::HashMap;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::{Capability, InputCapability};
+
+use super::wheel::Wheel;
+use crate::clock::ClockSettings;
+use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
+
+/// A second copy: the update of this user at this position has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SecondCopy {
+    /// When the update would have taken effect.
+    pub at: EventTime,
+    /// Where it stood.
+    pub position: Position,
+    /// Whom it concerns.
+    pub user: UserKey,
+}
+
+/// The identifiers applied within the horizon, in two generations: the older one is dropped whole.
+#[derive(Debug)]
+pub struct Seen {
+    horizon: Duration,
+    memory: Duration,
+    recent: HashMap<MessageKey, EventTime>,
+    older: HashMap<MessageKey, EventTime>,
+    /// The greatest time among the older generation.
+    turned_at: EventTime,
+}
+
+impl Seen {
+    /// Nothing seen yet. Updates may come up to `disorder` behind the latest one.
+    pub fn new(horizon: Duration, disorder: Duration) -> Self {
+        Seen {
+            horizon,
+            memory: horizon.max(disorder),
+            recent: HashMap::new(),
+            older: HashMap::new(),
+            turned_at: EventTime::MIN,
+        }
+    }
+
+    /// Whether the update of this identifier is a second copy; if not, it is applied and
+    /// remembered.
+    pub fn observe(&mut self, id: MessageKey, time: EventTime) -> bool {
+        self.turn(time);
+        let applied = self.recent.get(&id).or_else(|| self.older.get(&id));
+        let copy = applied.is_some_and(|applied| (time - applied).abs() <= self.horizon.ms());
+        if !copy {
+            self.recent.insert(id, time);
+        }
+        copy
+    }
+
+    /// Drops what no later update can be a copy of.
+    fn turn(&mut self, time: EventTime) {
+        if time.saturating_sub(self.turned_at) <= self.memory.ms() {
+            return;
+        }
+        // All of `older` was applied at `turned_at` or before, more than its memory ago.
+        self.older = std::mem::take(&mut self.recent);
+        self.turned_at = time;
+    }
+}
+
+/// The second copies among these updates (see the module).
+pub fn dedup<'scope>(
+    stamps: Stream<'scope, EventTime, Vec<Stamp>>,
+    settings: ClockSettings,
+) -> Stream<'scope, EventTime, Vec<SecondCopy>> {
+    let route = Exchange::new(|stamp: &Stamp| stamp.id.route());
+    stamps.unary_frontier::<CapacityContainerBuilder<_>, _, _, _>(route, "Dedup", move |_, _| {
+        let mut seen = Seen::new(settings.dedup_horizon, settings.max_out_of_orderness);
+        let mut waiting = Wheel::default();
+        let mut held = None;
+        let mut due: Vec<Stamp> = Vec::new();
+        move |(input, frontier), output| {
+            input.for_each_time(|capability, batches| {
+                for stamp in batches.flat_map(|batch| batch.drain(..)) {
+                    waiting.insert(stamp.at, stamp);
+                }
+                hold_earliest(&mut held, &capability);
+            });
+            let Some(capability) = &mut held else { return };
+            let mut session = output.session(capability);
+            while let Some(at) = waiting.next_due().filter(|at| !frontier.less_equal(at)) {
+                waiting.take_due(at, &mut due);
+                due.sort_unstable();
+                for stamp in due.drain(..) {
+                    if seen.observe(stamp.id, stamp.time) {
+                        session.give(SecondCopy { at, position: stamp.position, user: stamp.user });
+                    }
+                }
+            }
+            drop(session);
+            match waiting.next_due() {
+                Some(next) => capability.downgrade(&next),
+                None => held = None,
+            }
+        }
+    })
+}
+
+/// Keeps the capability of the earliest time at which something waits.
+pub(super) fn hold_earliest(
+    held: &mut Option<Capability<EventTime>>,
+    arrived: &InputCapability<EventTime>,
+) {
+    if held.as_ref().is_none_or(|held| arrived.time() < held.time()) {
+        *held = Some(arrived.retain(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_within_the_horizon_is_known_and_one_beyond_is_new() {
+        let mut seen = Seen::new(Duration::from_ms(5), Duration::from_ms(5));
+        let (a, b) = (MessageKey::of("a"), MessageKey::of("b"));
+        let observed = [(a, 0), (b, 2), (a, 5), (a, 6), (b, 8), (a, 11), (a, 12)];
+        let copies = observed.map(|(id, time)| seen.observe(id, time));
+        // a: 0 applied, 5 copy of it, 6 is beyond 0 + 5 and applied, 11 copy of 6, 12 applied.
+        // b: 2 applied, 8 is beyond it.
+        assert_eq!(copies, [false, false, true, false, false, true, false]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_the_horizon() {
+        let mut seen = Seen::new(Duration::from_ms(10), Duration::from_ms(5));
+        for time in 0..10_000 {
+            seen.observe(MessageKey::of(&time.to_string()), time);
+        }
+        assert!(seen.recent.len() + seen.older.len() <= 2 * 11 + 1);
+    }
+}

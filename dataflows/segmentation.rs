@@ -1,0 +1,189 @@
+//! The dataflow: changes in, differences out. Its shape never changes, however many segments there
+//! are.
+//!
+//! ```text
+//! stamps ── dedup ── copies ─┐
+//! updates ───────────────────┼─ membership ─┬──────────────── differences ─┐
+//! names ─────────────────────┤              ├─ flips ─┐                    ├─ release ─ differences
+//! commands ──────────────────┘              └─ edges ─┴─ compose ─ gates ──┘
+//! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
+//! ```
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Input};
+use timely::dataflow::{InputHandle, Scope, Stream};
+
+use crate::clock::ClockSettings;
+use crate::model::{Difference, EventTime, Position, Stamp, Update, UserKey};
+use crate::operators::compose::compose;
+use crate::operators::dedup::dedup;
+use crate::operators::membership::{self, Membership, Tally, membership};
+use crate::operators::release::{gather, release};
+use crate::streams::Streams;
+
+pub use crate::operators::membership::Command;
+pub use crate::operators::plan::Keep;
+
+/// A record below its partition's clock.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Late {
+    /// Where it stood.
+    pub position: Position,
+    /// Its event time.
+    pub time: EventTime,
+    /// The clock it missed.
+    pub clock: EventTime,
+    /// The segments whose conditions mention it.
+    pub segments: Vec<Arc<str>>,
+    /// The record as it came.
+    pub record: Vec<u8>,
+}
+
+/// A record that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Rejected {
+    /// Where it stood.
+    pub position: Position,
+    /// Why, in one line.
+    pub reason: String,
+    /// The record as it came.
+    pub record: Vec<u8>,
+}
+
+/// One end into which a worker feeds.
+pub type Feed<D> = InputHandle<EventTime, CapacityContainerBuilder<Vec<D>>>;
+
+/// The ends into which a worker feeds what its sources read. All of them are advanced together.
+pub struct Inputs {
+    /// Records that are on time.
+    pub updates: Feed<Update>,
+    /// What tells second copies, for those of them that carry an identifier.
+    pub stamps: Feed<Stamp>,
+    /// The name of every user, before the first update from the same source.
+    pub names: Feed<(UserKey, Arc<str>)>,
+    /// Edits of the plan, the same on every worker.
+    pub commands: Feed<(EventTime, Command)>,
+    /// Late records, each with the partition's clock.
+    pub late: Feed<(EventTime, Late)>,
+    /// Rejected records, each with the partition's clock.
+    pub rejected: Feed<(EventTime, Rejected)>,
+    /// Advanced to the watermark, where the others may be ahead of it (`on_event`).
+    pub watermark: Feed<()>,
+}
+
+/// What comes out, all of it on the first worker and in order.
+pub struct Outputs<'scope> {
+    /// Who entered and left, by (time, segment, user).
+    pub differences: Stream<'scope, EventTime, Vec<Difference>>,
+    /// Late records, by (clock, position).
+    pub late: Stream<'scope, EventTime, Vec<Late>>,
+    /// Rejected records, by (clock, position).
+    pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
+    /// What was counted.
+    pub tally: Stream<'scope, EventTime, Vec<Tally>>,
+}
+
+/// Builds the dataflow on one worker. Every worker of the cluster must build the same.
+pub fn segmentation<'scope>(
+    scope: Scope<'scope, EventTime>,
+    settings: ClockSettings,
+    streams: Arc<Streams>,
+) -> (Inputs, Outputs<'scope>) {
+    let (updates, updates_stream) = scope.new_input();
+    let (stamps, stamps_stream) = scope.new_input();
+    let (names, names_stream) = scope.new_input();
+    let (commands, commands_stream) = scope.new_input();
+    let (late, late_stream) = scope.new_input::<Vec<(EventTime, Late)>>();
+    let (rejected, rejected_stream) = scope.new_input::<Vec<(EventTime, Rejected)>>();
+    let (watermark, watermark_stream) = scope.new_input();
+    let inputs = Inputs { updates, stamps, names, commands, late, rejected, watermark };
+
+    let members = membership(
+        membership::Inputs {
+            updates: updates_stream,
+            copies: dedup(stamps_stream, settings),
+            names: names_stream,
+            commands: commands_stream,
+            watermark: watermark_stream,
+        },
+        Membership::new(settings, streams),
+    );
+    let state = members.state;
+    let gates = compose(members.flips, members.edges).inner;
+    let composed = gates.flat_map(move |((gate, slot), time, diff)| {
+        let state = state.borrow();
+        let gate = state.plan.node(gate);
+        let user = || state.users.get(slot).name.clone();
+        gate.public.then(|| (time, (gate.segment.clone(), user(), diff as i64)))
+    });
+    let plain = members.differences.map(|(segment, user, time, sign)| {
+        (time, (segment, user, i64::from(sign.diff())))
+    });
+    let late_tally = late_stream.clone().map(|_| Tally { late: 1, ..Tally::default() });
+    let rejected_tally = rejected_stream.clone().map(|_| Tally { rejected: 1, ..Tally::default() });
+    let tallies = members.tally.concat(late_tally).concat(rejected_tally);
+    let outputs = Outputs {
+        differences: release(plain.concat(composed)),
+        late: gather(late_stream, "Late"),
+        rejected: gather(rejected_stream, "Rejected"),
+        tally: to_first(tallies),
+    };
+    (inputs, outputs)
+}
+
+/// Brings tallies to the first worker, added up batch by batch.
+fn to_first<'scope>(
+    tallies: Stream<'scope, EventTime, Vec<Tally>>,
+) -> Stream<'scope, EventTime, Vec<Tally>> {
+    let added = tallies.unary::<CapacityContainerBuilder<_>, _, _, _>(Pipeline, "Tally", |_, _| {
+        |input, output| {
+            input.for_each_time(|capability, batches| {
+                let mut sum = Tally::default();
+                batches.flat_map(|batch| batch.drain(..)).for_each(|tally| sum.add(&tally));
+                output.session(&capability).give(sum);
+            });
+        }
+    });
+    let first = Exchange::new(|_: &Tally| 0);
+    added.unary::<CapacityContainerBuilder<_>, _, _, _>(first, "Tallies", |_, _| {
+        |input, output| {
+            input.for_each_time(|capability, batches| {
+                let all = batches.flat_map(|batch| batch.drain(..));
+                output.session(&capability).give_iterator(all);
+            });
+        }
+    })
+}
+
+impl Inputs {
+    /// Says that nothing before `time` will come any more, and sends what has been given.
+    pub fn advance_to(&mut self, time: EventTime, watermark: EventTime) {
+        if time > *self.updates.time() {
+            self.updates.advance_to(time);
+            self.stamps.advance_to(time);
+            self.names.advance_to(time);
+            self.commands.advance_to(time);
+            self.late.advance_to(time);
+            self.rejected.advance_to(time);
+        }
+        if watermark > *self.watermark.time() {
+            self.watermark.advance_to(watermark);
+        }
+    }
+
+    /// Sends what has been given.
+    pub fn flush(&mut self) {
+        self.updates.flush();
+        self.stamps.flush();
+        self.names.flush();
+        self.commands.flush();
+        self.late.flush();
+        self.rejected.flush();
+    }
+}
