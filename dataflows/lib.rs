@@ -2,4 +2,5 @@
 pub mod catalog;
 pub mod clock;
 pub mod model;
+pub mod oracle;
 pub mod rule;
