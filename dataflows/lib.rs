@@ -2,6 +2,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod explain;
+pub mod generate;
 pub mod model;
 pub mod oracle;
 pub mod rule;
