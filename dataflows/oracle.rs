@@ -14,6 +14,8 @@ pub(crate) mod applied;
 pub(crate) mod definitions;
 pub(crate) mod facts;
 pub(crate) mod life;
+#[cfg(test)]
+mod naive;
 mod stream;
 #[cfg(test)]
 mod tests;
