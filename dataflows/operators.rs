@@ -3,6 +3,7 @@
 pub mod attributes;
 pub mod compose;
 pub mod dedup;
+pub mod feed;
 pub mod matching;
 pub mod membership;
 pub mod plan;

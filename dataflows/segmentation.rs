@@ -9,6 +9,7 @@
 //! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -16,15 +17,18 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Input};
-use timely::dataflow::{InputHandle, Scope, Stream};
+use timely::dataflow::operators::Concat;
+use timely::dataflow::{Scope, Stream};
 
+use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::ClockSettings;
-use crate::model::{Difference, EventTime, Position, Stamp, Update, UserKey};
+use crate::model::{Difference, Duration, EventTime, Position, Stamp, Update, UserKey};
 use crate::operators::compose::compose;
 use crate::operators::dedup::dedup;
+use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
 use crate::operators::release::{gather, release};
+use crate::rule::Definition;
 use crate::streams::Streams;
 
 pub use crate::operators::membership::Command;
@@ -55,9 +59,6 @@ pub struct Rejected {
     /// The record as it came.
     pub record: Vec<u8>,
 }
-
-/// One end into which a worker feeds.
-pub type Feed<D> = InputHandle<EventTime, CapacityContainerBuilder<Vec<D>>>;
 
 /// The ends into which a worker feeds what its sources read. All of them are advanced together.
 pub struct Inputs {
@@ -95,13 +96,13 @@ pub fn segmentation<'scope>(
     settings: ClockSettings,
     streams: Arc<Streams>,
 ) -> (Inputs, Outputs<'scope>) {
-    let (updates, updates_stream) = scope.new_input();
-    let (stamps, stamps_stream) = scope.new_input();
-    let (names, names_stream) = scope.new_input();
-    let (commands, commands_stream) = scope.new_input();
-    let (late, late_stream) = scope.new_input::<Vec<(EventTime, Late)>>();
-    let (rejected, rejected_stream) = scope.new_input::<Vec<(EventTime, Rejected)>>();
-    let (watermark, watermark_stream) = scope.new_input();
+    let (updates, updates_stream) = Feed::new(scope, "Updates");
+    let (stamps, stamps_stream) = Feed::new(scope, "Stamps");
+    let (names, names_stream) = Feed::new(scope, "Names");
+    let (commands, commands_stream) = Feed::new(scope, "Commands");
+    let (late, late_stream) = Feed::<(EventTime, Late)>::new(scope, "Late records");
+    let (rejected, rejected_stream) = Feed::<(EventTime, Rejected)>::new(scope, "Rejected records");
+    let (watermark, watermark_stream) = Feed::new(scope, "Watermark");
     let inputs = Inputs { updates, stamps, names, commands, late, rejected, watermark };
 
     let members = membership(
@@ -161,29 +162,75 @@ fn to_first<'scope>(
     })
 }
 
-impl Inputs {
-    /// Says that nothing before `time` will come any more, and sends what has been given.
-    pub fn advance_to(&mut self, time: EventTime, watermark: EventTime) {
-        if time > *self.updates.time() {
-            self.updates.advance_to(time);
-            self.stamps.advance_to(time);
-            self.names.advance_to(time);
-            self.commands.advance_to(time);
-            self.late.advance_to(time);
-            self.rejected.advance_to(time);
+/// The edits of a run as commands, in the order in which they are to be given: from the start,
+/// what later definitions will need is kept; with `retain`, their events only for so long.
+pub fn commands(timeline: &Timeline, retain: Option<Duration>) -> Vec<(EventTime, Command)> {
+    let start = EventTime::MIN;
+    let mut keeps = Vec::new();
+    for (index, edit) in timeline.edits.iter().enumerate() {
+        let Edit::Put(definition) = &edit.edit else { continue };
+        if overridden(&timeline.edits, index) {
+            continue; // never in force, so it keeps nothing
         }
-        if watermark > *self.watermark.time() {
-            self.watermark.advance_to(watermark);
+        keeps.push((start, Command::Keep(definition.clone(), Keep::Held, start)));
+        let from = retain.map_or(start, |retain| edit.time.saturating_sub(retain.ms()));
+        keeps.push((from, Command::Keep(definition.clone(), Keep::Behaviour, from)));
+    }
+    let initial = referred_first(&timeline.initial);
+    let initial = initial.into_iter().map(|it| (start, Command::Put(it)));
+    let edits = timeline.edits.iter().map(|edit| match &edit.edit {
+        Edit::Put(definition) => (edit.time, Command::Put(definition.clone())),
+        Edit::Delete(id) => (edit.time, Command::Delete(id.clone())),
+    });
+    let mut commands: Vec<_> = keeps.into_iter().chain(initial).chain(edits).collect();
+    commands.sort_by_key(|(time, _)| *time);
+    commands
+}
+
+/// Definitions in such an order that each comes after those it refers to.
+fn referred_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
+    let mut waiting: HashMap<&str, &Arc<Definition>> =
+        definitions.iter().map(|definition| (&*definition.id, definition)).collect();
+    let mut ordered = Vec::with_capacity(definitions.len());
+    for definition in definitions {
+        let mut path = vec![definition];
+        while let Some(last) = path.last().copied() {
+            let reference = last.rule.references().into_iter().find_map(|id| {
+                waiting.get(&**id).copied().filter(|other| !path.contains(other))
+            });
+            match reference {
+                Some(reference) => path.push(reference),
+                None => {
+                    path.pop();
+                    ordered.extend(waiting.remove(&*last.id).cloned());
+                }
+            }
         }
     }
+    ordered
+}
 
-    /// Sends what has been given.
-    pub fn flush(&mut self) {
-        self.updates.flush();
-        self.stamps.flush();
-        self.names.flush();
-        self.commands.flush();
-        self.late.flush();
-        self.rejected.flush();
+/// Whether a later edit of the same millisecond concerns the same segment.
+fn overridden(edits: &[TimedEdit], index: usize) -> bool {
+    let id = |edit: &TimedEdit| match &edit.edit {
+        Edit::Put(definition) => definition.id.clone(),
+        Edit::Delete(id) => id.clone(),
+    };
+    let Some(own) = edits.get(index) else { return false };
+    let later = edits.iter().skip(index + 1).take_while(|edit| edit.time == own.time);
+    later.into_iter().any(|edit| id(edit) == id(own))
+}
+
+impl Inputs {
+    /// Says that nothing before `time` will come any more, and that the watermark has come to
+    /// `watermark`; sends what has been handed over.
+    pub fn advance_to(&mut self, time: EventTime, watermark: EventTime) {
+        self.updates.advance_to(time);
+        self.stamps.advance_to(time);
+        self.names.advance_to(time);
+        self.commands.advance_to(time);
+        self.late.advance_to(time);
+        self.rejected.advance_to(time);
+        self.watermark.advance_to(watermark);
     }
 }

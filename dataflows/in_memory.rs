@@ -1,0 +1,163 @@
+//! The dataflow over a log that is in memory already: for tests, benches and those who embed it.
+//!
+//! Records are given in blocks to the workers in turn, in the order of the log, so that they take
+//! every way through the dataflow that records from real sources can take.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use timely::dataflow::operators::{Inspect, Probe};
+use timely::dataflow::ProbeHandle;
+
+use crate::clock::{Emit, PartitionClock, Punctuality};
+use crate::model::{
+    Action, Arrival, AttributeKey, Change, Difference, EventTime, MessageKey, Stamp, Update,
+    UserKey,
+};
+use crate::operators::membership::Tally;
+use crate::oracle::{Answer, Log};
+use crate::segmentation::{commands, segmentation};
+use crate::streams::Streams;
+
+/// How a log is fed.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Worker threads.
+    pub workers: usize,
+    /// Records in a block; after each the clock advances.
+    pub block: usize,
+}
+
+/// A record that is on time, ready for the dataflow.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    update: Update,
+    stamp: Option<Stamp>,
+    name: Arc<str>,
+    /// Where the clock of the dataflow stood before it.
+    clock: EventTime,
+    /// Where the watermark stood before it.
+    watermark: EventTime,
+}
+
+/// Decides lateness and prepares what is on time; gives back how many records were late, too.
+pub fn prepare(log: &Log<'_>, streams: &Streams) -> (Vec<Ready>, u64) {
+    let highest = log.arrivals.iter().map(|arrival| arrival.position.partition).max();
+    let count = highest.map_or(0, |highest| highest as usize + 1);
+    let mut clocks = vec![PartitionClock::new(log.clock.max_out_of_orderness); count];
+    let mut left = vec![0_u64; count];
+    for arrival in log.arrivals {
+        left[arrival.position.partition as usize] += 1;
+    }
+    let (mut ready, mut late) = (Vec::new(), 0);
+    let mut greatest = EventTime::MIN;
+    for arrival in log.arrivals {
+        let open = clocks.iter().zip(&left).filter(|(_, left)| **left > 0);
+        let watermark = open.map(|(clock, _)| clock.now()).min().unwrap_or(EventTime::MIN);
+        let partition = arrival.position.partition as usize;
+        left[partition] -= 1;
+        let Punctuality::OnTime(time) = clocks[partition].observe(arrival.time) else {
+            late += 1;
+            continue;
+        };
+        let (at, clock) = match log.clock.emit {
+            Emit::OnWatermark => (time, watermark),
+            Emit::OnEvent => (time.max(greatest), greatest),
+        };
+        greatest = greatest.max(time);
+        ready.push(make_ready(arrival, streams, time, at, clock, watermark));
+    }
+    (ready, late)
+}
+
+fn make_ready(
+    arrival: &Arrival,
+    streams: &Streams,
+    time: EventTime,
+    at: EventTime,
+    clock: EventTime,
+    watermark: EventTime,
+) -> Ready {
+    let (user, position) = (UserKey::of(&arrival.user), arrival.position);
+    let stamp = |id: &Arc<str>| Stamp { time, at, position, id: MessageKey::of(id), user };
+    Ready {
+        update: Update { user, time, at, position, change: change_of(&arrival.action, streams) },
+        stamp: arrival.id.as_ref().map(stamp),
+        name: arrival.user.clone(),
+        clock,
+        watermark,
+    }
+}
+
+/// What the dataflow needs of a record in full.
+pub fn change_of(action: &Action, streams: &Streams) -> Change {
+    match action {
+        Action::Event { name, properties } => {
+            Change::Event(streams.hits(&streams.wanted(name), properties))
+        }
+        Action::Attributes(attributes) => {
+            let keyed = attributes.iter().map(|(name, value)| (AttributeKey::of(name), value.clone()));
+            Change::Attributes(keyed.collect())
+        }
+        Action::Delete => Change::Delete,
+    }
+}
+
+/// Runs the dataflow over a log, to the end of time.
+pub fn run(log: &Log<'_>, pace: Pace) -> Answer {
+    let streams = Arc::new(Streams::of(log.timeline));
+    let (ready, late) = prepare(log, &streams);
+    let (differences, tally) = feed(log, &streams, ready, pace);
+    Answer { differences, applied: tally.applied, late, duplicate: tally.duplicate }
+}
+
+/// Feeds what [`prepare`] made; gives back what came out, in order.
+pub fn feed(
+    log: &Log<'_>,
+    streams: &Arc<Streams>,
+    ready: Vec<Ready>,
+    pace: Pace,
+) -> (Vec<Difference>, Tally) {
+    let (settings, streams) = (log.clock, streams.clone());
+    let commands = commands(log.timeline, log.retain);
+    let collected = Arc::new(Mutex::new((Vec::new(), Tally::default())));
+    let (shared, ready) = (collected.clone(), Arc::new(ready));
+    let guards = timely::execute(timely::Config::process(pace.workers), move |worker| {
+        let probe = ProbeHandle::new();
+        let (differences, tallies) = (shared.clone(), shared.clone());
+        let mut inputs = worker.dataflow(|scope| {
+            let (inputs, outputs) = segmentation(scope, settings, streams.clone());
+            outputs
+                .differences
+                .inspect_batch(move |_, batch| lock(&differences).0.extend_from_slice(batch))
+                .probe_with(&probe);
+            outputs.tally.inspect(move |tally| lock(&tallies).1.add(tally)).probe_with(&probe);
+            inputs
+        });
+        for command in &commands {
+            inputs.commands.send(command.clone());
+        }
+        for (number, block) in ready.chunks(pace.block.max(1)).enumerate() {
+            let Some(first) = block.first() else { continue };
+            inputs.advance_to(first.clock, first.watermark);
+            if number % pace.workers == worker.index() {
+                for Ready { update, stamp, name, .. } in block {
+                    inputs.names.send((update.user, name.clone()));
+                    stamp.iter().for_each(|stamp| inputs.stamps.send(*stamp));
+                    inputs.updates.send(update.clone());
+                }
+            }
+            worker.step();
+        }
+        drop(inputs);
+        while !probe.done() {
+            worker.step_or_park(None);
+        }
+    });
+    drop(guards); // waits for the workers
+    let mut collected = lock(&collected);
+    std::mem::take(&mut *collected)
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
