@@ -31,16 +31,8 @@ pub use text::{Syntax, json};
 /// # Errors
 /// Everything that is wrong with it.
 pub fn definition(json: &Json) -> Result<Definition, Vec<Fault>> {
-    definition_at(json, "")
-}
-
-/// Reads a definition that is part of something larger: paths in messages begin with `place`.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub fn definition_at(json: &Json, place: &str) -> Result<Definition, Vec<Fault>> {
     let mut reader = Reader::default();
-    let read = read_definition(&mut reader, &Node::root(json, place));
+    let read = read_definition(&mut reader, &Node::root(json, ""));
     reader.finish(read)
 }
 
@@ -62,19 +54,10 @@ pub fn rule(json: &Json) -> Result<Rule, Vec<Fault>> {
     reader.finish(read)
 }
 
-/// Reads the id of a segment: text, or an integer, which is kept as text.
-///
-/// # Errors
-/// That it is neither, empty, or too long.
-pub fn segment_id(json: &Json, place: &str) -> Result<Arc<str>, Vec<Fault>> {
-    let mut reader = Reader::default();
-    let read = id(&mut reader, &Node::root(json, place));
-    reader.finish(read)
-}
-
-fn read_definition(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Definition> {
+/// Reads a definition that is a part of something larger.
+pub fn read_definition(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Definition> {
     reader.object(node, DEFINITION_KEYS)?;
-    let id = id(reader, &node.get("id"));
+    let id = read_id(reader, &node.get("id"));
     let free = |reader: &mut Reader<'_>, key| {
         reader
             .optional(&node.get(key), |reader, node| Some(reader.text(node, "text")?.into_owned()))
@@ -84,8 +67,8 @@ fn read_definition(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Definitio
     Some(Definition { id: id?, name: name?, description: description?, rule: rule? })
 }
 
-/// The name of a segment or a user: text or an integer.
-fn id(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Arc<str>> {
+/// Reads the id of a segment: text, or an integer, which is kept as text.
+pub fn read_id(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Arc<str>> {
     let read = name_or_number(node).filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX);
     if read.is_none() {
         let allowed = format!("text of 1 to {ID_BYTES_MAX} bytes, or an integer");
@@ -94,6 +77,7 @@ fn id(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Arc<str>> {
     read
 }
 
+/// The name of a segment or a user.
 fn name_or_number(node: &Node<'_>) -> Option<Arc<str>> {
     match node.json()? {
         Json::String(text) => Some(text.as_str().into()),

@@ -11,7 +11,8 @@ use std::fmt;
 use serde_json::Value as Json;
 
 use super::words::did_you_mean;
-use crate::model::Duration;
+use crate::model::time::parse_time;
+use crate::model::{Duration, EventTime, Value};
 
 /// Most faults of one tree that are told; further ones are counted.
 pub const FAULTS_MAX: usize = 100;
@@ -214,10 +215,14 @@ impl<'e> Reader<'e> {
     /// Notes every member of this object that is not one of `keys`.
     pub fn closed(&mut self, node: &Node<'_>, keys: &[&str]) {
         for key in node.keys().filter(|key| !keys.contains(key)) {
-            let found = format!("the key {}", quoted(key));
-            let hint = did_you_mean(key, keys.iter().copied());
-            self.fault_with(node, found, keys.join(", "), hint);
+            self.unknown_key(node, key, keys);
         }
+    }
+
+    /// Notes that this object has a member `key`, where it may have `keys`.
+    pub fn unknown_key(&mut self, node: &Node<'_>, key: &str, keys: &[&str]) {
+        let hint = did_you_mean(key, keys.iter().copied());
+        self.fault_with(node, format!("the key {}", quoted(key)), keys.join(", "), hint);
     }
 
     /// Whether it is an object; of its members, those that are not among `keys` are noted.
@@ -276,7 +281,7 @@ impl<'e> Reader<'e> {
         let other = table.iter().any(|row| row.word() == text);
         let alias = rows().find(|row| row.also().contains(&text.to_lowercase().as_str()));
         let hint = match alias {
-            _ if other => Some(format!("{text:?} cannot stand here")),
+            _ if other => Some(format!("{} cannot stand here", node.found())),
             Some(row) => Some(format!("did you mean {:?}?", row.word())),
             None => did_you_mean(&text, rows().map(T::word)),
         };
@@ -293,6 +298,21 @@ impl<'e> Reader<'e> {
         );
         let text = self.text(node, &allowed)?;
         let read = Duration::parse(&text).ok().filter(|duration| *duration >= least);
+        if read.is_none() {
+            self.fault(node, allowed, None);
+        }
+        read
+    }
+
+    /// An instant: RFC 3339 text, or epoch milliseconds.
+    pub fn instant(&mut self, node: &Node<'_>) -> Option<EventTime> {
+        let allowed = "RFC 3339 text such as \"2026-01-01T00:00:00Z\", or epoch milliseconds, of \
+                       the years 1 to 9999";
+        let read = match node.json {
+            Some(Json::String(_)) => parse_time(&self.text(node, allowed)?).ok(),
+            Some(json @ Json::Number(_)) => Value::from_json(json).ok().and_then(|it| it.as_time()),
+            _ => None,
+        };
         if read.is_none() {
             self.fault(node, allowed, None);
         }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::model::{EventTime, Value, time};
+use crate::model::{Duration, Value};
 use crate::rule::language::{OPERATORS, Operator, Subject, Takes};
 use crate::rule::reader::{Node, Reader, quoted};
 use crate::rule::{Comparison, Pattern, Test};
 
 const EXACT_NUMBER: &str = "a number below 10^21 with at most six decimal places";
-const A_DURATION: crate::model::Duration = crate::model::Duration::from_ms(0);
 
 /// Reads the comparison that the condition `node` makes with `subject`.
 pub(super) fn test(reader: &mut Reader<'_>, node: &Node<'_>, subject: Subject) -> Option<Test> {
@@ -83,8 +82,8 @@ impl Constants {
             Takes::Range(of) => self.range(reader, node).map(|(low, high)| of(low, high)),
             Takes::Text(of) => reader.text(node, "text").map(|text| of(self.folded(&text))),
             Takes::Pattern => self.pattern(reader, node).map(Comparison::Matches),
-            Takes::Time(of) => instant(reader, node).map(of),
-            Takes::Span(of) => reader.duration(node, A_DURATION).map(of),
+            Takes::Time(of) => reader.instant(node).map(of),
+            Takes::Span(of) => reader.duration(node, Duration::from_ms(0)).map(of),
         }
     }
 
@@ -194,18 +193,4 @@ impl Constants {
     fn folded(self, text: &str) -> Arc<str> {
         if self.ignore_case { text.to_lowercase().into() } else { text.into() }
     }
-}
-
-fn instant(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<EventTime> {
-    let read = match node.json() {
-        Some(Json::String(text)) => time::parse_time(text).ok(),
-        Some(json @ Json::Number(_)) => Value::from_json(json).ok().and_then(|v| v.as_time()),
-        _ => None,
-    };
-    if read.is_none() {
-        let allowed = "RFC 3339 text such as \"2026-01-01T00:00:00Z\", or epoch milliseconds, \
-                       of the years 1 to 9999";
-        reader.fault(node, allowed, None);
-    }
-    read
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::comparison::test;
-use super::{id, name_or_number};
+use super::{name_or_number, read_id};
 use crate::model::{Decimal, Duration, Path};
 use crate::rule::language::{
     AGGREGATES, FILTER_KINDS, JUNCTIONS, Junction, Kind, LATER_KINDS, MEMBERS_MAX, Over,
@@ -31,7 +31,7 @@ pub(super) fn rule(reader: &mut Reader<'_>, node: &Node<'_>, depth: usize) -> Op
             Group::Any(rules) => Rule::Any(rules),
             Group::Not(rule) => Rule::Not(Box::new(rule)),
         }),
-        Shape::Segment => id(reader, &node.get("segment")).map(Rule::Segment),
+        Shape::Segment => read_id(reader, &node.get("segment")).map(Rule::Segment),
         Shape::Everyone => everyone(reader, &node.get("everyone")),
         Shape::Members => members(reader, &node.get("members")),
         Shape::Sample => sample(reader, node).map(Rule::Sample),
