@@ -3,3 +3,4 @@
 
 pub mod definitions;
 pub mod job;
+pub mod schema;
