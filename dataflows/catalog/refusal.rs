@@ -14,7 +14,7 @@ const NAMED_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// Two definitions of one id.
-    #[error("segment {segment:?} is defined more than once; give each definition an id of its own")]
+    #[error("segment {segment:?} is defined more than once; give each definition its own id")]
     Duplicate {
         /// The id.
         segment: Arc<str>,
@@ -56,7 +56,7 @@ pub enum Refusal {
     },
     /// There would be too many.
     #[error(
-        "segment {segment:?} is one too many: {count} segments are beyond {SEGMENTS_MAX}; delete some first"
+        "segment {segment:?} is one too many: {count} segments are beyond {SEGMENTS_MAX}; delete some"
     )]
     TooMany {
         /// The first beyond the limit.
@@ -77,7 +77,7 @@ pub enum Refusal {
     },
     /// Others refer to the one to delete.
     #[error(
-        "segment {segment:?} cannot be deleted: it is referred to by {}; change or delete these first",
+        "segment {segment:?} cannot be deleted: it is referred to by {}; change or delete those",
         joined(by, ", ")
     )]
     Referenced {

@@ -46,7 +46,7 @@ fn a_diamond_stands() {
 fn all_that_is_wrong_is_told_at_once() {
     let refused = catalog(&["a: b", "b: a", "c: c", "premium:", "d: premum", "premium:", "e: zzz"]);
     let expected = [
-        "segment \"premium\" is defined more than once; give each definition an id of its own",
+        "segment \"premium\" is defined more than once; give each definition its own id",
         "segment \"d\" refers to unknown segment \"premum\"; did you mean \"premium\"?",
         "segment \"e\" refers to unknown segment \"zzz\"; define it first, or correct the id",
         "segment \"a\" refers to itself: a -> b -> a; take one of these references out",
@@ -115,10 +115,8 @@ fn edits_keep_the_catalogue_valid() {
     check_kept(&catalog);
     assert_eq!(
         delete(&mut catalog, "d"),
-        Err(
-            "segment \"d\" cannot be deleted: it is referred to by b; change or delete these first"
-                .into()
-        )
+        Err("segment \"d\" cannot be deleted: it is referred to by b; change or delete those"
+            .into())
     );
     assert_eq!(
         delete(&mut catalog, "c"),
@@ -190,7 +188,7 @@ fn there_are_at_most_a_million() {
     };
     let mut full = Catalog::new((0..SEGMENTS_MAX).map(plain).collect()).unwrap();
     let refused = put(&mut full, "one:").unwrap_err();
-    assert!(refused.ends_with("1000001 segments are beyond 1000000; delete some first"));
+    assert!(refused.ends_with("1000001 segments are beyond 1000000; delete some"));
     put(&mut full, "17: 18").unwrap();
     delete(&mut full, "0").unwrap();
     put(&mut full, "one: 17").unwrap();

@@ -22,8 +22,8 @@ pub use text::{Syntax, json};
 ///
 /// ```
 /// use dataflows::rule::parse::definition;
-/// let json = serde_json::json!({"id": "adults", "rules": {"attribute": "age", "op": "ge", "value": 18}});
-/// let faults = definition(&json).unwrap_err();
+/// let rules = serde_json::json!({"attribute": "age", "op": "ge", "value": 18});
+/// let faults = definition(&serde_json::json!({"id": "adults", "rules": rules})).unwrap_err();
 /// assert!(faults[0].to_string().starts_with("rules.op: found \"ge\"; allowed: eq, neq, in,"));
 /// assert!(faults[0].to_string().ends_with("; did you mean \"gte\"?"));
 /// ```
