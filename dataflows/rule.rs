@@ -2,9 +2,13 @@
 //!
 //! A [`Rule`] is a tree of conditions. Its leaves ask about one fact of one user each: an
 //! attribute, a trailing window over events, a sequence. What a leaf's comparison means is
-//! [`Test`]; reading rules from JSON, with errors that name the node, is in `parse`.
+//! [`Test`]; reading rules from JSON, with errors that name the node, is in [`parse`].
 
+pub mod language;
+pub mod parse;
+pub mod reader;
 pub mod test;
+pub mod words;
 
 use std::sync::Arc;
 

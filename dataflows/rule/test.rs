@@ -1,7 +1,8 @@
 //! What a comparison means for a value: the table of operators of the rule language.
 //!
-//! A missing (or null) value makes every test false save [`Test::IsNull`]. A value of a type the
-//! operator is not for makes it false and is counted, so that it can be seen ([`Truth::Mismatch`]).
+//! A missing (or null) value makes every test false save [`Comparison::IsNull`]. A value of a type
+//! the operator is not for makes it false and is counted, so that it can be seen
+//! ([`Truth::Mismatch`]).
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};

@@ -1,0 +1,141 @@
+//! The job file: what to read, what to compute, where to write.
+//!
+//! Two stages: TOML as it was typed, and [`Job`], which has no holes. Everything wrong is told at
+//! once, by the path of its key. Text may name variables of the environment, `${NAME}`; what they
+//! hold is never printed with the faults of a job file.
+
+mod error;
+mod read;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use dataflows::clock::ClockSettings;
+use dataflows::model;
+
+pub use error::JobError;
+
+/// A job, validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its name; that of its file, unless it says.
+    pub name: String,
+    /// The file or directory of the definitions.
+    pub segments: PathBuf,
+    /// The file of their changes.
+    pub changes: Option<PathBuf>,
+    /// The settings of time.
+    pub clock: ClockSettings,
+    /// Where records come from; at least one.
+    pub sources: Vec<Source>,
+    /// Where the output goes. If none is named: differences, as JSON lines, to standard output.
+    pub sinks: Vec<Sink>,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// One partition each.
+    pub inputs: Vec<Input>,
+    /// Which fields mean what; all unnamed for the shape of the Segment specification.
+    pub mapping: Mapping,
+}
+
+/// A file of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input (`-`).
+    Stdin,
+    /// This file.
+    File(PathBuf),
+}
+
+/// The fields of records that have a shape of their own, as dotted paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// Whom a record concerns.
+    pub user: Option<model::Path>,
+    /// When it happened.
+    pub time: Option<model::Path>,
+    /// The name of an event.
+    pub event: Option<model::Path>,
+    /// By what a second copy is known.
+    pub id: Option<model::Path>,
+    /// The object of an event's properties.
+    pub properties: Option<model::Path>,
+    /// An object of attributes.
+    pub traits: Option<model::Path>,
+    /// The name of one attribute.
+    pub attribute: Option<model::Path>,
+    /// The value of that attribute.
+    pub value: Option<model::Path>,
+}
+
+/// Where an output goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sink {
+    /// Which output.
+    pub of: Output,
+    /// How it is written.
+    pub format: Format,
+    /// Where to.
+    pub target: Target,
+}
+
+/// The outputs of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Who entered and left.
+    Differences,
+    /// Records that came too late.
+    Late,
+    /// Records that could not be understood.
+    Rejected,
+}
+
+/// How an output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For people; differences only.
+    Text,
+}
+
+/// Where an output is written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// This file.
+    File(PathBuf),
+}
+
+impl Job {
+    /// Reads a job file. Relative paths in it start from its folder.
+    ///
+    /// # Errors
+    /// That it cannot be read or is not TOML; or everything in it that is wrong.
+    pub fn load(path: &Path) -> Result<Self, JobError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| JobError::Read { path: path.into(), source })?;
+        Self::from_text(&text, path, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads the text of a job file that stands at `path`, in this environment.
+    ///
+    /// # Errors
+    /// That it is not TOML; or everything in it that is wrong.
+    pub fn from_text(
+        text: &str,
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, JobError> {
+        let tree = tree::parse(text, path)?;
+        read::job(&tree, path, environment)
+            .map_err(|faults| JobError::Faults { path: path.into(), faults })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! The tree of a job file to a [`Job`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use dataflows::clock::{ClockSettings, Emit};
+use dataflows::model;
+use dataflows::rule::reader::{Fault, Named, Node, Reader};
+use serde_json::Value as Json;
+
+use super::tree::expand;
+use super::{Format, Input, Job, Mapping, Output, Sink, Source, Target};
+
+const JOB_KEYS: &[&str] = &["name", "segments", "changes", "clock", "source", "sink"];
+/// Keys of a job that this version knows of but has not.
+const JOB_KEYS_LATER: &[&str] = &["state", "serve"];
+const CLOCK_KEYS: &[&str] =
+    &["emit", "max_out_of_orderness", "idle_timeout", "dedup_horizon", "granularity"];
+const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
+const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
+const MAPPING_KEYS: &[&str] =
+    &["user", "time", "event", "id", "properties", "traits", "attribute", "value"];
+
+/// A word, and what it stands for: nothing, for what comes in a later version.
+struct Word<T: 'static>(&'static str, Option<T>);
+
+impl<T> Named for Word<T> {
+    fn word(&self) -> &'static str {
+        self.0
+    }
+}
+
+static EMITS: &[Word<Emit>] =
+    &[Word("on_watermark", Some(Emit::OnWatermark)), Word("on_event", Some(Emit::OnEvent))];
+
+static SOURCE_KINDS: &[Word<()>] =
+    &[Word("file", Some(())), Word("kafka", None), Word("http", None)];
+
+#[derive(Clone, Copy, PartialEq)]
+enum SinkKind {
+    File,
+    Stdout,
+}
+
+static SINK_KINDS: &[Word<SinkKind>] = &[
+    Word("file", Some(SinkKind::File)),
+    Word("stdout", Some(SinkKind::Stdout)),
+    Word("kafka", None),
+    Word("http", None),
+    Word("redis", None),
+    Word("postgres", None),
+    Word("webhook", None),
+    Word("parquet", None),
+];
+
+static OUTPUTS: &[Word<Output>] = &[
+    Word("differences", Some(Output::Differences)),
+    Word("late", Some(Output::Late)),
+    Word("rejected", Some(Output::Rejected)),
+];
+
+static FORMATS: &[Word<Format>] =
+    &[Word("json", Some(Format::Json)), Word("text", Some(Format::Text))];
+
+/// Reads a job that stands in the file `path`.
+pub(super) fn job(
+    tree: &Json,
+    path: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Job, Vec<Fault>> {
+    let expand = |text: &str| expand(text, environment);
+    let mut job = JobReader {
+        reader: Reader::expanding(&expand),
+        folder: path.parent().unwrap_or(Path::new("")),
+        inputs: BTreeSet::new(),
+        outputs: BTreeSet::new(),
+    };
+    let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
+    let read = job.job(&Node::root(tree, ""), &fallback);
+    job.reader.finish(read)
+}
+
+struct JobReader<'e> {
+    reader: Reader<'e>,
+    /// What relative paths start from.
+    folder: &'e Path,
+    /// Where records are read from; `-` is standard input.
+    inputs: BTreeSet<PathBuf>,
+    /// Where output is written to; `-` is standard output.
+    outputs: BTreeSet<PathBuf>,
+}
+
+impl JobReader<'_> {
+    fn job(&mut self, node: &Node<'_>, fallback: &str) -> Option<Job> {
+        for key in node.keys().filter(|key| !JOB_KEYS.contains(key)) {
+            if JOB_KEYS_LATER.contains(&key) {
+                let hint = format!("{key:?} comes in a later version: leave it out");
+                self.reader.fault(&node.get(key), "nothing", Some(hint));
+            } else {
+                self.reader.unknown_key(node, key, JOB_KEYS);
+            }
+        }
+        let name = self.reader.optional(&node.get("name"), |reader, node| {
+            Some(reader.name(node, "a name")?.into_owned())
+        });
+        let segments = self.path(&node.get("segments"), "the file or directory of the segments");
+        let changes = &node.get("changes");
+        let changes = match changes.is_present() {
+            true => self.path(changes, "the file of changes").map(Some),
+            false => Some(None),
+        };
+        let clock = self.clock(&node.get("clock"));
+        let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
+        let sinks = match node.get("sink") {
+            sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
+            _ => Some(vec![Sink {
+                of: Output::Differences,
+                format: Format::Json,
+                target: Target::Stdout,
+            }]),
+        };
+        Some(Job {
+            name: name?.unwrap_or_else(|| fallback.to_owned()),
+            segments: segments?,
+            changes: changes?,
+            clock: clock?,
+            sources: sources?,
+            sinks: sinks?,
+        })
+    }
+
+    /// A list of tables, not empty.
+    fn tables<T>(
+        &mut self,
+        node: &Node<'_>,
+        allowed: &str,
+        read: fn(&mut Self, &Node<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items: Vec<_> = node.items().map(|item| read(self, &item)).collect();
+        if items.is_empty() {
+            let hint = node.json().is_some_and(Json::is_object);
+            let hint = hint.then(|| "write its name in double brackets".to_owned());
+            self.reader.fault(node, allowed, hint);
+            return None;
+        }
+        items.into_iter().collect()
+    }
+
+    fn clock(&mut self, node: &Node<'_>) -> Option<ClockSettings> {
+        let default = ClockSettings::default();
+        if !node.is_present() {
+            return Some(default);
+        }
+        self.reader.object(node, CLOCK_KEYS)?;
+        let emit = self.pick(&node.get("emit"), EMITS, Some(default.emit));
+        let mut duration = |key, least, default| {
+            let least = model::Duration::from_ms(least);
+            let read = |reader: &mut Reader<'_>, node: &Node<'_>| reader.duration(node, least);
+            self.reader.optional(&node.get(key), read).map(|read| read.unwrap_or(default))
+        };
+        let disorder = duration("max_out_of_orderness", 0, default.max_out_of_orderness);
+        let idle_timeout = duration("idle_timeout", 1, default.idle_timeout);
+        let horizon = duration("dedup_horizon", 0, disorder.unwrap_or_default());
+        let granularity = duration("granularity", 1, default.granularity);
+        Some(ClockSettings {
+            emit: emit?,
+            max_out_of_orderness: disorder?,
+            idle_timeout: idle_timeout?,
+            dedup_horizon: horizon?,
+            granularity: granularity?,
+        })
+    }
+
+    fn source(&mut self, node: &Node<'_>) -> Option<Source> {
+        self.pick(&node.get("kind"), SOURCE_KINDS, None)?;
+        self.reader.object(node, SOURCE_KEYS)?;
+        let path = node.get("path");
+        let inputs: Option<Vec<_>> = match path.json() {
+            Some(Json::Array(items)) if !items.is_empty() => {
+                let inputs: Vec<_> = path.items().map(|item| self.input(&item)).collect();
+                inputs.into_iter().collect()
+            }
+            _ => self.input(&path).map(|input| vec![input]),
+        };
+        let mapping = self.mapping(&node.get("mapping"));
+        Some(Source { inputs: inputs?, mapping: mapping? })
+    }
+
+    fn input(&mut self, node: &Node<'_>) -> Option<Input> {
+        let allowed = "the file of the records, or a list of such; \"-\" is standard input";
+        let (path, is_stream) = self.path_or_dash(node, allowed)?;
+        if !self.inputs.insert(path.clone()) {
+            let hint = "it is read already".to_owned();
+            self.reader.fault(node, "each input once", Some(hint));
+            return None;
+        }
+        Some(if is_stream { Input::Stdin } else { Input::File(path) })
+    }
+
+    fn mapping(&mut self, node: &Node<'_>) -> Option<Mapping> {
+        if !node.is_present() {
+            return Some(Mapping::default());
+        }
+        self.reader.object(node, MAPPING_KEYS)?;
+        let mut field = |key| {
+            self.reader.optional(&node.get(key), |reader, node| {
+                Some(model::Path::new(&reader.name(node, "the name or path of a field")?))
+            })
+        };
+        let mapping = Mapping {
+            user: field("user")?,
+            time: field("time")?,
+            event: field("event")?,
+            id: field("id")?,
+            properties: field("properties")?,
+            traits: field("traits")?,
+            attribute: field("attribute")?,
+            value: field("value")?,
+        };
+        let says_nothing =
+            mapping.event.is_none() && mapping.traits.is_none() && mapping.attribute.is_none();
+        let missing = match () {
+            () if mapping.user.is_none() => Some("\"user\""),
+            () if says_nothing => Some("one of \"event\", \"traits\" and \"attribute\""),
+            () if mapping.attribute.is_some() != mapping.value.is_some() => {
+                Some("\"attribute\" and \"value\" together")
+            }
+            () if mapping.properties.is_some() && mapping.event.is_none() => {
+                Some("\"event\" beside \"properties\"")
+            }
+            () => None,
+        };
+        if let Some(missing) = missing {
+            let allowed = MAPPING_KEYS.join(", ");
+            self.reader.fault(node, allowed, Some(format!("a mapping must name {missing}")));
+            return None;
+        }
+        Some(mapping)
+    }
+
+    fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
+        let kind = self.pick(&node.get("kind"), SINK_KINDS, None)?;
+        self.reader.object(node, SINK_KEYS)?;
+        let of = self.pick(&node.get("of"), OUTPUTS, Some(Output::Differences));
+        let format = self.pick(&node.get("format"), FORMATS, Some(Format::Json));
+        let target = match kind {
+            SinkKind::Stdout => self.stdout(node),
+            SinkKind::File => self.path(&node.get("path"), "the file to write").map(Target::File),
+        };
+        let sink = Sink { of: of?, format: format?, target: target? };
+        let place = match &sink.target {
+            Target::Stdout => PathBuf::from("-"),
+            Target::File(path) => path.clone(),
+        };
+        if sink.format == Format::Text && sink.of != Output::Differences {
+            let hint = "only differences are written as text".to_owned();
+            self.reader.fault(&node.get("format"), "json", Some(hint));
+            return None;
+        }
+        let is_read = kind == SinkKind::File && self.inputs.contains(&place);
+        if is_read || !self.outputs.insert(place) {
+            let other =
+                if is_read { "a source reads it" } else { "another sink writes there already" };
+            let hint = other.to_owned();
+            let place = if kind == SinkKind::File { "path" } else { "kind" };
+            self.reader.fault(&node.get(place), "a place of its own", Some(hint));
+            return None;
+        }
+        Some(sink)
+    }
+
+    fn stdout(&mut self, node: &Node<'_>) -> Option<Target> {
+        let path = node.get("path");
+        if path.is_present() {
+            let hint = "leave it out, or say kind = \"file\"".to_owned();
+            self.reader.fault(&path, "nothing", Some(hint));
+            return None;
+        }
+        Some(Target::Stdout)
+    }
+
+    /// What the word at this node stands for; `default` where there is none.
+    fn pick<T: Copy>(
+        &mut self,
+        node: &Node<'_>,
+        table: &'static [Word<T>],
+        default: Option<T>,
+    ) -> Option<T> {
+        if !node.is_present() && default.is_some() {
+            return default;
+        }
+        let text = node.json().and_then(Json::as_str);
+        if table.iter().any(|row| row.1.is_none() && Some(row.0) == text) {
+            let now: Vec<_> = table.iter().filter(|row| row.1.is_some()).map(|row| row.0).collect();
+            let hint = format!("{} comes in a later version", node.found());
+            self.reader.fault(node, now.join(", "), Some(hint));
+            return None;
+        }
+        self.reader.pick(node, table, |row| row.1.is_some()).and_then(|row| row.1)
+    }
+
+    fn path(&mut self, node: &Node<'_>, allowed: &str) -> Option<PathBuf> {
+        self.reader.name(node, allowed).map(|path| self.folder.join(&*path))
+    }
+
+    /// A path, or `-`, which is told.
+    fn path_or_dash(&mut self, node: &Node<'_>, allowed: &str) -> Option<(PathBuf, bool)> {
+        let text = self.reader.name(node, allowed)?;
+        let is_dash = text == "-";
+        Some(if is_dash { ("-".into(), true) } else { (self.folder.join(&*text), false) })
+    }
+}

@@ -1,0 +1,261 @@
+//! Job files, good and bad.
+
+use dataflows::clock::Emit;
+use dataflows::model::Duration;
+
+use super::*;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "DATA" => Some("/data".to_owned()),
+        "SECRET" => Some("hunter2".to_owned()),
+        _ => None,
+    }
+}
+
+fn read(text: &str) -> Result<Job, JobError> {
+    Job::from_text(text, Path::new("jobs/shop.toml"), &environment)
+}
+
+#[track_caller]
+fn refused(text: &str, expected: &[&str]) {
+    let said = read(text).unwrap_err().to_string();
+    let lines: Vec<_> = said.lines().map(|line| line.replace("jobs/shop.toml: ", "")).collect();
+    assert_eq!(lines, expected, "{text}");
+}
+
+/// The rest of a job, so that each test is about one thing.
+const BASE: &str = "segments = \"s\"\n[[source]]\nkind = \"file\"\npath = \"e\"\n";
+
+#[test]
+fn the_example_of_the_documentation_is_understood() {
+    let text = r#"
+name = "shop"
+segments = "segments"
+[clock]
+emit = "on_watermark"
+max_out_of_orderness = "5s"
+idle_timeout = "10s"
+[[source]]
+kind = "file"
+path = "events.jsonl"
+[[sink]]
+kind = "file"
+of = "differences"
+path = "out/diffs.jsonl"
+"#;
+    let expected = Job {
+        name: "shop".into(),
+        segments: "jobs/segments".into(),
+        changes: None,
+        clock: ClockSettings::default(),
+        sources: vec![Source {
+            inputs: vec![Input::File("jobs/events.jsonl".into())],
+            mapping: Mapping::default(),
+        }],
+        sinks: vec![Sink {
+            of: Output::Differences,
+            format: Format::Json,
+            target: Target::File("jobs/out/diffs.jsonl".into()),
+        }],
+    };
+    assert_eq!(read(text).unwrap(), expected);
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let job = read(BASE).unwrap();
+    assert_eq!((job.name.as_str(), job.clock), ("shop", ClockSettings::default()));
+    let stdout = Sink { of: Output::Differences, format: Format::Json, target: Target::Stdout };
+    assert_eq!(job.sinks, [stdout]);
+    let job = read(&format!("{BASE}[clock]\nemit = \"on_event\"\nmax_out_of_orderness = \"1m\"\n"))
+        .unwrap();
+    assert_eq!(job.clock.emit, Emit::OnEvent);
+    assert_eq!(job.clock.dedup_horizon, Duration::from_ms(60_000), "follows the disorder");
+}
+
+#[test]
+fn everything_can_be_said() {
+    let text = r#"
+segments = "${DATA}/segments"
+changes = "changes.jsonl"
+[clock]
+dedup_horizon = "1d"
+granularity = "1s"
+[[source]]
+kind = "file"
+path = ["-", "${DATA}/a.gz"]
+[source.mapping]
+user = "user_id"
+attribute = "attribute"
+value = "value"
+time = "ts"
+[[sink]]
+kind = "stdout"
+format = "text"
+[[sink]]
+kind = "file"
+of = "late"
+path = "late"
+"#;
+    let job = read(text).unwrap();
+    assert_eq!(job.segments, Path::new("/data/segments"));
+    assert_eq!(job.changes.as_deref(), Some(Path::new("jobs/changes.jsonl")));
+    assert_eq!(job.clock.dedup_horizon, Duration::from_ms(86_400_000));
+    assert_eq!(job.sources[0].inputs, [Input::Stdin, Input::File("/data/a.gz".into())]);
+    assert_eq!(job.sources[0].mapping.user, Some(model::Path::new("user_id")));
+    assert_eq!((job.sinks[0].format, &job.sinks[0].target), (Format::Text, &Target::Stdout));
+    assert_eq!(job.sinks[1].of, Output::Late);
+}
+
+#[test]
+fn all_faults_are_told_at_once() {
+    let text = r#"
+segment = "segments"
+state = "state"
+[serve]
+listen = "127.0.0.1:8080"
+[clock]
+emit = "on_watermarks"
+idle_timeout = "0s"
+max_lateness = "5s"
+[[source]]
+kind = "kafka"
+topic = "events"
+[[source]]
+kind = "file"
+[[sink]]
+kind = "filee"
+[[sink]]
+kind = "file"
+of = "late"
+format = "text"
+path = "late"
+"#;
+    let longest =
+        "a duration such as 250ms, 10s, 10m, 24h or 30d, longer than 0 and at most 36500d";
+    refused(
+        text,
+        &[
+            "found the key \"segment\"; allowed: name, segments, changes, clock, source, sink; did you \
+         mean \"segments\"?",
+            "serve: found an object of \"listen\"; allowed: nothing; \"serve\" comes in a later version: \
+         leave it out",
+            "state: found \"state\"; allowed: nothing; \"state\" comes in a later version: leave it out",
+            "segments: found nothing; allowed: the file or directory of the segments",
+            "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
+         dedup_horizon, granularity",
+            "clock.emit: found \"on_watermarks\"; allowed: on_watermark, on_event; did you mean \
+         \"on_watermark\"?",
+            &format!("clock.idle_timeout: found \"0s\"; allowed: {longest}"),
+            "source[0].kind: found \"kafka\"; allowed: file; \"kafka\" comes in a later version",
+            "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
+         is standard input",
+            "sink[0].kind: found \"filee\"; allowed: file, stdout; did you mean \"file\"?",
+            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
+        ],
+    );
+}
+
+#[test]
+fn tables_must_be_tables() {
+    refused(
+        "segments = \"s\"\nclock = 5\nsource = []\nsink = 1",
+        &[
+            "clock: found 5; allowed: an object of emit, max_out_of_orderness, idle_timeout, \
+         dedup_horizon, granularity",
+            "source: found an empty list; allowed: [[source]], at least one",
+            "sink: found 1; allowed: [[sink]]",
+        ],
+    );
+    refused(
+        "segments = \"s\"\n[source]\nkind = \"file\"\n",
+        &[
+            "source: found an object of \"kind\"; allowed: [[source]], at least one; write its name in \
+         double brackets",
+        ],
+    );
+    refused("segments = \"s\"\nsource = [1]", &["source[0].kind: found nothing; allowed: file"]);
+}
+
+#[test]
+fn mappings_must_be_whole() {
+    let keys = "user, time, event, id, properties, traits, attribute, value";
+    for (mapping, missing) in [
+        ("event = \"e\"", "\"user\""),
+        ("user = \"u\"", "one of \"event\", \"traits\" and \"attribute\""),
+        ("user = \"u\"\nattribute = \"a\"", "\"attribute\" and \"value\" together"),
+        ("user = \"u\"\ntraits = \"t\"\nproperties = \"p\"", "\"event\" beside \"properties\""),
+    ] {
+        let text = format!("{BASE}[source.mapping]\n{mapping}");
+        let said = read(&text).unwrap_err().to_string();
+        assert!(
+            said.ends_with(&format!("allowed: {keys}; a mapping must name {missing}")),
+            "{said}"
+        );
+    }
+    refused(
+        &format!("{BASE}[source.mapping]\nuser = \"u\"\nevent = 1\nusr = \"u\""),
+        &[
+            &format!(
+                "source[0].mapping: found the key \"usr\"; allowed: {keys}; did you mean \"user\"?"
+            ),
+            "source[0].mapping.event: found 1; allowed: the name or path of a field",
+        ],
+    );
+}
+
+#[test]
+fn a_place_is_read_and_written_once() {
+    let sink =
+        "[[sink]]\nkind = \"stdout\"\n[[sink]]\nkind = \"stdout\"\nof = \"late\"\npath = \"x\"";
+    refused(
+        &format!("{BASE}{sink}"),
+        &["sink[1].path: found \"x\"; allowed: nothing; leave it out, or say kind = \"file\""],
+    );
+    let sink = "[[sink]]\nkind = \"stdout\"\n[[sink]]\nkind = \"stdout\"\nof = \"late\"";
+    refused(
+        &format!("{BASE}{sink}"),
+        &[
+            "sink[1].kind: found \"stdout\"; allowed: a place of its own; another sink writes there \
+         already",
+        ],
+    );
+    refused(
+        "segments = \"s\"\n[[source]]\nkind = \"file\"\npath = [\"-\", \"-\"]",
+        &["source[0].path[1]: found \"-\"; allowed: each input once; it is read already"],
+    );
+}
+
+#[test]
+fn no_sink_writes_over_a_source() {
+    refused(
+        &format!("{BASE}[[sink]]\nkind = \"file\"\npath = \"e\""),
+        &["sink[0].path: found \"e\"; allowed: a place of its own; a source reads it"],
+    );
+}
+
+#[test]
+fn variables_are_filled_in_and_never_printed() {
+    refused(
+        &BASE.replace("\"e\"", "\"${NONE}/e\""),
+        &[
+            "source[0].path: found \"${NONE}/e\"; allowed: the file of the records, or a list of such; \
+         \"-\" is standard input; set the environment variable NONE, which is not set",
+        ],
+    );
+    let text = BASE.replace("\"file\"", "\"${SECRET}\"");
+    refused(&text, &["source[0].kind: found \"${SECRET}\"; allowed: file"]);
+    let text = format!("{BASE}[clock]\nidle_timeout = \"${{SECRET}}\"\nemit = \"${{\"");
+    let said = read(&text).unwrap_err().to_string();
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(said.contains("write variables as ${NAME}"), "{said}");
+}
+
+#[test]
+fn text_that_is_not_toml_is_placed() {
+    let said = read("name = \"ö\"\nsegments = = 1\n").unwrap_err().to_string();
+    assert!(said.starts_with("jobs/shop.toml: line 2 column 12: not TOML: "), "{said}");
+    let missing = Job::load(Path::new("/nowhere/job.toml")).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot read job file /nowhere/job.toml");
+}

@@ -1,0 +1,245 @@
+//! The schemas and the parsers say the same.
+
+use std::path::Path;
+
+use dataflows::rule::language::{
+    AGGREGATES, DEFINITION_KEYS, FILTER_KINDS, JUNCTIONS, Kind, OPERATORS, RULE_KINDS, STEP_KEYS,
+    Subject,
+};
+use dataflows::rule::parse;
+use dataflows::rule::reader::Named;
+use jsonschema::Validator;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::job::Job;
+
+fn tree(name: &str) -> Json {
+    serde_json::from_str(schema(name).unwrap()).unwrap()
+}
+
+fn validator(name: &str) -> Validator {
+    let tree = tree(name);
+    jsonschema::draft202012::meta::validate(&tree).unwrap();
+    jsonschema::draft202012::new(&tree).unwrap()
+}
+
+#[track_caller]
+fn agree(validator: &Validator, json: &Json, expected: bool) {
+    let said: Vec<_> = validator.iter_errors(json).map(|error| error.to_string()).collect();
+    assert_eq!(said.is_empty(), expected, "schema: {json}: {said:?}");
+}
+
+/// Checks that a definition is right, or wrong, for both schema and parser.
+#[track_caller]
+fn both(validator: &Validator, json: &Json, expected: bool) {
+    agree(validator, json, expected);
+    let read = parse::definition(json);
+    assert_eq!(read.is_ok(), expected, "parser: {json}: {read:?}");
+}
+
+const GOOD: &[&str] = &[
+    r#"{"id":"high_value","name":"High value","rules":{"event":"purchase","aggregate":"sum","property":"amount","window":"10m","op":"gt","value":100}}"#,
+    r#"{"id":"window_shopper","rules":{"operator":"AND","conditions":[
+        {"event":"page_view","aggregate":"count","window":"10m","op":"gte","value":5},
+        {"event":"purchase","aggregate":"count","window":"10m","op":"eq","value":0}]}}"#,
+    r#"{"id":"us_premium","rules":{"operator":"AND","conditions":[
+        {"attribute":"country","op":"eq","value":"US"},{"attribute":"lifetime_value","op":"gt","value":100},
+        {"operator":"OR","conditions":[{"attribute":"account_tier","op":"in","value":["premium","enterprise"]},{"attribute":"referral_source","op":"eq","value":"partner"}]}]}}"#,
+    r#"{"id":"target","rules":{"operator":"AND","conditions":[{"segment":"us_premium"},{"segment":"high_value"},{"operator":"NOT","conditions":[{"segment":"window_shopper"}]}]}}"#,
+    r#"{"id":"recent","rules":{"attribute":"signed_up_at","op":"within_last","value":"30d"}}"#,
+    r#"{"id":"bounced","rules":{"sequence":[{"event":"add_to_cart"},{"event":"page_view","where":{"attribute":"path","op":"eq","value":"/checkout"}}],"within":"1h","window":"1d"}}"#,
+    r#"{"id":"big_cart","rules":{"event":"purchase","where":{"attribute":"currency","op":"eq","value":"EUR"},"aggregate":"max","property":"amount","window":"7d","op":"gte","value":500}}"#,
+    r#"{"id":"holdout","rules":{"sample":"spring","percent":10}}"#,
+    r#"{"id":"stale_trial","rules":{"attribute":"stage","op":"eq","value":"trial","held":"7d"}}"#,
+    r#"{"id":"shop_active","rules":{"event":"shop.*","aggregate":"count","window":"1d","op":"gte","value":3}}"#,
+    r#"{"id":"last_plan_seen","rules":{"event":"session","aggregate":"last","property":"plan","op":"eq","value":"pro"}}"#,
+    r#"{"id":7,"rules":{"everyone":true}}"#,
+    r#"{"id":"a","rules":{"members":["u",1]}}"#,
+    r#"{"id":"a","rules":{"operator":"OR","conditions":[]}}"#,
+];
+
+/// Rules of which each is wrong in one way.
+const BAD: &[&str] = &[
+    r#"{"session":"current","measure":"duration","op":"gt","value":"20m"}"#,
+    r#"{"model":"fraud","op":"gte","value":0.9}"#,
+    r#"{"rank":"top","percent":5,"by":{"event":"purchase","aggregate":"sum","property":"amount","window":"30d"}}"#,
+    "5",
+    "{}",
+    r#"{"operator":"and","conditions":[]}"#,
+    r#"{"operator":"NOT","conditions":[]}"#,
+    r#"{"operator":"AND"}"#,
+    r#"{"everyone":false}"#,
+    r#"{"segment":""}"#,
+    r#"{"members":[""]}"#,
+    r#"{"sample":"a","percent":101}"#,
+    r#"{"attribute":"a","op":"eq"}"#,
+    r#"{"attribute":"a","op":"eq","value":1,"window":"1d"}"#,
+    r#"{"attribute":"a","op":"eq","value":1,"held":"0s"}"#,
+    r#"{"event":"a*b","aggregate":"count","op":"gt","value":1}"#,
+    r#"{"event":"a","aggregate":"count","property":"p","op":"gt","value":1}"#,
+    r#"{"event":"a","aggregate":"sum","op":"gt","value":1}"#,
+    r#"{"event":"a","aggregate":"count","op":"gt","value":1,"where":{"segment":"s"}}"#,
+    r#"{"event":"a","aggregate":"count","op":"gt","value":1,"where":{"attribute":"a","op":"eq","value":1,"held":"1d"}}"#,
+    r#"{"sequence":[{"event":"a"}],"within":"1h"}"#,
+    r#"{"sequence":[{"event":"a"},{"event":"b"}]}"#,
+];
+
+#[test]
+fn definitions_are_right_or_wrong_for_both() {
+    let validator = validator("segment");
+    for text in GOOD {
+        both(&validator, &serde_json::from_str(text).unwrap(), true);
+    }
+    for text in BAD {
+        let rules: Json = serde_json::from_str(text).unwrap();
+        both(&validator, &json!({"id": "x", "rules": rules}), false);
+    }
+    let all: Json = GOOD.iter().map(|text| serde_json::from_str::<Json>(text).unwrap()).collect();
+    agree(&validator, &all, true);
+    both(&validator, &json!({"id": "", "rules": {"everyone": true}}), false);
+    both(&validator, &json!({"id": "x", "rule": {"everyone": true}}), false);
+}
+
+/// Every operator beside every subject, with every type of value, with and without case.
+#[test]
+fn comparisons_are_right_or_wrong_for_both() {
+    let validator = validator("segment");
+    let values = [
+        json!(1),
+        json!("x"),
+        json!("2026-01-01"),
+        json!("1d"),
+        json!(true),
+        json!(null),
+        json!([1]),
+        json!([1, 2]),
+        json!(["a", "b"]),
+        json!(["a", 1]),
+        json!([null]),
+        json!([]),
+        json!({"a": 1}),
+    ];
+    let mut bases = vec![json!({"attribute": "a"})];
+    for row in AGGREGATES {
+        let mut base = json!({"event": "e", "aggregate": row.word});
+        if row.word != "count" {
+            base["property"] = json!("p");
+        }
+        bases.push(base);
+    }
+    for base in bases {
+        for operator in OPERATORS {
+            for value in values.iter().map(Some).chain([None]) {
+                for ignore_case in [None, Some(true)] {
+                    let mut rules = base.clone();
+                    rules["op"] = json!(operator.word);
+                    if let Some(value) = value {
+                        rules["value"] = value.clone();
+                    }
+                    if let Some(ignore_case) = ignore_case {
+                        rules["ignore_case"] = json!(ignore_case);
+                    }
+                    let expected = parse::rule(&rules).is_ok();
+                    agree(&validator, &json!({"id": "x", "rules": rules}), expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_schema_lists_what_the_tables_list() {
+    let tree = tree("segment");
+    let words = |name: &str| -> Vec<&str> {
+        let words = tree["$defs"][name]["enum"].as_array().unwrap();
+        words.iter().map(|word| word.as_str().unwrap()).collect()
+    };
+    let operators = |subject| -> Vec<&str> {
+        let rows = OPERATORS.iter().filter(|row| row.is_for(subject));
+        rows.map(Named::word).collect()
+    };
+    assert_eq!(words("attributeOp"), operators(Subject::Attribute));
+    assert_eq!(words("propertyOp"), operators(Subject::Property));
+    assert_eq!(words("countOp"), operators(Subject::Count));
+    assert_eq!(words("numberOp"), operators(Subject::Number));
+    assert_eq!(words("aggregate"), AGGREGATES.iter().map(Named::word).collect::<Vec<_>>());
+    assert_eq!(words("junction"), JUNCTIONS.iter().map(Named::word).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_schema_has_the_keys_of_the_tables() {
+    let tree = tree("segment");
+    let defs = &tree["$defs"];
+    let same = |node: &Json, keys: &[&str]| {
+        let mut found: Vec<_> = node["properties"].as_object().unwrap().keys().collect();
+        let mut keys = keys.to_vec();
+        found.sort();
+        keys.sort_unstable();
+        assert_eq!(found, keys);
+    };
+    let kinds: Vec<_> = defs["rule"]["oneOf"].as_array().unwrap().iter().collect();
+    assert_eq!(kinds.len(), RULE_KINDS.len());
+    for kind in RULE_KINDS {
+        let name = if kind.key() == "operator" { "group" } else { kind.key() };
+        same(&defs[name], kind.keys);
+    }
+    let filters = defs["filter"]["oneOf"].as_array().unwrap().iter();
+    filters.zip(FILTER_KINDS).for_each(|(node, kind): (_, &Kind)| same(node, kind.keys));
+    same(&defs["definition"], DEFINITION_KEYS);
+    same(&defs["sequence"]["properties"]["sequence"]["items"], STEP_KEYS);
+}
+
+#[test]
+fn events_of_the_documentation_are_right() {
+    let validator = validator("event");
+    for text in [
+        r#"{"type":"track","messageId":"e-17","userId":"u1","event":"purchase","timestamp":"2026-01-01T00:00:00.123Z","properties":{"amount":42.17}}"#,
+        r#"{"type":"identify","messageId":"e-18","userId":"u1","timestamp":1767225600456,"traits":{"country":"US","account_tier":null}}"#,
+        r#"{"type":"page","anonymousId":"a1","name":"Home","context":{},"properties":{"path":"/"}}"#,
+        r#"{"type":"group","userId":"u1","groupId":"acme","traits":{"plan":"pro"}}"#,
+        r#"{"type":"alias","previousId":"anon-1","userId":"u1"}"#,
+        r#"{"type":"delete","userId":"u1"}"#,
+    ] {
+        agree(&validator, &serde_json::from_str(text).unwrap(), true);
+    }
+    for text in [
+        r#"{"type":"track","userId":"u1"}"#,
+        r#"{"type":"track","event":"e"}"#,
+        r#"{"type":"buy","userId":"u1"}"#,
+        r#"{"type":"delete","userId":"u1","timestamp":"yesterday"}"#,
+        r#"{"userId":"u1"}"#,
+    ] {
+        agree(&validator, &serde_json::from_str(text).unwrap(), false);
+    }
+}
+
+#[test]
+fn jobs_are_right_or_wrong_for_both() {
+    let validator = validator("job");
+    let base = "segments = \"s\"\n[[source]]\nkind = \"file\"\npath = [\"e\", \"-\"]\n";
+    let check = |more: &str, expected: bool| {
+        let text = format!("{base}{more}");
+        let tree: toml::Value = toml::from_str(&text).unwrap();
+        agree(&validator, &serde_json::to_value(tree).unwrap(), expected);
+        let read = Job::from_text(&text, Path::new("job.toml"), &|_| Some("file".into()));
+        assert_eq!(read.is_ok(), expected, "{text}: {read:?}");
+    };
+    check("", true);
+    check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"\nvalue = \"v\"", true);
+    check("[clock]\nemit = \"on_event\"\nidle_timeout = \"10s\"\ndedup_horizon = \"1d\"", true);
+    check("[[sink]]\nkind = \"${KIND}\"\npath = \"out\"", true);
+    check("[[sink]]\nkind = \"stdout\"\nformat = \"text\"", true);
+    check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"", false);
+    check("[clock]\nemit = \"never\"", false);
+    check("[clock]\nlateness = \"5s\"", false);
+    check("[[sink]]\nkind = \"kafka\"\npath = \"out\"", false);
+    check("[[sink]]\nkind = \"file\"", false);
+    check("[[sink]]\nkind = \"stdout\"\nof = \"late\"\nformat = \"text\"", false);
+    check("[serve]\nlisten = \"127.0.0.1:8080\"", false);
+}
+
+#[test]
+fn every_name_has_its_schema() {
+    assert!(NAMES.iter().all(|name| schema(name).is_some()));
+}
