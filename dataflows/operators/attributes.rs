@@ -151,7 +151,7 @@ impl Held {
         (writer, key, value): (Writer, AttributeKey, Value),
         settled: EventTime,
     ) {
-        let place = self.recent.partition_point(|(other, _, _)| *other < writer);
+        let place = self.recent.partition_point(|(other, _, _)| *other <= writer);
         self.recent.insert(place, (writer, key, value));
         let past = self.recent.partition_point(|((time, _), _, _)| *time < settled);
         let kept = self.recent.split_off(past);
