@@ -1,0 +1,4 @@
+//! The shell of Rivulet: everything that reads, writes or is configured. What is computed lives
+//! in the crate `dataflows`.
+
+pub mod format;
