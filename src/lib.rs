@@ -2,3 +2,4 @@
 //! in the crate `dataflows`.
 
 pub mod format;
+pub mod source;

@@ -75,6 +75,9 @@ pub(super) fn is_integer(number: &str) -> bool {
 
 /// Reads epoch milliseconds; a fraction is cut off, towards the past.
 pub(super) fn epoch_ms(label: &str, number: &str) -> Result<EventTime, String> {
+    if let Ok(ms) = number.parse() {
+        return in_range(ms).map_err(|reason| format!("{label}: {reason}"));
+    }
     let decimal = Decimal::parse(number).map_err(|reason| format!("{label}: {reason}"))?;
     let ms = match decimal.floor() {
         Some(ms) => ms,
