@@ -2,4 +2,5 @@
 //! in the crate `dataflows`.
 
 pub mod format;
+pub mod generate;
 pub mod source;

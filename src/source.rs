@@ -76,7 +76,8 @@ pub struct Line<'a> {
     pub offset: u64,
     /// The line, or its first [`MAX_LINE_BYTES`].
     pub bytes: &'a [u8],
-    /// How long it is; more than `bytes` holds if it was too long to be kept whole.
+    /// How long it is; more than `bytes` holds if it was too long to be kept whole. Ask
+    /// [`oversize`](crate::format::oversize) with this before the bytes are read as a record.
     pub length: u64,
 }
 
@@ -95,6 +96,7 @@ impl Chunk {
             let bytes = line.strip_suffix(b"\r").unwrap_or(line);
             offset += 1;
             let length = self.cut.unwrap_or(bytes.len() as u64);
+            let bytes = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
             Some(Line { offset: offset - 1, bytes, length })
         });
         each.filter(|line| !line.bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')))
