@@ -1,7 +1,7 @@
 //! Bytes to records. A record is one JSON object, in the shape of the Segment tracking
 //! specification or in one that a [`Mapping`] describes.
 //!
-//! A record is read in two ways that share no parser. [`Reader`] is the hot path: it checks the
+//! A record is read in two ways, by two parsers. [`Reader`] is the hot path: it checks the
 //! whole line but decodes only what the rules want. [`arrival`] keeps everything and is written for
 //! plainness; the oracle judges the engine by it. Both take and refuse the same lines for the same
 //! reasons. A reason is one line, `field: what is wrong`, and when several things are wrong it is
@@ -12,6 +12,7 @@ mod full;
 mod layout;
 mod lean;
 mod mapping;
+mod raw;
 mod scan;
 mod stamp;
 mod structure;

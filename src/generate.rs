@@ -128,6 +128,9 @@ pub fn check(args: &Args) -> Result<(), GenerateError> {
     if !(0.0..=10.0).contains(&args.zipf) {
         return refuse("--zipf must be between 0 and 10");
     }
+    if args.users == 0 || args.partitions == 0 {
+        return refuse("--users and --partitions must be at least 1");
+    }
     if args.partitions > 1 && args.out == Path::new("-") {
         return refuse("--partitions needs --out FILE: standard output is one partition");
     }
@@ -186,7 +189,7 @@ type Waiting = Reverse<(EventTime, u64, Vec<u8>)>;
 pub fn write(args: &Args, outputs: &mut [Box<dyn Write>]) -> io::Result<Summary> {
     let mut dealer = Dealer { outputs, next: 0, summary: Summary::default() };
     let mut random = Random::new(args.seed);
-    let users = Weighted::zipf(args.users, args.zipf);
+    let users = Weighted::zipf(args.users.max(1), args.zipf);
     let mut writer = Writer::new(args.seed, args.start, &args.mix);
     let mut waiting: BinaryHeap<Waiting> = BinaryHeap::new();
     let jitter = args.jitter.ms().unsigned_abs();

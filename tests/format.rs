@@ -163,6 +163,8 @@ fn what_is_wrong_is_said_in_one_line() {
     refused(&track(r#","properties":{"unasked":[{"deep":1e6145}],"b":1e9999}"#), beyond);
     assert!(segment(&track(r#","context":1e6145,"properties":{"a":1e6144}"#)).is_ok());
     assert!(segment(&track(r#","properties":{"a":1e6145},"properties":{}"#)).is_ok());
+    let title = r#"{"type":"page","userId":"u","name":[1e7000],"properties":{"name":1}}"#;
+    refused(title, "name: number 1e7000 is beyond 10^6144");
     let digits = "9".repeat(6_146);
     assert!(segment(&track(&format!(r#","properties":{{"a":{digits}}}"#))).is_err());
 }
@@ -221,6 +223,8 @@ fn mapped_records() {
     let literal = agreed(&all, br#"{"u":{"id":"x"},"u.id":"y","what":null,"t":{"p":1}}"#).unwrap();
     assert_eq!(literal.user, "y", "a member named with the dot comes first");
     assert!(matches!(literal.change, Change::Attributes(_)));
+    let inner = agreed(&all, br#"{"u.id":null,"u":{"id":"x"},"t":{}}"#).unwrap();
+    assert_eq!(inner.user, "x", "unless it is null");
 }
 
 /// Numbers as JSON allows them, near the edges, and some that it does not allow.

@@ -3,7 +3,8 @@
 use dataflows::model::Path;
 
 use super::Mapping;
-use super::scan::{Fault, Raw, Scan};
+use super::raw::Raw;
+use super::scan::{Fault, Scan};
 
 /// A field with a meaning.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,8 @@ use smallvec::SmallVec;
 
 use super::field::{self, Kind};
 use super::layout::{Found, Layout, Slot};
-use super::scan::{Fault, Raw, Scan};
+use super::raw::Raw;
+use super::scan::{Fault, Scan};
 use super::stamp::usual_time;
 use super::tree::{check_numbers, tree};
 use super::{Mapping, structure};

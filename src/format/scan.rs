@@ -4,9 +4,9 @@
 //! members of an object as slices of the text. There is no table of positions and no tree, so a
 //! record costs one pass; numbers are never turned into floats.
 
-use std::borrow::Cow;
-
 use dataflows::model::value::MAX_DEPTH;
+
+use super::raw::Raw;
 
 /// Why a text is not taken.
 #[derive(Debug, PartialEq)]
@@ -31,44 +31,6 @@ impl From<Broken> for Fault {
 
 /// A number of more characters than this may be beyond the range of numbers without an exponent.
 const LONG_NUMBER: usize = 6_000;
-
-/// One value as it is written, without the blanks around it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Raw<'a> {
-    /// The text, of a string with its quotes.
-    pub(super) text: &'a str,
-    /// Whether it is a string with a backslash in it.
-    pub(super) escaped: bool,
-}
-
-impl<'a> Raw<'a> {
-    /// The first byte, which tells the kind of value.
-    pub(super) fn first(&self) -> u8 {
-        self.text.as_bytes().first().copied().unwrap_or(b' ')
-    }
-
-    /// What kind of value it is, in one word, for messages.
-    pub(super) fn kind(&self) -> &'static str {
-        match self.first() {
-            b'{' => "object",
-            b'[' => "list",
-            b'"' => "text",
-            b't' | b'f' => "boolean",
-            b'n' => "null",
-            _ => "number",
-        }
-    }
-
-    /// The text a string stands for.
-    pub(super) fn decode(&self) -> Result<Cow<'a, str>, Fault> {
-        if self.escaped {
-            let text = serde_json::from_str(self.text).map_err(|_| Fault::Structure)?;
-            return Ok(Cow::Owned(text));
-        }
-        let inner = self.text.get(1..self.text.len().saturating_sub(1));
-        inner.map(Cow::Borrowed).ok_or(Fault::Structure)
-    }
-}
 
 /// A place in a text.
 pub(super) struct Scan<'a> {

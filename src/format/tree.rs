@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dataflows::model::{Decimal, Value};
 
-use super::scan::{Fault, Raw, Scan};
+use super::raw::Raw;
+use super::scan::{Fault, Scan};
 
 /// The value of a text that has been scanned before, so that its nesting is bounded.
 pub(super) fn tree(raw: Raw<'_>) -> Result<Value, Fault> {
