@@ -95,6 +95,13 @@ pub struct Wanted {
     streams: Vec<StreamId>,
 }
 
+impl Wanted {
+    /// Whether no rule asks about these events.
+    pub fn is_nothing(&self) -> bool {
+        self.streams.is_empty()
+    }
+}
+
 impl Streams {
     /// The streams of every definition that is ever in force. Equal timelines give equal indexes,
     /// in every process.

@@ -2,5 +2,8 @@
 //! in the crate `dataflows`.
 
 pub mod definitions;
+pub mod format;
+pub mod generate;
 pub mod job;
 pub mod schema;
+pub mod source;

@@ -53,7 +53,7 @@ fn not_a_time(text: &str) -> String {
 /// One line that names the year and the bound it misses.
 pub fn in_range(ms: EventTime) -> Result<EventTime, String> {
     if ms > MAX_TIME {
-        Err(format!("{} is beyond year 9999", year_or_ms(ms)))
+        Err(format!("{} is beyond 9999", year_or_ms(ms)))
     } else if ms < MIN_TIME {
         Err(format!("{} is before year 1", year_or_ms(ms)))
     } else {
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(parse_time("1969-12-31T23:59:59.9999Z"), Ok(-1));
         assert_eq!(
             in_range(253_402_300_800_000 + 366 * MS_PER_DAY).unwrap_err(),
-            "year 10001 is beyond year 9999"
+            "year 10001 is beyond 9999"
         );
         assert!(parse_time("2026-13-01T00:00:00Z").is_err());
         assert!(

@@ -1,0 +1,123 @@
+//! What single fields must be, and the words for what is wrong with them.
+
+use dataflows::model::time::in_range;
+use dataflows::model::{Decimal, EventTime};
+
+use super::MAX_USER_BYTES;
+
+/// What `type` says a record of the Segment shape is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// An event with a name of its own.
+    Track,
+    /// An event that is named after its type.
+    View(&'static str),
+    /// Attributes.
+    Identify,
+    /// Erasure.
+    Delete,
+}
+
+const KINDS: [&str; 5] = ["track", "page", "screen", "identify", "delete"];
+
+/// Reads the text of `type`.
+pub(super) fn kind(text: &str) -> Result<Kind, String> {
+    match text {
+        "track" => Ok(Kind::Track),
+        "page" => Ok(Kind::View("page")),
+        "screen" => Ok(Kind::View("screen")),
+        "identify" => Ok(Kind::Identify),
+        "delete" => Ok(Kind::Delete),
+        "group" => Err("group: account membership comes in a later version".into()),
+        "alias" => Err("alias: identity merging comes in a later version".into()),
+        other => Err(unknown_kind(other)),
+    }
+}
+
+fn unknown_kind(text: &str) -> String {
+    let shown: String = text.chars().take(40).collect();
+    let lower = shown.to_lowercase();
+    let near = |word: &&&str| strsim::damerau_levenshtein(&lower, word) <= 2;
+    let nearest =
+        KINDS.iter().filter(near).min_by_key(|word| strsim::damerau_levenshtein(&lower, word));
+    let hint = nearest.map(|word| format!("; did you mean {word:?}?")).unwrap_or_default();
+    format!("type: {shown:?} is none of {}{hint}", KINDS.join(", "))
+}
+
+/// A field has the wrong type.
+pub(super) fn wrong_kind(label: &str, kind: &str, needed: &str) -> String {
+    format!("{label}: {kind} where {needed} is needed")
+}
+
+/// A field that must be there is not.
+pub(super) fn missing(label: &str) -> String {
+    format!("{label}: missing")
+}
+
+/// A field that must say something does not.
+pub(super) fn empty(label: &str) -> String {
+    format!("{label}: empty")
+}
+
+/// Checks the length of a user's name.
+pub(super) fn user_name(label: &str, name: &str) -> Result<(), String> {
+    match name.len() {
+        0 => Err(empty(label)),
+        1..=MAX_USER_BYTES => Ok(()),
+        bytes => Err(format!("{label}: {bytes} bytes is beyond {MAX_USER_BYTES}")),
+    }
+}
+
+/// Whether the text of a number is that of an integer.
+pub(super) fn is_integer(number: &str) -> bool {
+    !number.contains(['.', 'e', 'E'])
+}
+
+/// Reads epoch milliseconds; a fraction is cut off, towards the past.
+pub(super) fn epoch_ms(label: &str, number: &str) -> Result<EventTime, String> {
+    if let Ok(ms) = number.parse() {
+        return in_range(ms).map_err(|reason| format!("{label}: {reason}"));
+    }
+    let decimal = Decimal::parse(number).map_err(|reason| format!("{label}: {reason}"))?;
+    let ms = match decimal.floor() {
+        Some(ms) => ms,
+        None if decimal > Decimal::from(0) => return Err(far(label, number, "beyond 9999")),
+        None => return Err(far(label, number, "before year 1")),
+    };
+    in_range(ms).map_err(|reason| format!("{label}: {reason}"))
+}
+
+fn far(label: &str, number: &str, bound: &str) -> String {
+    let shown: String = number.chars().take(40).collect();
+    format!("{label}: {shown} ms since 1970 is {bound}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_type_is_answered_with_the_nearest() {
+        assert_eq!(
+            kind("trak").unwrap_err(),
+            "type: \"trak\" is none of track, page, screen, identify, delete; \
+             did you mean \"track\"?"
+        );
+        assert!(kind("Page").unwrap_err().ends_with("did you mean \"page\"?"));
+        assert!(kind("purchase").unwrap_err().ends_with("identify, delete"));
+        assert!(!kind("a\nb").unwrap_err().contains('\n'));
+    }
+
+    #[test]
+    fn epoch_times_are_floored_and_bounded() {
+        let read = |number| epoch_ms("timestamp", number);
+        assert_eq!(read("1767225600000"), Ok(1_767_225_600_000));
+        assert_eq!(read("-0.5"), Ok(-1));
+        assert_eq!(read("1.7672256e12"), Ok(1_767_225_600_000));
+        let year = "253433923200000";
+        assert_eq!(read(year).unwrap_err(), "timestamp: year 10001 is beyond 9999");
+        assert_eq!(read("1e30").unwrap_err(), "timestamp: 1e30 ms since 1970 is beyond 9999");
+        assert_eq!(read("-1e30").unwrap_err(), "timestamp: -1e30 ms since 1970 is before year 1");
+        assert!(read("1e9999").unwrap_err().contains("beyond 10^6144"));
+    }
+}

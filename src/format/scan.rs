@@ -1,0 +1,391 @@
+//! A JSON scanner that checks all of a text and builds nothing.
+//!
+//! It accepts exactly what `serde_json` accepts, also in the parts nobody reads, and hands out the
+//! members of an object as slices of the text. There is no table of positions and no tree, so a
+//! record costs one pass; numbers are never turned into floats.
+
+use dataflows::model::value::MAX_DEPTH;
+
+use super::raw::Raw;
+
+/// Why a text is not taken.
+#[derive(Debug, PartialEq)]
+pub(super) enum Fault {
+    /// It is not JSON, nests deeper than [`MAX_DEPTH`], or is not the object it must be. Which of
+    /// them it is, and where, is found out apart: a record that is refused may take longer.
+    Structure,
+    /// It is well formed, but this is wrong with it.
+    Reason(String),
+}
+
+/// The text breaks the grammar or nests too deep. Of no size, so that the scanner's results stay in
+/// registers: moving them through memory costs a third of the time.
+#[derive(Debug, PartialEq)]
+pub(super) struct Broken;
+
+impl From<Broken> for Fault {
+    fn from(_: Broken) -> Self {
+        Fault::Structure
+    }
+}
+
+/// A number of more characters than this may be beyond the range of numbers without an exponent.
+const LONG_NUMBER: usize = 6_000;
+
+/// A place in a text.
+pub(super) struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+    /// Whether a number was seen that may be beyond the range of numbers.
+    pub(super) large_numbers: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// The start of a text.
+    pub(super) fn new(text: &'a str) -> Self {
+        Scan { text, at: 0, depth: 0, large_numbers: false }
+    }
+
+    /// Whether nothing but blanks follows.
+    pub(super) fn at_end(&mut self) -> bool {
+        self.next_token().is_none()
+    }
+
+    /// Reads an object and calls `each` with every key and value in the order of the text.
+    #[inline]
+    pub(super) fn members(
+        &mut self,
+        mut each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.enter(b'{')?;
+        if self.next_token() == Some(b'}') {
+            self.leave();
+            return Ok(());
+        }
+        loop {
+            if self.next_token() != Some(b'"') {
+                return Err(Fault::Structure);
+            }
+            let start = self.at;
+            let escaped = self.string()?;
+            let key = self.raw(start, escaped)?;
+            if self.next_token() != Some(b':') {
+                return Err(Fault::Structure);
+            }
+            self.at += 1;
+            self.next_token();
+            let start = self.at;
+            let escaped = self.value()?;
+            each(key, self.raw(start, escaped)?)?;
+            match self.next_token() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.leave();
+                    return Ok(());
+                }
+                _ => return Err(Fault::Structure),
+            }
+        }
+    }
+
+    /// Reads a list and calls `each` with every item.
+    pub(super) fn items(
+        &mut self,
+        mut each: impl FnMut(Raw<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.enter(b'[')?;
+        if self.next_token() == Some(b']') {
+            self.leave();
+            return Ok(());
+        }
+        loop {
+            self.next_token();
+            let start = self.at;
+            let escaped = self.value()?;
+            each(self.raw(start, escaped)?)?;
+            match self.next_token() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.leave();
+                    return Ok(());
+                }
+                _ => return Err(Fault::Structure),
+            }
+        }
+    }
+
+    /// Reads the value that begins here; whether it is a string with escapes. The recursion ends
+    /// at [`MAX_DEPTH`].
+    fn value(&mut self) -> Result<bool, Broken> {
+        match self.byte() {
+            Some(b'"') => return self.string(),
+            Some(b'{') => self.members(|_, _| Ok(())).map_err(|_| Broken)?,
+            Some(b'[') => self.items(|_| Ok(())).map_err(|_| Broken)?,
+            Some(b't') => self.word("true")?,
+            Some(b'f') => self.word("false")?,
+            Some(b'n') => self.word("null")?,
+            _ => self.number()?,
+        }
+        Ok(false)
+    }
+
+    /// What was read since `start`.
+    #[inline]
+    fn raw(&self, start: usize, escaped: bool) -> Result<Raw<'a>, Broken> {
+        let text = self.text.get(start..self.at).ok_or(Broken)?;
+        Ok(Raw { text, escaped })
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Goes to the next byte that is not blank.
+    #[inline]
+    fn next_token(&mut self) -> Option<u8> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn enter(&mut self, bracket: u8) -> Result<(), Broken> {
+        if self.next_token() != Some(bracket) || self.depth == MAX_DEPTH {
+            return Err(Broken);
+        }
+        self.at += 1;
+        self.depth += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+    }
+
+    fn word(&mut self, word: &str) -> Result<(), Broken> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        if !rest.starts_with(word.as_bytes()) {
+            return Err(Broken);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Reads a number: `-`, `0` or digits without a leading zero, a fraction, an exponent.
+    fn number(&mut self) -> Result<(), Broken> {
+        let start = self.at;
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        let zero = self.byte() == Some(b'0');
+        if self.digits()? > 1 && zero {
+            return Err(Broken);
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+            self.large_numbers = true;
+        }
+        self.large_numbers |= self.at - start > LONG_NUMBER;
+        Ok(())
+    }
+
+    /// Reads at least one digit.
+    fn digits(&mut self) -> Result<usize, Broken> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.byte() {
+            self.at += 1;
+        }
+        if self.at == start { Err(Broken) } else { Ok(self.at - start) }
+    }
+
+    /// Reads a string, from its opening quote on; whether it has escapes.
+    #[inline]
+    fn string(&mut self) -> Result<bool, Broken> {
+        let mut escaped = false;
+        self.at += 1;
+        loop {
+            self.at = next_special(self.text.as_bytes(), self.at);
+            match self.byte() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                _ => return Err(Broken), // a control character, or the end
+            }
+        }
+    }
+
+    /// Reads an escape, from its backslash on; a surrogate only together with its other half.
+    fn escape(&mut self) -> Result<(), Broken> {
+        self.at += 2;
+        match self.text.as_bytes().get(self.at - 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => match self.hex()? {
+                0xD800..0xDC00 => {
+                    self.word("\\u")?;
+                    let low = self.hex()?;
+                    if (0xDC00..0xE000).contains(&low) { Ok(()) } else { Err(Broken) }
+                }
+                0xDC00..0xE000 => Err(Broken),
+                _ => Ok(()),
+            },
+            _ => Err(Broken),
+        }
+    }
+
+    fn hex(&mut self) -> Result<u32, Broken> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).ok_or(Broken)?;
+        self.at += 4;
+        digits.iter().try_fold(0, |number, digit| {
+            let digit = char::from(*digit).to_digit(16).ok_or(Broken)?;
+            Ok(number * 16 + digit)
+        })
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Where the next quote, backslash or control character stands, or the text ends.
+///
+/// Eight bytes are looked at together: subtracting `n` from each sets the high bit of those below
+/// `n`, and a borrow can only disturb bytes after the first such one.
+#[inline]
+fn next_special(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        let special = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let special = special & HIGHS;
+        if special != 0 {
+            return at + (special.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    at + found.unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(text: &str) -> bool {
+        let mut scan = Scan::new(text);
+        scan.next_token();
+        scan.value().is_ok() && scan.at_end()
+    }
+
+    #[test]
+    fn takes_what_serde_json_takes() {
+        for text in [
+            "0",
+            "-0",
+            "01",
+            "-",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "1E-7",
+            "+1",
+            "1.5e300",
+            "00",
+            "NaN",
+            "true",
+            "tru",
+            "truex",
+            "null",
+            " null ",
+            "nul",
+            "\"\"",
+            "\"",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\u00e9\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\\u+123\"",
+            "[]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1",
+            "]",
+            "{}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\":1 \"b\":2}",
+            "{\"a\":1}}",
+            "{\"a\":1} x",
+            "\"a\nb\"",
+            "\"a\u{7f}b\"",
+            "\"a\\\"",
+            "",
+            " ",
+            "\u{feff}1",
+            "\u{a0}1",
+            "[\u{c}]",
+            "\"12345678\u{1f}\"",
+            "'a'",
+        ] {
+            let expected = serde_json::from_str::<serde_json::Value>(text).is_ok();
+            assert_eq!(accepts(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn half_surrogates_are_refused_wherever_they_stand() {
+        for half in ["\\ud800", "\\udc00", "\\ud800\\u0041", "\\ud800x", "\\udbff\\udbff"] {
+            for place in ["\"#\"", "[[\"#\"]]", "{\"#\":1}", "{\"a\":{\"b\":\"#\"}}"] {
+                assert!(!accepts(&place.replace('#', half)), "{half} in {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn special_bytes_are_found_at_every_distance() {
+        for special in [b'"', b'\\', 0, 0x1f] {
+            for distance in 0..40 {
+                let mut bytes = vec![b'!'; 40];
+                bytes[distance] = special;
+                assert_eq!(next_special(&bytes, 0), distance);
+                bytes.fill(0xff);
+                bytes[distance] = special;
+                assert_eq!(next_special(&bytes, 0), distance);
+            }
+        }
+        assert_eq!(next_special(&[b' '; 19], 3), 19);
+    }
+
+    #[test]
+    fn nesting_ends_at_the_limit() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(accepts(&nested(MAX_DEPTH)));
+        assert!(!accepts(&nested(MAX_DEPTH + 1)));
+        assert!(!accepts(&"[".repeat(1_000_000)));
+    }
+}
