@@ -15,9 +15,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::Concat;
 use timely::dataflow::{Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
@@ -123,9 +123,9 @@ pub fn segmentation<'scope>(
         let user = || state.users.get(slot).name.clone();
         gate.public.then(|| (time, (gate.segment.clone(), user(), diff as i64)))
     });
-    let plain = members.differences.map(|(segment, user, time, sign)| {
-        (time, (segment, user, i64::from(sign.diff())))
-    });
+    let plain = members
+        .differences
+        .map(|(segment, user, time, sign)| (time, (segment, user, i64::from(sign.diff()))));
     let late_tally = late_stream.clone().map(|_| Tally { late: 1, ..Tally::default() });
     let rejected_tally = rejected_stream.clone().map(|_| Tally { rejected: 1, ..Tally::default() });
     let tallies = members.tally.concat(late_tally).concat(rejected_tally);
@@ -195,9 +195,10 @@ fn referred_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
     for definition in definitions {
         let mut path = vec![definition];
         while let Some(last) = path.last().copied() {
-            let reference = last.rule.references().into_iter().find_map(|id| {
-                waiting.get(&**id).copied().filter(|other| !path.contains(other))
-            });
+            let reference =
+                last.rule.references().into_iter().find_map(|id| {
+                    waiting.get(&**id).copied().filter(|other| !path.contains(other))
+                });
             match reference {
                 Some(reference) => path.push(reference),
                 None => {

@@ -11,7 +11,8 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use dataflows::clock::ClockSettings;
-use dataflows::model;
+
+use crate::format::Mapping;
 
 pub use error::JobError;
 
@@ -48,27 +49,6 @@ pub enum Input {
     Stdin,
     /// This file.
     File(PathBuf),
-}
-
-/// The fields of records that have a shape of their own, as dotted paths.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mapping {
-    /// Whom a record concerns.
-    pub user: Option<model::Path>,
-    /// When it happened.
-    pub time: Option<model::Path>,
-    /// The name of an event.
-    pub event: Option<model::Path>,
-    /// By what a second copy is known.
-    pub id: Option<model::Path>,
-    /// The object of an event's properties.
-    pub properties: Option<model::Path>,
-    /// An object of attributes.
-    pub traits: Option<model::Path>,
-    /// The name of one attribute.
-    pub attribute: Option<model::Path>,
-    /// The value of that attribute.
-    pub value: Option<model::Path>,
 }
 
 /// Where an output goes.

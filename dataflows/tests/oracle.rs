@@ -23,7 +23,8 @@ fn the_dataflow_agrees_with_the_oracle() {
         let paces = [(1, 1), (1, 7), (1, 10_000), (2, 3), (4, 10)];
         let (workers, block) = paces[usize::try_from(seed % 5).unwrap()];
         let got = run(&case.log(), Pace { workers, block });
-        for (index, (got, expected)) in got.differences.iter().zip(&expected.differences).enumerate()
+        for (index, (got, expected)) in
+            got.differences.iter().zip(&expected.differences).enumerate()
         {
             assert_eq!(got, expected, "difference {index} of seed {seed}, {workers} workers");
         }

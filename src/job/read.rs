@@ -9,7 +9,8 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Format, Input, Job, Mapping, Output, Sink, Source, Target};
+use super::{Format, Input, Job, Output, Sink, Source, Target};
+use crate::format::Mapping;
 
 const JOB_KEYS: &[&str] = &["name", "segments", "changes", "clock", "source", "sink"];
 /// Keys of a job that this version knows of but has not.
@@ -217,20 +218,7 @@ impl JobReader<'_> {
             attribute: field("attribute")?,
             value: field("value")?,
         };
-        let says_nothing =
-            mapping.event.is_none() && mapping.traits.is_none() && mapping.attribute.is_none();
-        let missing = match () {
-            () if mapping.user.is_none() => Some("\"user\""),
-            () if says_nothing => Some("one of \"event\", \"traits\" and \"attribute\""),
-            () if mapping.attribute.is_some() != mapping.value.is_some() => {
-                Some("\"attribute\" and \"value\" together")
-            }
-            () if mapping.properties.is_some() && mapping.event.is_none() => {
-                Some("\"event\" beside \"properties\"")
-            }
-            () => None,
-        };
-        if let Some(missing) = missing {
+        if let Some(missing) = mapping.missing() {
             let allowed = MAPPING_KEYS.join(", ");
             self.reader.fault(node, allowed, Some(format!("a mapping must name {missing}")));
             return None;

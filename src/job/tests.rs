@@ -1,7 +1,7 @@
 //! Job files, good and bad.
 
 use dataflows::clock::Emit;
-use dataflows::model::Duration;
+use dataflows::model::{self, Duration};
 
 use super::*;
 
