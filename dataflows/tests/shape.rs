@@ -74,6 +74,5 @@ fn operators(definitions: u32) -> Vec<String> {
 fn ten_thousand_segments_need_no_more_operators_than_one() {
     let one = operators(1);
     assert!(one.iter().any(|name| name == "Dataflow"), "the log names operators: {one:?}");
-    eprintln!("{}", one.len());
     assert_eq!(one, operators(10_000));
 }
