@@ -4,6 +4,7 @@ pub mod clock;
 pub mod explain;
 pub mod generate;
 pub mod in_memory;
+pub mod mentions;
 pub mod model;
 pub mod operators;
 pub mod oracle;
