@@ -11,6 +11,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use dataflows::clock::ClockSettings;
+use dataflows::model::Duration;
 
 use crate::format::Mapping;
 
@@ -25,11 +26,13 @@ pub struct Job {
     pub segments: PathBuf,
     /// The file of their changes.
     pub changes: Option<PathBuf>,
+    /// How far back a definition put in mid-stream sees events; if not said, to the beginning.
+    pub retain: Option<Duration>,
     /// The settings of time.
     pub clock: ClockSettings,
     /// Where records come from; at least one.
     pub sources: Vec<Source>,
-    /// Where the output goes. If none is named: differences, as JSON lines, to standard output.
+    /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
 }
 

@@ -32,6 +32,7 @@ use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::source::file::FilePartition;
 
+use outputs::Writing;
 pub use outputs::{Form, Outputs, Until};
 
 /// How many records may be on their way through the dataflow, a worker, before reading pauses.
@@ -112,7 +113,7 @@ impl Summary {
 /// What the workers of a process share.
 struct Shared {
     partitions: Arc<Partitions>,
-    outputs: Mutex<Outputs>,
+    outputs: Mutex<Writing>,
     failed: Mutex<Option<RunError>>,
     stop: AtomicBool,
     progress: ProgressBar,
@@ -143,7 +144,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let shared = Arc::new(Shared {
         progress: progress_bar(&partitions),
         partitions,
-        outputs: Mutex::new(outputs),
+        outputs: Mutex::new(Writing::new(outputs)),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
     });
@@ -163,9 +164,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     if let Some(error) = lock(&shared.failed).take() {
         return Err(error);
     }
-    let mut outputs = std::mem::take(&mut *lock(&shared.outputs));
-    outputs.finish()?;
-    Ok((outputs.summary(), outputs))
+    let written = std::mem::take(&mut *lock(&shared.outputs));
+    Ok(written.finish()?)
 }
 
 /// The cluster as timely's own settings.

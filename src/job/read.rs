@@ -12,7 +12,7 @@ use super::tree::expand;
 use super::{Format, Input, Job, Output, Sink, Source, Target};
 use crate::format::Mapping;
 
-const JOB_KEYS: &[&str] = &["name", "segments", "changes", "clock", "source", "sink"];
+const JOB_KEYS: &[&str] = &["name", "segments", "changes", "retain", "clock", "source", "sink"];
 /// Keys of a job that this version knows of but has not.
 const JOB_KEYS_LATER: &[&str] = &["state", "serve"];
 const CLOCK_KEYS: &[&str] =
@@ -110,20 +110,21 @@ impl JobReader<'_> {
             true => self.path(changes, "the file of changes").map(Some),
             false => Some(None),
         };
+        let retain =
+            self.reader.optional(&node.get("retain"), |reader, node| {
+                reader.duration(node, model::Duration::default())
+            })?;
         let clock = self.clock(&node.get("clock"));
         let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
         let sinks = match node.get("sink") {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
-            _ => Some(vec![Sink {
-                of: Output::Differences,
-                format: Format::Json,
-                target: Target::Stdout,
-            }]),
+            _ => Some(Vec::new()),
         };
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
             changes: changes?,
+            retain,
             clock: clock?,
             sources: sources?,
             sinks: sinks?,

@@ -46,15 +46,25 @@ pub struct Outputs {
     pub until: Until,
     /// The name of every partition.
     pub sources: Vec<PathBuf>,
+}
+
+/// Outputs being written.
+#[derive(Default)]
+pub(super) struct Writing {
+    to: Outputs,
     held_back: Vec<Difference>,
     summary: Summary,
     lines: Vec<u8>,
 }
 
-impl Outputs {
+impl Writing {
+    pub(super) fn new(to: Outputs) -> Self {
+        Writing { to, ..Writing::default() }
+    }
+
     /// Takes in differences, in order.
     pub(super) fn differences(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
-        match self.until {
+        match self.to.until {
             Until::End => self.give(batch),
             Until::Time(last) => {
                 let within = batch.partition_point(|difference| difference.time <= last);
@@ -77,10 +87,10 @@ impl Outputs {
 
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
         self.summary.differences += batch.len() as u64;
-        if let Some(kept) = &mut self.kept {
+        if let Some(kept) = &mut self.to.kept {
             kept.extend_from_slice(batch);
         }
-        for (sink, form) in &mut self.differences {
+        for (sink, form) in &mut self.to.differences {
             self.lines.clear();
             for difference in batch {
                 match form {
@@ -96,10 +106,10 @@ impl Outputs {
     }
 
     pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
-        for sink in &mut self.late {
+        for sink in &mut self.to.late {
             self.lines.clear();
             for record in batch {
-                let source = name(&self.sources, record.position.partition);
+                let source = name(&self.to.sources, record.position.partition);
                 line::late(record, &source, &mut self.lines);
             }
             sink.write(&self.lines)?;
@@ -108,10 +118,10 @@ impl Outputs {
     }
 
     pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
-        for sink in &mut self.rejected {
+        for sink in &mut self.to.rejected {
             self.lines.clear();
             for record in batch {
-                let source = name(&self.sources, record.position.partition);
+                let source = name(&self.to.sources, record.position.partition);
                 line::rejected(record, &source, &mut self.lines);
             }
             sink.write(&self.lines)?;
@@ -121,16 +131,14 @@ impl Outputs {
 
     pub(super) fn tally(&mut self, batch: &[Tally]) -> Result<(), SinkError> {
         batch.iter().for_each(|tally| self.summary.tally.add(tally));
-        if self.until == Until::Last { self.give_held_back() } else { Ok(()) }
+        if self.to.until == Until::Last { self.give_held_back() } else { Ok(()) }
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), SinkError> {
-        let sinks = self.differences.iter_mut().map(|(sink, _)| sink);
-        sinks.chain(&mut self.late).chain(&mut self.rejected).try_for_each(Sink::finish)
-    }
-
-    pub(super) fn summary(&self) -> Summary {
-        self.summary.clone()
+    /// Writes what is held back by buffers; gives back the outputs and what they came to.
+    pub(super) fn finish(mut self) -> Result<(Summary, Outputs), SinkError> {
+        let sinks = self.to.differences.iter_mut().map(|(sink, _)| sink);
+        sinks.chain(&mut self.to.late).chain(&mut self.to.rejected).try_for_each(Sink::finish)?;
+        Ok((self.summary, self.to))
     }
 }
 

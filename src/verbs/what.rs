@@ -21,7 +21,7 @@ pub enum WhatError {
     #[error(transparent)]
     Job(#[from] JobError),
     /// With the definitions.
-    #[error("{0}")]
+    #[error(transparent)]
     Definitions(#[from] Problems),
     /// With changes that were to be made to them.
     #[error("{0}")]
