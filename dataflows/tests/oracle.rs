@@ -8,6 +8,7 @@ use dataflows::generate::random_case;
 use dataflows::in_memory::{Pace, run};
 use dataflows::oracle::answer;
 
+#[expect(clippy::disallowed_methods, reason = "a test may be told its seed")]
 fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
     match std::env::var("RIVULET_SEED").map(|seed| seed.parse::<u64>()) {
         Ok(Ok(seed)) => seed..seed + 1,
