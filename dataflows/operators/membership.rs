@@ -496,9 +496,7 @@ impl Membership {
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {
         let edited = match command {
-            Command::Keep(definition, keep, from) => {
-                return self.plan.keep(&definition, keep, from);
-            }
+            Command::Keep(definition, keep, from) => self.plan.keep(&definition, keep, from),
             Command::Put(definition) => self.plan.put(&definition, at),
             Command::Delete(id) => self.plan.delete(&id),
         };
@@ -514,7 +512,7 @@ impl Membership {
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
-        user.states.retain(|(fact, _)| !edited.dropped.contains(fact));
+        forget(&self.plan, user, edited);
         if user.since.is_none() {
             return;
         }
@@ -523,6 +521,7 @@ impl Membership {
         }
         let passed_on =
             |node: &NodeId| self.plan.node(*node).feeds > 0 && !edited.gained.contains(node);
+        edited.holding.iter().for_each(|fact| context.hold(user, *fact));
         for fact in &edited.compared {
             let armed = context.adopt(user, *fact);
             arm(&mut self.wheel, user, slot, *fact, armed);
@@ -536,6 +535,26 @@ impl Membership {
         }
         for node in edited.gained.iter().filter(|node| user.is_member(**node)) {
             changes.flips.push(((*node, slot), at, 1));
+        }
+    }
+}
+
+/// Drops what was kept for nobody but a rule that is no more.
+fn forget(plan: &Plan, user: &mut User, edited: &Edited) {
+    if !edited.dropped.is_empty() {
+        user.states.retain(|(fact, _)| !edited.dropped.contains(fact));
+        let states = &user.states;
+        user.logs.retain(|(stream, _)| {
+            plan.stream_readers(*stream).iter().any(|reader| {
+                let (Reader::Aggregate(id) | Reader::Step(id, _)) = reader;
+                let place = states.binary_search_by_key(id, |(fact, _)| *fact);
+                place.is_ok_and(|place| matches!(states[place].1.kind, StateKind::Window(_)))
+            })
+        });
+    }
+    for fact in &edited.unheld {
+        if let Ok(place) = user.states.binary_search_by_key(fact, |(fact, _)| *fact) {
+            user.states[place].1.kind = StateKind::Attribute(None);
         }
     }
 }
@@ -634,7 +653,7 @@ impl Context<'_> {
             }
         }
         if let Change::Delete = update.change {
-            return self.delete(user, writer, touched, tally);
+            return self.delete(user, writer, touched);
         }
         match user.since {
             Some(since) if update.time >= since => {}
@@ -666,7 +685,6 @@ impl Context<'_> {
         user: &mut User,
         writer: (EventTime, crate::model::Position),
         touched: &mut Vec<(FactId, Before)>,
-        tally: &mut Tally,
     ) {
         touched.clear();
         let mut recent = std::mem::take(&mut user.recent);
@@ -678,7 +696,8 @@ impl Context<'_> {
         recent.retain(|update| (update.time, update.position) > writer);
         recent.sort_unstable_by_key(|update| (update.time, update.position));
         for update in recent {
-            self.update(user, &update, touched, tally);
+            let counted = &mut Tally::default(); // when it came
+            self.update(user, &update, touched, counted);
         }
     }
 
@@ -802,13 +821,26 @@ impl Context<'_> {
             }
         }
         if windowed {
-            self.insert_into_windows(user, update, hit, &entry);
+            self.insert_into_windows(user, update, hit, &entry, touched);
         }
     }
 
     /// Puts an event into the log of its stream and into every window over it.
-    fn insert_into_windows(&self, user: &mut User, update: &Update, hit: &Hit, entry: &Entry) {
+    fn insert_into_windows(
+        &self,
+        user: &mut User,
+        update: &Update,
+        hit: &Hit,
+        entry: &Entry,
+        touched: &mut Vec<(FactId, Before)>,
+    ) {
         let windows: Windows<'_> = self.windows_over(hit.stream).collect();
+        if self.disordered() {
+            // Also those that do not want the event move on.
+            for (id, aggregate) in &windows {
+                touch(touched, *id, || self.before(user, *id, aggregate));
+            }
+        }
         let log = log_of(&mut user.logs, hit.stream, || Log::for_entry(entry));
         let granularity = self.settings.granularity;
         for (id, aggregate) in &windows {
@@ -829,16 +861,10 @@ impl Context<'_> {
             if !wanted && !known {
                 continue;
             }
-            let mut fresh = false;
-            let state = state_of(&mut user.states, *id, || {
-                fresh = true;
-                StateKind::Window(Window::new(aggregate, number))
-            });
+            let new = || StateKind::Window(Window::new(aggregate, number));
+            let state = state_of(&mut user.states, *id, new);
             if let StateKind::Window(window) = &mut state.kind {
                 window.insert(aggregate, number, update.time, entry, counts);
-                if !fresh && number + 1 < log.end() {
-                    state.armed = UNARMED; // it did not come last: the alarm may have to be earlier
-                }
                 keep = keep.min(window.cursor());
             }
         }
@@ -1019,24 +1045,29 @@ impl Context<'_> {
         held.or(user.since)
     }
 
+    /// Begins to know since when an attribute is what it is. Nobody asked so far: if it was ever
+    /// set, it is known to be so from now on.
+    fn hold(&self, user: &mut User, id: FactId) {
+        let Some(Fact { kind: FactKind::Attribute { path, .. }, .. }) = self.plan.fact(id) else {
+            return;
+        };
+        let cells = path.keys().filter_map(|key| Some((key, user.attributes.cell(key)?.clone())));
+        let cells: Vec<_> = cells.collect();
+        if cells.is_empty() {
+            return;
+        }
+        let mut held = Held::default();
+        let position = crate::model::Position { partition: 0, offset: 0 };
+        for (key, value) in cells {
+            held.update(path, ((self.at, position), key, value), self.settled);
+        }
+        held.begin(self.at);
+        let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
+        state.kind = StateKind::Attribute(Some(Box::new(held)));
+    }
+
     /// Looks at a fact with new comparisons for a user that exists already.
     fn adopt(&self, user: &mut User, id: FactId) -> Option<EventTime> {
-        let fact = self.plan.fact(id)?;
-        if let FactKind::Attribute { path, holding: 1.., .. } = &fact.kind
-            && user.attributes.at(path).is_some()
-            && user.state(id).is_none()
-        {
-            // Nobody asked so far since when: it is known to be so from now on.
-            let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
-            let mut held = Held::default();
-            let position = crate::model::Position { partition: 0, offset: 0 };
-            for key in path.keys() {
-                if let Some(value) = user.attributes.get(key) {
-                    held.update(path, ((self.at, position), key, value.clone()), self.settled);
-                }
-            }
-            state.kind = StateKind::Attribute(Some(Box::new(held)));
-        }
         if let Ok(place) = user.states.binary_search_by_key(&id, |(fact, _)| *fact) {
             user.states[place].1.armed = UNARMED;
         }
