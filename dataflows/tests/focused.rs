@@ -79,7 +79,8 @@ fn compared(dice: &mut Dice, bounds: &[&str]) -> Comparison {
 }
 
 const DAY: i64 = 86_400_000;
-const WINDOWS: [i64; 8] = [1, 10, 50, 200, 1_000, DAY, DAY + 1, 365 * DAY];
+const CENTURY: i64 = 36_500 * DAY;
+const WINDOWS: [i64; 9] = [1, 10, 50, 200, 1_000, DAY, DAY + 1, 365 * DAY, CENTURY];
 const COUNTS: [&str; 12] =
     ["0", "0.5", "1", "2", "2.5", "-1", "-0.5", "64", "65", "100", "130.5", "7"];
 const SUMS: [&str; 12] =
@@ -225,7 +226,7 @@ fn case(seed: u64, make: Make, refer: bool, disorder: i64, count: usize) -> Case
     let clock = ClockSettings {
         max_out_of_orderness: ms(disorder),
         dedup_horizon: ms(disorder),
-        granularity: ms(dice.pick(&[1, 7, 60_000, 400 * DAY])),
+        granularity: ms(dice.pick(&[1, 7, 60_000, 400 * DAY, CENTURY])),
         ..ClockSettings::default()
     };
     let retain = dice.chance(30).then(|| ms(dice.pick(&[0, 5, 100, DAY])));
