@@ -9,6 +9,7 @@ pub mod membership;
 pub mod plan;
 pub mod release;
 pub mod sequence;
+pub mod settled;
 pub mod users;
 pub mod wheel;
 pub mod window;

@@ -21,13 +21,14 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::{Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
-use crate::clock::ClockSettings;
+use crate::clock::{ClockSettings, Emit};
 use crate::model::{Difference, Duration, EventTime, Position, Stamp, Update, UserKey};
 use crate::operators::compose::compose;
 use crate::operators::dedup::dedup;
 use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
 use crate::operators::release::{gather, release};
+use crate::operators::settled::Promise;
 use crate::rule::Definition;
 use crate::streams::Streams;
 
@@ -74,8 +75,30 @@ pub struct Inputs {
     pub late: Feed<(EventTime, Late)>,
     /// Rejected records, each with the partition's clock.
     pub rejected: Feed<(EventTime, Rejected)>,
-    /// Advanced to the watermark, where the others may be ahead of it (`on_event`).
-    pub watermark: Feed<()>,
+    /// What the others say of how old further records may be, where they run ahead of the
+    /// watermark (`on_event`).
+    promises: Promises,
+}
+
+/// The way to tell all workers how old further records of this one may be.
+struct Promises {
+    feed: Feed<Promise>,
+    emit: Emit,
+    from: usize,
+    workers: usize,
+    last: Option<(EventTime, EventTime)>,
+}
+
+impl Promises {
+    fn advance_to(&mut self, clock: EventTime, watermark: EventTime) {
+        self.feed.advance_to(clock);
+        if self.emit == Emit::OnEvent && self.last != Some((clock, watermark)) {
+            self.last = Some((clock, watermark));
+            for to in 0..self.workers {
+                self.feed.send(Promise { to, from: self.from, clock, watermark });
+            }
+        }
+    }
 }
 
 /// What comes out, all of it on the first worker and in order.
@@ -102,16 +125,18 @@ pub fn segmentation<'scope>(
     let (commands, commands_stream) = Feed::new(scope, "Commands");
     let (late, late_stream) = Feed::<(EventTime, Late)>::new(scope, "Late records");
     let (rejected, rejected_stream) = Feed::<(EventTime, Rejected)>::new(scope, "Rejected records");
-    let (watermark, watermark_stream) = Feed::new(scope, "Watermark");
-    let inputs = Inputs { updates, stamps, names, commands, late, rejected, watermark };
+    let (feed, promises_stream) = Feed::new(scope, "Promises");
+    let (from, workers) = (scope.index(), scope.peers());
+    let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
+    let inputs = Inputs { updates, stamps, names, commands, late, rejected, promises };
 
     let members = membership(
         membership::Inputs {
             updates: updates_stream,
-            copies: dedup(stamps_stream, settings),
+            copies: dedup(stamps_stream, promises_stream.clone(), settings),
             names: names_stream,
             commands: commands_stream,
-            watermark: watermark_stream,
+            promises: promises_stream,
         },
         Membership::new(settings, streams),
     );
@@ -232,6 +257,6 @@ impl Inputs {
         self.commands.advance_to(time);
         self.late.advance_to(time);
         self.rejected.advance_to(time);
-        self.watermark.advance_to(watermark);
+        self.promises.advance_to(time, watermark);
     }
 }

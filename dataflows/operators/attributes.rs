@@ -23,7 +23,12 @@ pub struct Attributes {
 impl Attributes {
     /// Sets an attribute. Gives back the value it replaced, or `None` if a later writer's value
     /// stands. `writer` is given iff updates may come out of order.
-    pub fn set(&mut self, key: AttributeKey, value: Value, writer: Option<Writer>) -> Option<Value> {
+    pub fn set(
+        &mut self,
+        key: AttributeKey,
+        value: Value,
+        writer: Option<Writer>,
+    ) -> Option<Value> {
         if let Some(writer) = writer {
             match self.writers.binary_search_by_key(&key, |(key, _)| *key) {
                 Ok(place) => match self.writers.get_mut(place) {
@@ -35,9 +40,7 @@ impl Attributes {
             }
         }
         match self.cells.binary_search_by_key(&key, |(key, _)| *key) {
-            Ok(place) => {
-                self.cells.get_mut(place).map(|(_, cell)| std::mem::replace(cell, value))
-            }
+            Ok(place) => self.cells.get_mut(place).map(|(_, cell)| std::mem::replace(cell, value)),
             Err(place) => {
                 self.cells.insert(place, (key, value));
                 Some(Value::Null)
@@ -45,10 +48,15 @@ impl Attributes {
         }
     }
 
+    /// What an attribute was last set to, if it ever was: null where it was taken away.
+    pub fn cell(&self, key: AttributeKey) -> Option<&Value> {
+        let place = self.cells.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+        self.cells.get(place).map(|(_, value)| value)
+    }
+
     /// The value of an attribute; `None` where it is missing or null.
     pub fn get(&self, key: AttributeKey) -> Option<&Value> {
-        let place = self.cells.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.cells.get(place).map(|(_, value)| value).filter(|value| **value != Value::Null)
+        self.cell(key).filter(|value| **value != Value::Null)
     }
 
     /// The value at a path.
@@ -141,6 +149,13 @@ impl Held {
     /// Since when, if the value ever changed; otherwise since the user exists.
     pub fn since(&self) -> Option<EventTime> {
         self.now.since
+    }
+
+    /// Whatever it was before, since when is known only from `now` on.
+    pub fn begin(&mut self, now: EventTime) {
+        for moment in [&mut self.base, &mut self.now] {
+            moment.since = Some(now);
+        }
     }
 
     /// Takes in an update of an attribute the path reads. Updates up to `settled` can have no

@@ -6,7 +6,7 @@
 //! the copies, spread by user, so that a record crosses between workers once.
 //!
 //! Cost per update: one look-up in a hash map. State: the identifiers of one horizon of event time
-//! (at most two), released as the frontier passes.
+//! (at most two), released as the watermark passes.
 
 use std::collections::HashMap;
 
@@ -16,6 +16,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::{Capability, InputCapability};
 
+use super::settled::{Promise, Settled};
 use super::wheel::Wheel;
 use crate::clock::ClockSettings;
 use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
@@ -35,62 +36,75 @@ pub struct SecondCopy {
 #[derive(Debug)]
 pub struct Seen {
     horizon: Duration,
-    memory: Duration,
     recent: HashMap<MessageKey, EventTime>,
     older: HashMap<MessageKey, EventTime>,
+    /// The greatest time among both generations.
+    latest: EventTime,
     /// The greatest time among the older generation.
     turned_at: EventTime,
 }
 
 impl Seen {
-    /// Nothing seen yet. Updates may come up to `disorder` behind the latest one.
-    pub fn new(horizon: Duration, disorder: Duration) -> Self {
+    /// Nothing seen yet.
+    pub fn new(horizon: Duration) -> Self {
         Seen {
             horizon,
-            memory: horizon.max(disorder),
             recent: HashMap::new(),
             older: HashMap::new(),
+            latest: EventTime::MIN,
             turned_at: EventTime::MIN,
         }
     }
 
     /// Whether the update of this identifier is a second copy; if not, it is applied and
-    /// remembered.
-    pub fn observe(&mut self, id: MessageKey, time: EventTime) -> bool {
-        self.turn(time);
+    /// remembered. No update from this one on is older than `settled`.
+    pub fn observe(&mut self, id: MessageKey, time: EventTime, settled: EventTime) -> bool {
+        self.turn(settled);
         let applied = self.recent.get(&id).or_else(|| self.older.get(&id));
         let copy = applied.is_some_and(|applied| (time - applied).abs() <= self.horizon.ms());
         if !copy {
             self.recent.insert(id, time);
+            self.latest = self.latest.max(time);
         }
         copy
     }
 
     /// Drops what no later update can be a copy of.
-    fn turn(&mut self, time: EventTime) {
-        if time.saturating_sub(self.turned_at) <= self.memory.ms() {
+    fn turn(&mut self, settled: EventTime) {
+        if settled.saturating_sub(self.turned_at) <= self.horizon.ms() {
             return;
         }
-        // All of `older` was applied at `turned_at` or before, more than its memory ago.
+        // All of `older` was applied at `turned_at` or before, more than a horizon before what
+        // can come.
         self.older = std::mem::take(&mut self.recent);
-        self.turned_at = time;
+        self.turned_at = self.latest;
     }
 }
 
 /// The second copies among these updates (see the module).
 pub fn dedup<'scope>(
     stamps: Stream<'scope, EventTime, Vec<Stamp>>,
+    promises: Stream<'scope, EventTime, Vec<Promise>>,
     settings: ClockSettings,
 ) -> Stream<'scope, EventTime, Vec<SecondCopy>> {
     let route = Exchange::new(|stamp: &Stamp| stamp.id.route());
-    stamps.unary_frontier::<CapacityContainerBuilder<_>, _, _, _>(route, "Dedup", move |_, _| {
-        let mut seen = Seen::new(settings.dedup_horizon, settings.max_out_of_orderness);
+    let to = Exchange::new(|promise: &Promise| promise.to as u64);
+    let workers = stamps.scope().peers();
+    type Builder = CapacityContainerBuilder<Vec<SecondCopy>>;
+    stamps.binary_frontier::<_, Builder, _, _, _, _>(promises, route, to, "Dedup", move |_, _| {
+        let mut seen = Seen::new(settings.dedup_horizon);
+        let mut settled = Settled::new(settings.emit, workers);
         let mut waiting = Wheel::default();
         let mut held = None;
         let mut due: Vec<Stamp> = Vec::new();
-        move |(input, frontier), output| {
+        move |(input, frontier), (promises, _), output| {
+            promises.for_each_time(|_, batches| {
+                batches.flat_map(|batch| batch.drain(..)).for_each(|it| settled.promise(it));
+            });
+            settled.pass(|clock| !frontier.less_equal(clock));
             input.for_each_time(|capability, batches| {
                 for stamp in batches.flat_map(|batch| batch.drain(..)) {
+                    settled.wait(stamp.time, stamp.at);
                     waiting.insert(stamp.at, stamp);
                 }
                 hold_earliest(&mut held, &capability);
@@ -100,8 +114,10 @@ pub fn dedup<'scope>(
             while let Some(at) = waiting.next_due().filter(|at| !frontier.less_equal(at)) {
                 waiting.take_due(at, &mut due);
                 due.sort_unstable();
+                let before = settled.before(at);
                 for stamp in due.drain(..) {
-                    if seen.observe(stamp.id, stamp.time) {
+                    settled.done(stamp.time, at);
+                    if seen.observe(stamp.id, stamp.time, before) {
                         session.give(SecondCopy { at, position: stamp.position, user: stamp.user });
                     }
                 }
@@ -131,20 +147,31 @@ mod tests {
 
     #[test]
     fn a_copy_within_the_horizon_is_known_and_one_beyond_is_new() {
-        let mut seen = Seen::new(Duration::from_ms(5), Duration::from_ms(5));
+        let mut seen = Seen::new(Duration::from_ms(5));
         let (a, b) = (MessageKey::of("a"), MessageKey::of("b"));
         let observed = [(a, 0), (b, 2), (a, 5), (a, 6), (b, 8), (a, 11), (a, 12)];
-        let copies = observed.map(|(id, time)| seen.observe(id, time));
+        let copies = observed.map(|(id, time)| seen.observe(id, time, time));
         // a: 0 applied, 5 copy of it, 6 is beyond 0 + 5 and applied, 11 copy of 6, 12 applied.
         // b: 2 applied, 8 is beyond it.
         assert_eq!(copies, [false, false, true, false, false, true, false]);
     }
 
     #[test]
+    fn a_partition_far_behind_keeps_its_copies_known() {
+        let mut seen = Seen::new(Duration::from_ms(5));
+        let a = MessageKey::of("a");
+        assert!(!seen.observe(a, 0, 0));
+        for time in (1_000..10_000).step_by(100) {
+            assert!(!seen.observe(MessageKey::of(&time.to_string()), time, 0));
+        }
+        assert!(seen.observe(a, 0, 0));
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded_by_the_horizon() {
-        let mut seen = Seen::new(Duration::from_ms(10), Duration::from_ms(5));
+        let mut seen = Seen::new(Duration::from_ms(10));
         for time in 0..10_000 {
-            seen.observe(MessageKey::of(&time.to_string()), time);
+            seen.observe(MessageKey::of(&time.to_string()), time, time);
         }
         assert!(seen.recent.len() + seen.older.len() <= 2 * 11 + 1);
     }

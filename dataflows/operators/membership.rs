@@ -29,6 +29,7 @@ use super::plan::{
     Plan, Reader, kind_bit,
 };
 use super::sequence::Progress;
+use super::settled::{Promise, Settled};
 use super::users::{Slot, State, StateKind, UNARMED, User, Users, log_of, state_of};
 use super::wheel::Wheel;
 use super::window::{Aggregate, Aggregated, Entry, Log, Quantity, Window, blank};
@@ -123,8 +124,8 @@ pub struct Inputs<'scope> {
     pub names: Stream<'scope, EventTime, Vec<(UserKey, Arc<str>)>>,
     /// Edits of the plan, the same on every worker.
     pub commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
-    /// Carries nothing: its frontier says before which time no more updates will come.
-    pub watermark: Stream<'scope, EventTime, Vec<()>>,
+    /// How old further updates may be.
+    pub promises: Stream<'scope, EventTime, Vec<Promise>>,
 }
 
 /// The streams it writes.
@@ -159,9 +160,11 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
     let by_user = Exchange::new(|(user, _): &(UserKey, Arc<str>)| user.route());
     let mut names = builder.new_input(inputs.names, by_user);
     let mut commands = builder.new_input(inputs.commands, Pipeline);
-    // Nothing is ever produced because of the watermark, so it holds nothing back.
-    let mut watermark = builder.new_input_connection(inputs.watermark, Pipeline, []);
+    // Nothing is ever produced because of a promise, so they hold nothing back.
+    let to = Exchange::new(|promise: &Promise| promise.to as u64);
+    let mut promises = builder.new_input_connection(inputs.promises, to, []);
     let activator = scope.activator_for(builder.operator_info().address);
+    let (emit, workers) = (state.settings.emit, scope.peers());
     let state = Rc::new(RefCell::new(state));
     let shared = Rc::clone(&state);
     builder.build(move |_| {
@@ -172,7 +175,7 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             tally: OutputBuilder::from(tally),
         };
         let mut held: Option<[Capability<EventTime>; 4]> = None;
-        let mut ahead = Ahead::default();
+        let mut ahead = Ahead::new(emit, workers);
         let mut changes = Changes::default();
         move |frontiers| {
             let mut state = shared.borrow_mut();
@@ -184,6 +187,7 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             updates.for_each_time(|capability, batches| {
                 hold(&mut held, &capability);
                 for update in batches.flat_map(|batch| batch.drain(..)) {
+                    ahead.settled.wait(update.time, update.at);
                     ahead.updates.insert(update.at, update);
                 }
             });
@@ -199,11 +203,13 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
                     ahead.commands.insert(at, command);
                 }
             });
-            watermark.for_each_time(|_, _| {});
+            promises.for_each_time(|_, batches| {
+                batches.flat_map(|batch| batch.drain(..)).for_each(|it| ahead.settled.promise(it));
+            });
             let Some(capabilities) = &mut held else { return };
-            let [inputs @ .., settled] = frontiers else { return };
-            state.settle(settled.frontier().first().copied().unwrap_or(EventTime::MAX));
+            let [inputs @ .., _] = frontiers else { return };
             let passed = |at: &EventTime| !inputs.iter().any(|input| input.less_equal(at));
+            ahead.settled.pass(passed);
             let mut turns = 0;
             let next = loop {
                 let next = ahead.next(&mut state);
@@ -244,15 +250,25 @@ fn hold(held: &mut Option<[Capability<EventTime>; 4]>, arrived: &InputCapability
 }
 
 /// What has come and waits for the frontier.
-#[derive(Default)]
 struct Ahead {
     updates: Wheel<Update>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
+    settled: Settled,
     instant: Instant,
 }
 
 impl Ahead {
+    fn new(emit: Emit, workers: usize) -> Self {
+        Ahead {
+            updates: Wheel::default(),
+            copies: Wheel::default(),
+            commands: Wheel::default(),
+            settled: Settled::new(emit, workers),
+            instant: Instant::default(),
+        }
+    }
+
     fn next(&mut self, state: &mut Membership) -> Option<EventTime> {
         let each = [
             self.updates.next_due(),
@@ -265,6 +281,8 @@ impl Ahead {
 
     fn take(&mut self, at: EventTime, state: &mut Membership) {
         self.updates.take_due(at, &mut self.instant.updates);
+        state.settle(self.settled.before(at));
+        self.instant.updates.iter().for_each(|update| self.settled.done(update.time, at));
         self.copies.take_due(at, &mut self.instant.copies);
         self.commands.take_due(at, &mut self.instant.commands);
         state.wheel.take_due(at, &mut self.instant.alarms);
@@ -281,7 +299,11 @@ struct Written {
 }
 
 impl Written {
-    fn write(&mut self, changes: &mut Changes, [first, second, third, fourth]: &[Capability<EventTime>; 4]) {
+    fn write(
+        &mut self,
+        changes: &mut Changes,
+        [first, second, third, fourth]: &[Capability<EventTime>; 4],
+    ) {
         give(&mut self.differences, first, changes.differences.drain(..));
         give(&mut self.flips, second, changes.flips.drain(..));
         give(&mut self.edges, third, changes.edges.drain(..));
@@ -366,7 +388,7 @@ impl Membership {
         self.users.name(key, name);
     }
 
-    /// No update before `settled` will come any more.
+    /// No update older than `settled` takes effect any more.
     pub fn settle(&mut self, settled: EventTime) {
         self.settled = settled;
     }
@@ -402,7 +424,9 @@ impl Membership {
         if !instant.copies.is_empty() {
             let copies = &instant.copies;
             let is_copy = |update: &Update| {
-                copies.iter().any(|copy| copy.user == update.user && copy.position == update.position)
+                copies
+                    .iter()
+                    .any(|copy| copy.user == update.user && copy.position == update.position)
             };
             let before = instant.updates.len();
             instant.updates.retain(|update| !is_copy(update));
@@ -423,12 +447,8 @@ impl Membership {
         changes: &mut Changes,
     ) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let context = Context {
-            settings: self.settings,
-            settled: self.settled,
-            plan: &self.plan,
-            at,
-        };
+        let context =
+            Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
         let mut created = user.since.is_none();
         for (_, update) in updates {
@@ -476,9 +496,7 @@ impl Membership {
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {
         let edited = match command {
-            Command::Keep(definition, keep, from) => {
-                return self.plan.keep(&definition, keep, from);
-            }
+            Command::Keep(definition, keep, from) => self.plan.keep(&definition, keep, from),
             Command::Put(definition) => self.plan.put(&definition, at),
             Command::Delete(id) => self.plan.delete(&id),
         };
@@ -491,23 +509,19 @@ impl Membership {
 
     /// Carries one user's membership from the old plan to the new one.
     fn carry_over(&mut self, slot: Slot, edited: &Edited, at: EventTime, changes: &mut Changes) {
-        let context = Context {
-            settings: self.settings,
-            settled: self.settled,
-            plan: &self.plan,
-            at,
-        };
+        let context =
+            Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
-        user.states.retain(|(fact, _)| !edited.dropped.contains(fact));
+        forget(&self.plan, user, edited);
         if user.since.is_none() {
             return;
         }
         for node in edited.lost.iter().filter(|node| user.is_member(**node)) {
             changes.flips.push(((*node, slot), at, -1));
         }
-        let passed_on = |node: &NodeId| {
-            self.plan.node(*node).feeds > 0 && !edited.gained.contains(node)
-        };
+        let passed_on =
+            |node: &NodeId| self.plan.node(*node).feeds > 0 && !edited.gained.contains(node);
+        edited.holding.iter().for_each(|fact| context.hold(user, *fact));
         for fact in &edited.compared {
             let armed = context.adopt(user, *fact);
             arm(&mut self.wheel, user, slot, *fact, armed);
@@ -525,8 +539,34 @@ impl Membership {
     }
 }
 
+/// Drops what was kept for nobody but a rule that is no more.
+fn forget(plan: &Plan, user: &mut User, edited: &Edited) {
+    if !edited.dropped.is_empty() {
+        user.states.retain(|(fact, _)| !edited.dropped.contains(fact));
+        let states = &user.states;
+        user.logs.retain(|(stream, _)| {
+            plan.stream_readers(*stream).iter().any(|reader| {
+                let (Reader::Aggregate(id) | Reader::Step(id, _)) = reader;
+                let place = states.binary_search_by_key(id, |(fact, _)| *fact);
+                place.is_ok_and(|place| matches!(states[place].1.kind, StateKind::Window(_)))
+            })
+        });
+    }
+    for fact in &edited.unheld {
+        if let Ok(place) = user.states.binary_search_by_key(fact, |(fact, _)| *fact) {
+            user.states[place].1.kind = StateKind::Attribute(None);
+        }
+    }
+}
+
 /// Sets an alarm, unless an earlier one stands.
-fn arm(wheel: &mut Wheel<Alarm>, user: &mut User, slot: Slot, fact: FactId, next: Option<EventTime>) {
+fn arm(
+    wheel: &mut Wheel<Alarm>,
+    user: &mut User,
+    slot: Slot,
+    fact: FactId,
+    next: Option<EventTime>,
+) {
     let Some(next) = next else { return };
     let state = state_of(&mut user.states, fact, || StateKind::Attribute(None));
     if next < state.armed {
@@ -613,7 +653,7 @@ impl Context<'_> {
             }
         }
         if let Change::Delete = update.change {
-            return self.delete(user, writer, touched, tally);
+            return self.delete(user, writer, touched);
         }
         match user.since {
             Some(since) if update.time >= since => {}
@@ -645,7 +685,6 @@ impl Context<'_> {
         user: &mut User,
         writer: (EventTime, crate::model::Position),
         touched: &mut Vec<(FactId, Before)>,
-        tally: &mut Tally,
     ) {
         touched.clear();
         let mut recent = std::mem::take(&mut user.recent);
@@ -657,7 +696,8 @@ impl Context<'_> {
         recent.retain(|update| (update.time, update.position) > writer);
         recent.sort_unstable_by_key(|update| (update.time, update.position));
         for update in recent {
-            self.update(user, &update, touched, tally);
+            let counted = &mut Tally::default(); // when it came
+            self.update(user, &update, touched, counted);
         }
     }
 
@@ -686,7 +726,11 @@ impl Context<'_> {
                 let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
                 if let StateKind::Attribute(held) = &mut state.kind {
                     let settled = if self.disordered() { self.settled } else { self.at };
-                    held.get_or_insert_default().update(path, (writer, key, value.clone()), settled);
+                    held.get_or_insert_default().update(
+                        path,
+                        (writer, key, value.clone()),
+                        settled,
+                    );
                 }
             }
         }
@@ -777,7 +821,7 @@ impl Context<'_> {
             }
         }
         if windowed {
-            self.insert_into_windows(user, update, hit, &entry);
+            self.insert_into_windows(user, update, hit, &entry, touched);
         }
     }
 
@@ -788,8 +832,15 @@ impl Context<'_> {
         update: &Update,
         hit: &Hit,
         entry: &Entry,
+        touched: &mut Vec<(FactId, Before)>,
     ) {
         let windows: Windows<'_> = self.windows_over(hit.stream).collect();
+        if self.disordered() {
+            // Also those that do not want the event move on.
+            for (id, aggregate) in &windows {
+                touch(touched, *id, || self.before(user, *id, aggregate));
+            }
+        }
         let log = log_of(&mut user.logs, hit.stream, || Log::for_entry(entry));
         let granularity = self.settings.granularity;
         for (id, aggregate) in &windows {
@@ -810,16 +861,10 @@ impl Context<'_> {
             if !wanted && !known {
                 continue;
             }
-            let mut fresh = false;
-            let state = state_of(&mut user.states, *id, || {
-                fresh = true;
-                StateKind::Window(Window::new(aggregate, number))
-            });
+            let new = || StateKind::Window(Window::new(aggregate, number));
+            let state = state_of(&mut user.states, *id, new);
             if let StateKind::Window(window) = &mut state.kind {
                 window.insert(aggregate, number, update.time, entry, counts);
-                if !fresh && number + 1 < log.end() {
-                    state.armed = UNARMED; // it did not come last: the alarm may have to be earlier
-                }
                 keep = keep.min(window.cursor());
             }
         }
@@ -845,7 +890,9 @@ impl Context<'_> {
     fn before(&self, user: &User, id: FactId, aggregate: &Aggregate) -> Before {
         match aggregated(user, id, aggregate) {
             Aggregated::Missing => match aggregate.measure {
-                crate::rule::Measure::First(_) | crate::rule::Measure::Last(_) => Before::Value(None),
+                crate::rule::Measure::First(_) | crate::rule::Measure::Last(_) => {
+                    Before::Value(None)
+                }
                 _ => Before::Number(None),
             },
             Aggregated::Quantity(quantity) => Before::Number(Some(quantity)),
@@ -998,24 +1045,29 @@ impl Context<'_> {
         held.or(user.since)
     }
 
+    /// Begins to know since when an attribute is what it is. Nobody asked so far: if it was ever
+    /// set, it is known to be so from now on.
+    fn hold(&self, user: &mut User, id: FactId) {
+        let Some(Fact { kind: FactKind::Attribute { path, .. }, .. }) = self.plan.fact(id) else {
+            return;
+        };
+        let cells = path.keys().filter_map(|key| Some((key, user.attributes.cell(key)?.clone())));
+        let cells: Vec<_> = cells.collect();
+        if cells.is_empty() {
+            return;
+        }
+        let mut held = Held::default();
+        let position = crate::model::Position { partition: 0, offset: 0 };
+        for (key, value) in cells {
+            held.update(path, ((self.at, position), key, value), self.settled);
+        }
+        held.begin(self.at);
+        let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
+        state.kind = StateKind::Attribute(Some(Box::new(held)));
+    }
+
     /// Looks at a fact with new comparisons for a user that exists already.
     fn adopt(&self, user: &mut User, id: FactId) -> Option<EventTime> {
-        let fact = self.plan.fact(id)?;
-        if let FactKind::Attribute { path, holding: 1.., .. } = &fact.kind
-            && user.attributes.at(path).is_some()
-            && user.state(id).is_none()
-        {
-            // Nobody asked so far since when: it is known to be so from now on.
-            let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
-            let mut held = Held::default();
-            let position = crate::model::Position { partition: 0, offset: 0 };
-            for key in path.keys() {
-                if let Some(value) = user.attributes.get(key) {
-                    held.update(path, ((self.at, position), key, value.clone()), self.settled);
-                }
-            }
-            state.kind = StateKind::Attribute(Some(Box::new(held)));
-        }
         if let Ok(place) = user.states.binary_search_by_key(&id, |(fact, _)| *fact) {
             user.states[place].1.armed = UNARMED;
         }

@@ -180,6 +180,10 @@ pub struct Edited {
     pub compared: Vec<FactId>,
     /// Facts nobody asks for any more.
     pub dropped: Vec<FactId>,
+    /// Facts of which it is asked from now on since when they are what they are.
+    pub holding: Vec<FactId>,
+    /// Facts of which that is no longer asked.
+    pub unheld: Vec<FactId>,
 }
 
 /// Who reads a stream.
@@ -209,6 +213,14 @@ struct Installed {
     edges: Vec<Edge>,
 }
 
+/// Facts kept for a definition that is not put yet.
+#[derive(Debug)]
+struct Pin {
+    definition: Arc<Definition>,
+    keep: Keep,
+    facts: Vec<FactId>,
+}
+
 /// The plan (see the module).
 #[derive(Debug)]
 pub struct Plan {
@@ -221,7 +233,7 @@ pub struct Plan {
     segments: HashMap<Arc<str>, Installed>,
     attribute_readers: HashMap<AttributeKey, Vec<FactId>>,
     stream_readers: Vec<Vec<Reader>>,
-    pins: Vec<(Arc<Definition>, Vec<(FactId, Keep)>)>,
+    pins: Vec<Pin>,
     /// Nodes a user is in about whom nothing is known, in order.
     defaults: Vec<NodeId>,
     /// Nodes that depend on who the user is.
@@ -292,13 +304,16 @@ impl Plan {
     pub fn timed_from_the_start(&self) -> impl Iterator<Item = FactId> {
         let facts = (0..).map(FactId).zip(&self.facts);
         facts.filter_map(|(id, fact)| match &fact.as_ref()?.kind {
-            FactKind::Attribute { index, holding: 1.., .. } if !index.timed().is_empty() => Some(id),
+            FactKind::Attribute { index, holding: 1.., .. } if !index.timed().is_empty() => {
+                Some(id)
+            }
             _ => None,
         })
     }
 
     /// Begins to keep what the definition will need, for events later than `from`.
-    pub fn keep(&mut self, definition: &Arc<Definition>, keep: Keep, from: EventTime) {
+    pub fn keep(&mut self, definition: &Arc<Definition>, keep: Keep, from: EventTime) -> Edited {
+        let mut edited = Edited::default();
         let mut subjects = Vec::new();
         definition.rule.walk(&mut |rule| match (keep, rule) {
             (Keep::Held, Rule::Attribute(condition)) if condition.held.is_some() => {
@@ -315,13 +330,11 @@ impl Plan {
         let mut pinned = Vec::new();
         for subject in subjects {
             let id = self.fact_of(subject, from);
-            self.use_fact(id, keep == Keep::Held);
-            pinned.push((id, keep));
+            self.use_fact(id, keep == Keep::Held, &mut edited);
+            pinned.push(id);
         }
-        match self.pins.iter_mut().find(|(other, _)| Arc::ptr_eq(other, definition)) {
-            Some((_, pins)) => pins.extend(pinned),
-            None => self.pins.push((definition.clone(), pinned)),
-        }
+        self.pins.push(Pin { definition: definition.clone(), keep, facts: pinned });
+        edited
     }
 
     /// Puts a segment, new or in place of an earlier one, at `now`.
@@ -475,7 +488,7 @@ impl Plan {
                 let (subject, check, held) = self.ask(rule);
                 let fact = self.fact_of(subject, now);
                 edited.compared.push(fact);
-                Expression::Condition(self.condition_of(fact, check, held, node))
+                Expression::Condition(self.condition_of(fact, check, held, node, edited))
             }
         }
     }
@@ -570,10 +583,13 @@ impl Plan {
         self.stream_readers.get_mut(stream.0 as usize).expect("a stream id names a known stream")
     }
 
-    fn use_fact(&mut self, id: FactId, holds: bool) {
+    fn use_fact(&mut self, id: FactId, holds: bool, edited: &mut Edited) {
         if let Some(fact) = self.facts.get_mut(id.0 as usize).and_then(Option::as_mut) {
             fact.uses += 1;
             if let FactKind::Attribute { holding, .. } = &mut fact.kind {
+                if holds && *holding == 0 {
+                    edited.holding.push(id);
+                }
                 *holding += u32::from(holds);
             }
         }
@@ -585,6 +601,9 @@ impl Plan {
         fact.uses -= 1;
         if let FactKind::Attribute { holding, .. } = &mut fact.kind {
             *holding -= u32::from(held);
+            if held && *holding == 0 {
+                edited.unheld.push(id);
+            }
         }
         if fact.uses > 0 {
             return;
@@ -616,17 +635,19 @@ impl Plan {
         check: Check,
         held: Option<Duration>,
         node: NodeId,
+        edited: &mut Edited,
     ) -> ConditionId {
         let key = (fact, check, held);
         if let Some(id) = self.condition_ids.get(&key).copied() {
-            if let Some(condition) = self.conditions.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            if let Some(condition) = self.conditions.get_mut(id.0 as usize).and_then(Option::as_mut)
+            {
                 condition.nodes.push(node);
             }
             return id;
         }
         let id = ConditionId(index(self.conditions.len()));
         let (_, check, _) = &key;
-        self.use_fact(fact, held.is_some());
+        self.use_fact(fact, held.is_some(), edited);
         if let Some(fact) = self.facts.get_mut(fact.0 as usize).and_then(Option::as_mut) {
             fact.conditions.push(id);
             match (&mut fact.kind, check) {
@@ -695,10 +716,13 @@ impl Plan {
     }
 
     fn unpin(&mut self, definition: &Arc<Definition>, edited: &mut Edited) {
-        let place = self.pins.iter().position(|(other, _)| Arc::ptr_eq(other, definition));
-        let Some(place) = place else { return };
-        for (fact, keep) in self.pins.swap_remove(place).1 {
-            self.release_fact(fact, keep == Keep::Held, edited);
+        for keep in [Keep::Held, Keep::Behaviour] {
+            let mine = |pin: &Pin| pin.keep == keep && Arc::ptr_eq(&pin.definition, definition);
+            // The same definition may be put again later: that has pins of its own.
+            let Some(place) = self.pins.iter().position(mine) else { continue };
+            for fact in self.pins.remove(place).facts {
+                self.release_fact(fact, keep == Keep::Held, edited);
+            }
         }
     }
 }

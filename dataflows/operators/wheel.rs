@@ -8,7 +8,7 @@
 //! Source of the idea: Varghese and Lauck, *Hashed and Hierarchical Timing Wheels* (1987), here
 //! over an ordered map, since event time jumps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::model::EventTime;
 
@@ -20,7 +20,7 @@ const BUCKET_BITS: u32 = 6;
 pub struct Wheel<T> {
     buckets: BTreeMap<EventTime, Vec<(EventTime, T)>>,
     /// The opened bucket, by due time, latest first; `None` where an item has been taken.
-    opened: Vec<(EventTime, u32)>,
+    opened: VecDeque<(EventTime, u32)>,
     items: Vec<Option<T>>,
     /// The number of the opened bucket; earlier ones are empty.
     opened_bucket: EventTime,
@@ -30,7 +30,7 @@ impl<T> Default for Wheel<T> {
     fn default() -> Self {
         Wheel {
             buckets: BTreeMap::new(),
-            opened: Vec::new(),
+            opened: VecDeque::new(),
             items: Vec::new(),
             opened_bucket: EventTime::MIN,
         }
@@ -47,7 +47,7 @@ impl<T> Wheel<T> {
         }
         let index = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
         self.items.push(Some(item));
-        let place = self.opened.partition_point(|(other, _)| *other >= due);
+        let place = self.opened.partition_point(|(other, _)| *other > due);
         self.opened.insert(place, (due, index));
     }
 
@@ -56,7 +56,7 @@ impl<T> Wheel<T> {
         if self.opened.is_empty() {
             self.open_next()?;
         }
-        self.opened.last().map(|(due, _)| *due)
+        self.opened.back().map(|(due, _)| *due)
     }
 
     fn open_next(&mut self) -> Option<()> {
@@ -65,7 +65,7 @@ impl<T> Wheel<T> {
         self.items.clear();
         let numbered = (0_u32..).zip(&items).map(|(index, (due, _))| (*due, index));
         self.opened.extend(numbered);
-        self.opened.sort_unstable_by(|left, right| right.cmp(left));
+        self.opened.make_contiguous().sort_unstable_by(|left, right| right.cmp(left));
         self.items.extend(items.into_iter().map(|(_, item)| Some(item)));
         Some(())
     }
@@ -76,11 +76,11 @@ impl<T> Wheel<T> {
         if self.next_due() != Some(at) {
             return;
         }
-        while let Some((due, index)) = self.opened.last().copied() {
+        while let Some((due, index)) = self.opened.back().copied() {
             if due != at {
                 break;
             }
-            self.opened.pop();
+            self.opened.pop_back();
             let place = usize::try_from(index).ok().and_then(|index| self.items.get_mut(index));
             into.extend(place.and_then(Option::take));
         }

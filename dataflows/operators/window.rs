@@ -100,14 +100,23 @@ impl Log {
         Log { first: 0, entries }
     }
 
-    /// The number the next entry at the end would have.
-    pub fn end(&self) -> u64 {
-        let held = match &self.entries {
+    /// How many entries are held.
+    pub fn len(&self) -> usize {
+        match &self.entries {
             Entries::Happened(times) => times.len(),
             Entries::Amounts(entries) => entries.len(),
             Entries::Values(entries) => entries.len(),
-        };
-        self.first + held as u64
+        }
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number the next entry at the end would have.
+    pub fn end(&self) -> u64 {
+        self.first + self.len() as u64
     }
 
     /// Puts an entry in its place; gives back its number. Later entries move up by one.
@@ -229,7 +238,14 @@ impl Window {
 
     /// Takes note of entry `number`, just put into the log; `counts` says whether it is in the
     /// window. The window must have been expired up to now before.
-    pub fn insert(&mut self, aggregate: &Aggregate, number: u64, time: EventTime, entry: &Entry, counts: bool) {
+    pub fn insert(
+        &mut self,
+        aggregate: &Aggregate,
+        number: u64,
+        time: EventTime,
+        entry: &Entry,
+        counts: bool,
+    ) {
         if !counts {
             // It stands before all that counts; they have moved up by one.
             self.cursor += 1;
@@ -252,7 +268,13 @@ impl Window {
     }
 
     /// Moves past everything that has left by `now`.
-    pub fn expire(&mut self, aggregate: &Aggregate, granularity: Duration, log: &Log, now: EventTime) {
+    pub fn expire(
+        &mut self,
+        aggregate: &Aggregate,
+        granularity: Duration,
+        log: &Log,
+        now: EventTime,
+    ) {
         let Some(window) = aggregate.window else { return };
         while let Some(time) = log.time(self.cursor) {
             if leave_time(time, window, granularity) > now {
@@ -326,7 +348,8 @@ impl Window {
                 match cuts.at_or_below(Quantity::whole(count)) {
                     Some(bound) => {
                         // Above the bound it takes as many leaves as it is above; on it, one.
-                        let below = count - u64::try_from(bound / 1_000_000).unwrap_or(0).min(count);
+                        let below =
+                            count - u64::try_from(bound / 1_000_000).unwrap_or(0).min(count);
                         self.cursor + below.max(1) - 1
                     }
                     None => last,
@@ -386,13 +409,19 @@ fn forget(values: &mut HashMap<Value, u64>, value: &Value) {
     }
 }
 
-fn insert_extreme(queue: &mut VecDeque<(EventTime, Amount)>, time: EventTime, amount: Amount, max: bool) {
+fn insert_extreme(
+    queue: &mut VecDeque<(EventTime, Amount)>,
+    time: EventTime,
+    amount: Amount,
+    max: bool,
+) {
     let as_extreme = |a: Amount, b: Amount| if max { a >= b } else { a <= b };
     let place = queue.partition_point(|(other, _)| *other <= time);
     if queue.get(place).is_some_and(|(_, later)| as_extreme(*later, amount)) {
         return; // a later one outlasts it
     }
-    let outlasted = queue.iter().take(place).rev().take_while(|(_, own)| as_extreme(amount, *own)).count();
+    let outlasted =
+        queue.iter().take(place).rev().take_while(|(_, own)| as_extreme(amount, *own)).count();
     queue.drain(place - outlasted..place);
     queue.insert(place - outlasted, (time, amount));
 }
@@ -469,5 +498,125 @@ pub fn blank(measure: &Measure) -> Aggregated {
             Aggregated::Quantity(Quantity::whole(0))
         }
         _ => Aggregated::Missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Decimal, Path};
+    use crate::operators::matching::NumberTest;
+    use crate::operators::plan::ConditionId;
+    use crate::rule::{Comparison, Test};
+
+    const MS: Duration = Duration::from_ms(1);
+
+    fn below(state: &mut u64, bound: u64) -> u64 {
+        *state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 33) % bound
+    }
+
+    fn cuts(bounds: &[&str]) -> (Cuts, Vec<NumberTest>) {
+        let test = |bound: &&str| Comparison::Gt(Value::Number(Decimal::parse(bound).unwrap()));
+        let tests: Vec<_> = bounds.iter().map(|it| NumberTest::new(&Test::new(test(it)))).collect();
+        let mut cuts = Cuts::default();
+        (0..).zip(&tests).for_each(|(id, test)| cuts.add(ConditionId(id), test));
+        (cuts, tests)
+    }
+
+    /// Events of one user as a plain list, and what a measure comes to over those that count.
+    fn plain(
+        events: &[(EventTime, Amount)],
+        measure: &Measure,
+        window: i64,
+        now: i64,
+    ) -> Aggregated {
+        let counts = |(time, _): &&(EventTime, Amount)| now < time + window;
+        let amounts: Vec<Amount> =
+            events.iter().filter(counts).map(|(_, amount)| *amount).collect();
+        let sum = amounts.iter().fold(Amount::ZERO, |sum, amount| sum.plus(*amount));
+        let or_missing = |amount: Option<&Amount>| {
+            amount.map_or(Aggregated::Missing, |it| Aggregated::Quantity(Quantity::of(*it)))
+        };
+        Aggregated::Quantity(match measure {
+            Measure::Count => Quantity::whole(amounts.len() as u64),
+            Measure::Sum(_) => Quantity::of(sum),
+            Measure::Min(_) => return or_missing(amounts.iter().min()),
+            Measure::Max(_) => return or_missing(amounts.iter().max()),
+            _ if amounts.is_empty() => return Aggregated::Missing,
+            _ => Quantity { sum: sum.micros(), count: amounts.len() as i64 },
+        })
+    }
+
+    fn truths(tests: &[NumberTest], value: &Aggregated) -> Vec<bool> {
+        let quantity = match value {
+            Aggregated::Quantity(quantity) => Some(*quantity),
+            _ => None,
+        };
+        tests.iter().map(|test| test.holds(quantity)).collect()
+    }
+
+    /// Events in any order: values are those of the plain list, and no comparison changes by
+    /// itself before the instant that was asked for.
+    #[test]
+    fn values_are_right_and_no_change_comes_before_its_alarm() {
+        let path = Path::new("amount");
+        let measures = [Measure::Count, Measure::Sum(path.clone()), Measure::Avg(path.clone())];
+        let measures = measures.into_iter().chain([Measure::Min(path.clone()), Measure::Max(path)]);
+        let (cuts, tests) = cuts(&["-1", "0", "0.5", "1", "2.5", "4", "70", "71"]);
+        for (measure, seed) in measures.flat_map(|it| (0..15).map(move |seed| (it.clone(), seed))) {
+            let span = [5, 30, 300][seed as usize % 3];
+            let window = Some(Duration::from_ms(span));
+            let aggregate = Aggregate { stream: StreamId(0), measure, window };
+            let state = &mut (seed * 7 + 1);
+            let of_amount = |amount| match aggregate.measure {
+                Measure::Count => Entry::Happened,
+                _ => Entry::Amount(amount),
+            };
+            let mut log = Log::for_entry(&of_amount(Amount::ZERO));
+            let (mut held, mut events, mut now) = (None, Vec::new(), 0_i64);
+            for round in 0..200 {
+                now += below(state, 3) as i64;
+                let time = now - below(state, if seed % 2 == 0 { 1 } else { 12 }) as i64;
+                let least = if seed % 5 == 0 { -1 } else { 0 };
+                let amount = Amount::whole(below(state, 3) as i64 + least);
+                events.push((time, amount));
+                let window = held.get_or_insert_with(|| Window::new(&aggregate, log.end()));
+                window.expire(&aggregate, MS, &log, now);
+                let number = log.insert(time, &of_amount(amount));
+                let counts = time + span > now;
+                window.insert(&aggregate, number, time, &of_amount(amount), counts);
+                log.release(window.cursor());
+                let value = window.value(&aggregate, &log);
+                let expected = |now| plain(&events, &aggregate.measure, span, now);
+                assert_eq!(value, expected(now), "{aggregate:?} seed {seed} at {now}");
+                let alarm = window.next_change(&aggregate, MS, &log, Some(&cuts));
+                let leaves: Vec<_> = events.iter().map(|(time, _)| time + span).collect();
+                let before = |it: &EventTime| *it > now && alarm.is_none_or(|alarm| *it < alarm);
+                for later in leaves.into_iter().filter(before).filter(|_| round % 9 == 0) {
+                    let same = truths(&tests, &expected(later)) == truths(&tests, &value);
+                    assert!(same, "{aggregate:?} seed {seed}: {later} is before {alarm:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn far_above_a_threshold_the_alarm_is_far_ahead() {
+        let window = Some(Duration::from_ms(1_000));
+        let aggregate = Aggregate { stream: StreamId(0), measure: Measure::Count, window };
+        let (cuts, _) = cuts(&["2"]);
+        let mut log = Log::for_entry(&Entry::Happened);
+        let mut held = Window::new(&aggregate, 0);
+        for time in 0..100 {
+            let number = log.insert(time, &Entry::Happened);
+            held.insert(&aggregate, number, time, &Entry::Happened, true);
+        }
+        assert_eq!(held.next_change(&aggregate, MS, &log, Some(&cuts)), Some(1_097));
+        held.expire(&aggregate, MS, &log, 1_097);
+        assert_eq!(held.value(&aggregate, &log), Aggregated::Quantity(Quantity::whole(2)));
+        log.release(held.cursor());
+        assert_eq!(log.len(), 2);
     }
 }
