@@ -41,18 +41,15 @@ has_rust() { # recent enough for Cargo.toml
     [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ]
 }
 
-install_rust() {
-    say "installing a Rust toolchain with rustup"
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
-        sh -s -- -y --no-modify-path --profile minimal --component rustfmt,clippy >&2 ||
-        { install rustup && rustup default stable >&2; } # the distribution's
+install_rust() { # the distribution's rustup, where it has one
+    { install rustup && rustup default stable >&2; } ||
+        { say "please install a Rust toolchain (rustup.rs tells how) and run this again"; return 1; }
 }
 
 setup() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     command -v cc >/dev/null || install gcc libc6-dev
     if ! has_rust; then
-        command -v curl >/dev/null || install curl ca-certificates
         install_rust
         has_rust || { say "the toolchain is older than Cargo.toml asks for: rustup update"; return 1; }
     fi

@@ -90,6 +90,7 @@ pub struct What {
     /// How far back a definition put in mid-stream sees events; without it, to the beginning
     #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
     pub retain: Option<Duration>,
+    /// The settings of time
     #[command(flatten)]
     pub clock: Clock,
 }
@@ -143,6 +144,7 @@ pub struct Workers {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct Replay {
+    /// What to read and by which rules
     #[command(flatten)]
     pub what: What,
     /// Where differences go; without it, standard output
@@ -163,6 +165,7 @@ pub struct Replay {
     /// Where one JSON object with the counts and costs of the run goes
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Who works
     #[command(flatten)]
     pub workers: Workers,
 }
@@ -193,6 +196,7 @@ pub struct Check {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
+    /// What to read and by which rules
     #[command(flatten)]
     pub what: What,
     /// Worker threads
@@ -203,6 +207,7 @@ pub struct Verify {
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct Explain {
+    /// What to read and by which rules
     #[command(flatten)]
     pub what: What,
     /// Whom
@@ -231,9 +236,9 @@ fn until(text: &str) -> Result<Until, String> {
     match text {
         "end" => Ok(Until::End),
         "last" => Ok(Until::Last),
-        time => instant(time)
-            .map(Until::Time)
-            .map_err(|_| format!("{time:?} is not end, last, or a time such as 2026-01-01T00:00:00Z")),
+        time => instant(time).map(Until::Time).map_err(|_| {
+            format!("{time:?} is not end, last, or a time such as 2026-01-01T00:00:00Z")
+        }),
     }
 }
 

@@ -83,11 +83,8 @@ pub struct Task {
 
 impl Partitions {
     /// Partitions not read yet: index, file, mapping.
-    pub fn new(
-        files: Vec<(u32, FilePartition, Mapping)>,
-        settings: &ClockSettings,
-    ) -> Arc<Self> {
-        let partitions = Arc::new_cyclic(|shared: &std::sync::Weak<Partitions>| Partitions {
+    pub fn new(files: Vec<(u32, FilePartition, Mapping)>, settings: &ClockSettings) -> Arc<Self> {
+        Arc::new_cyclic(|shared: &std::sync::Weak<Partitions>| Partitions {
             list: files
                 .into_iter()
                 .map(|(index, file, mapping)| Partition {
@@ -105,8 +102,7 @@ impl Partitions {
             greatest: AtomicI64::new(EventTime::MIN),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
-        });
-        partitions
+        })
     }
 
     /// Lets a worker be woken when there is something for it to do.
@@ -124,7 +120,8 @@ impl Partitions {
     /// # Errors
     /// A file cannot be read on.
     pub fn take(&self) -> Result<Taken, SourceError> {
-        let is_open = |partition: &&(usize, &Partition)| !partition.1.exhausted.load(Ordering::Acquire);
+        let is_open =
+            |partition: &&(usize, &Partition)| !partition.1.exhausted.load(Ordering::Acquire);
         let mut open: Vec<_> = self.list.iter().enumerate().filter(|it| is_open(&it)).collect();
         if open.is_empty() {
             return Ok(Taken::Exhausted);
@@ -270,7 +267,8 @@ impl Ingest {
         streams: &Arc<Streams>,
         timeline: Arc<Timeline>,
     ) -> Self {
-        let reader = |partition: &Partition| Reader::new(streams.clone(), partition.mapping.clone());
+        let reader =
+            |partition: &Partition| Reader::new(streams.clone(), partition.mapping.clone());
         let readers = partitions.list.iter().map(reader).collect();
         let mentioned = Mentioned { streams: streams.clone(), timeline, version: None };
         Ingest { partitions, settings, readers, named: HashSet::new(), mentioned }

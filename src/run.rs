@@ -330,7 +330,8 @@ fn build(
         let rejected =
             outputs.rejected.inspect_batch(move |_, batch| done(lock(&to.outputs).rejected(batch)));
         let (to, done) = (shared.clone(), write(shared));
-        let tally = outputs.tally.inspect_batch(move |_, batch| done(lock(&to.outputs).tally(batch)));
+        let tally =
+            outputs.tally.inspect_batch(move |_, batch| done(lock(&to.outputs).tally(batch)));
         differences.probe_with(probe);
         late.probe_with(probe);
         rejected.probe_with(probe);

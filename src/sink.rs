@@ -85,7 +85,8 @@ impl Sink {
     /// They cannot be written.
     pub fn write(&mut self, lines: &[u8]) -> Result<(), SinkError> {
         let written = self.writer.write_all(lines);
-        let flushed = if self.prompt { written.and_then(|()| self.writer.flush()) } else { written };
+        let flushed =
+            if self.prompt { written.and_then(|()| self.writer.flush()) } else { written };
         flushed.map_err(|cause| self.error(cause))
     }
 

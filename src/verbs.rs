@@ -55,7 +55,8 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
         return Err(WhatError::Changes(checked.refused.join("\n")).into());
     }
     let (count, edits) = (checked.timeline.initial.len(), checked.timeline.edits.len());
-    let changes = if edits == 0 { String::new() } else { format!(", {}", counted(edits, "change")) };
+    let changes =
+        if edits == 0 { String::new() } else { format!(", {}", counted(edits, "change")) };
     match job {
         Some(job) => say(format_args!(
             "job {:?} is fine: {}{changes}, {}",

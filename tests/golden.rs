@@ -5,6 +5,8 @@
 //! disorder its clock allows, one record at a time, and all at once. `UPDATE=1` rewrites the
 //! expected differences from the plainest run; review the change as a change of behaviour.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -101,12 +103,7 @@ impl Case {
     }
 
     fn log<'a>(&'a self, arrivals: &'a [Arrival]) -> Log<'a> {
-        Log {
-            arrivals,
-            timeline: &self.timeline,
-            clock: self.job.clock,
-            retain: self.job.retain,
-        }
+        Log { arrivals, timeline: &self.timeline, clock: self.job.clock, retain: self.job.retain }
     }
 }
 
@@ -154,7 +151,8 @@ fn shuffled(case: &Case, arrivals: &[Arrival], seed: u64) -> Vec<Arrival> {
     let mut state = seed;
     for arrival in arrivals {
         let time = arrival.time.expect("records without a time depend on the order of arrival");
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let delay = (state >> 33) % (disorder + 1);
         let due = time + i64::try_from(delay).unwrap();
         partitions.entry(arrival.position.partition).or_default().push((due, arrival.clone()));

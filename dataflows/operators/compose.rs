@@ -10,6 +10,7 @@
 //! members of nodes that are referred to, twice, and the sums. All of a user is on one worker
 //! (`Pipeline`); every worker has all edges.
 
+use differential_dataflow::lattice::Lattice;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::iterate::Variable;
@@ -17,10 +18,9 @@ use differential_dataflow::trace::implementations::chunker::ContainerChunker;
 use differential_dataflow::trace::implementations::{
     KeyBatcher, KeyBuilder, KeySpine, ValBatcher, ValBuilder, ValSpine,
 };
-use differential_dataflow::lattice::Lattice;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::order::Product;
 use timely::progress::Timestamp;
 
@@ -60,14 +60,15 @@ fn reached<'scope, T: Timestamp + Lattice>(
     sums: VecCollection<'scope, T, (Goal, Slot), isize>,
 ) -> VecCollection<'scope, T, (NodeId, Slot), isize> {
     let keyed = sums.map(|sum| (sum, ())).inner;
-    let by_goal: Arranged<'scope, TraceAgent<KeySpine<(Goal, Slot), T, isize>>> = arrange_core::<
-        _,
-        _,
-        ContainerChunker<Vec<(((Goal, Slot), ()), T, isize)>>,
-        KeyBatcher<_, _, _>,
-        KeyBuilder<_, _, _>,
-        _,
-    >(keyed, Pipeline, "sums by gate and user");
+    let by_goal: Arranged<'scope, TraceAgent<KeySpine<(Goal, Slot), T, isize>>> =
+        arrange_core::<
+            _,
+            _,
+            ContainerChunker<Vec<(((Goal, Slot), ()), T, isize)>>,
+            KeyBatcher<_, _, _>,
+            KeyBuilder<_, _, _>,
+            _,
+        >(keyed, Pipeline, "sums by gate and user");
     by_goal
         .reduce_abelian::<_, KeyBuilder<(Goal, Slot), T, isize>, KeySpine<(Goal, Slot), T, isize>, _, _>(
             "Reached",

@@ -110,10 +110,9 @@ impl JobReader<'_> {
             true => self.path(changes, "the file of changes").map(Some),
             false => Some(None),
         };
-        let retain =
-            self.reader.optional(&node.get("retain"), |reader, node| {
-                reader.duration(node, model::Duration::default())
-            })?;
+        let retain = self.reader.optional(&node.get("retain"), |reader, node| {
+            reader.duration(node, model::Duration::default())
+        })?;
         let clock = self.clock(&node.get("clock"));
         let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
         let sinks = match node.get("sink") {

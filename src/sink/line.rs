@@ -2,9 +2,9 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use dataflows::model::difference::Word;
 use dataflows::model::time::format_time;
 use dataflows::model::{Difference, Duration, Sign};
-use dataflows::model::difference::Word;
 use dataflows::segmentation::{Late, Rejected};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
@@ -142,6 +142,6 @@ mod tests {
         let it = Late { position, time: 1, clock: 61_001, segments: vec![], record };
         let line = text(|lines| late(&it, "f", lines));
         assert!(line.ends_with("\"record\":{\"a\": 1e2}}\n"), "{line}");
-        assert!(line.contains("\"late_by\":\"1m\""), "{line}");
+        assert!(line.contains("\"late_by\":\"61s\""), "{line}");
     }
 }

@@ -84,7 +84,7 @@ fn log_of<'a>(subject: &'a Subject, whole: &'a Whole) -> Log<'a> {
 }
 
 /// Replays and compares; says whether the two agree.
-pub fn verify(arguments: &Verify) -> Result<bool, VerbError> {
+pub(super) fn verify(arguments: &Verify) -> Result<bool, VerbError> {
     let subject = subject(&arguments.what)?;
     if subject.clock.emit != Emit::OnWatermark {
         return Err(LogError::NotFinal.into());
@@ -164,7 +164,7 @@ fn compare(
 }
 
 /// Shows the rule of a segment for one user.
-pub fn explain(arguments: &Explain) -> Result<(), VerbError> {
+pub(super) fn explain(arguments: &Explain) -> Result<(), VerbError> {
     let subject = subject(&arguments.what)?;
     let whole = read_all(&subject.inputs)?;
     let last = whole.arrivals.iter().filter_map(|arrival| arrival.time).max();

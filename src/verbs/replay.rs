@@ -29,7 +29,7 @@ enum ReplayError {
 }
 
 /// Replays.
-pub fn replay(arguments: &Replay) -> Result<(), VerbError> {
+pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
     let began = Instant::now();
     let subject = subject(&arguments.what)?;
     for refused in &subject.definitions.refused {
@@ -172,8 +172,11 @@ fn tell(summary: &Summary, cost: &Cost) {
 
 fn write_stats(path: &Path, summary: &Summary, cost: &Cost) -> Result<(), ReplayError> {
     let tally = &summary.tally;
-    let mismatches: serde_json::Map<_, _> =
-        tally.mismatches.iter().map(|(segment, count)| (segment.to_string(), json!(count))).collect();
+    let mismatches: serde_json::Map<_, _> = tally
+        .mismatches
+        .iter()
+        .map(|(segment, count)| (segment.to_string(), json!(count)))
+        .collect();
     let stats = json!({
         "read": summary.read(),
         "applied": tally.applied,

@@ -32,29 +32,32 @@ pub enum WhatError {
 }
 
 /// What a run is about.
-pub struct Subject {
+pub(super) struct Subject {
     /// Where records come from.
-    pub inputs: Vec<InputFile>,
+    pub(super) inputs: Vec<InputFile>,
     /// The definitions and their changes.
-    pub definitions: Definitions,
+    pub(super) definitions: Definitions,
     /// The settings of time.
-    pub clock: ClockSettings,
+    pub(super) clock: ClockSettings,
     /// How far back new definitions see.
-    pub retain: Option<Duration>,
+    pub(super) retain: Option<Duration>,
     /// Where a job file sends the outputs.
-    pub sinks: Vec<Sink>,
+    pub(super) sinks: Vec<Sink>,
 }
 
 /// Definitions, and the changes that were refused.
-pub struct Definitions {
+pub(super) struct Definitions {
     /// What is in force when.
-    pub timeline: Arc<Timeline>,
+    pub(super) timeline: Arc<Timeline>,
     /// A line for each change that cannot be made, and why. What it would have changed stays.
-    pub refused: Vec<String>,
+    pub(super) refused: Vec<String>,
 }
 
 /// Reads definitions and their changes.
-pub fn definitions(segments: &Path, changes: Option<&Path>) -> Result<Definitions, WhatError> {
+pub(super) fn definitions(
+    segments: &Path,
+    changes: Option<&Path>,
+) -> Result<Definitions, WhatError> {
     let catalog = load(segments)?.catalog;
     let Some(path) = changes else {
         let (timeline, _) = Timeline::accept(catalog, Vec::new());
@@ -72,7 +75,7 @@ pub fn definitions(segments: &Path, changes: Option<&Path>) -> Result<Definition
 }
 
 /// Works out what the arguments mean.
-pub fn subject(what: &What) -> Result<Subject, WhatError> {
+pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
     let (inputs, segments, changes, clock, retain, sinks) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
@@ -80,7 +83,8 @@ pub fn subject(what: &What) -> Result<Subject, WhatError> {
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks)
         }
         None => {
-            let input = |path: &PathBuf| InputFile { path: path.clone(), mapping: Mapping::default() };
+            let input =
+                |path: &PathBuf| InputFile { path: path.clone(), mapping: Mapping::default() };
             let inputs = what.events.iter().map(input).collect();
             (inputs, what.segments.clone().unwrap_or_default(), None, None, None, Vec::new())
         }
