@@ -10,6 +10,7 @@
 //! members of nodes that are referred to, twice, and the sums. All of a user is on one worker
 //! (`Pipeline`); every worker has all edges.
 
+use differential_dataflow::lattice::Lattice;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::operators::iterate::Variable;
@@ -17,10 +18,9 @@ use differential_dataflow::trace::implementations::chunker::ContainerChunker;
 use differential_dataflow::trace::implementations::{
     KeyBatcher, KeyBuilder, KeySpine, ValBatcher, ValBuilder, ValSpine,
 };
-use differential_dataflow::lattice::Lattice;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
 use timely::order::Product;
 use timely::progress::Timestamp;
 
@@ -29,6 +29,9 @@ use super::users::Slot;
 use crate::model::EventTime;
 
 type Updates<D> = Vec<(D, EventTime, isize)>;
+
+/// Keys arranged without values.
+type Keys<'scope, K, T> = Arranged<'scope, TraceAgent<KeySpine<K, T, isize>>>;
 
 /// A gate and what its sum must reach.
 type Goal = (NodeId, i64);
@@ -60,7 +63,7 @@ fn reached<'scope, T: Timestamp + Lattice>(
     sums: VecCollection<'scope, T, (Goal, Slot), isize>,
 ) -> VecCollection<'scope, T, (NodeId, Slot), isize> {
     let keyed = sums.map(|sum| (sum, ())).inner;
-    let by_goal: Arranged<'scope, TraceAgent<KeySpine<(Goal, Slot), T, isize>>> = arrange_core::<
+    let by_goal: Keys<'scope, (Goal, Slot), T> = arrange_core::<
         _,
         _,
         ContainerChunker<Vec<(((Goal, Slot), ()), T, isize)>>,

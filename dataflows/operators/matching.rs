@@ -47,7 +47,12 @@ impl Cuts {
     }
 
     /// The comparisons that may differ between the two.
-    pub fn between(&self, old: Option<Quantity>, new: Option<Quantity>, into: &mut Vec<ConditionId>) {
+    pub fn between(
+        &self,
+        old: Option<Quantity>,
+        new: Option<Quantity>,
+        into: &mut Vec<ConditionId>,
+    ) {
         let (Some(old), Some(new)) = (old, new) else {
             if old != new {
                 into.extend_from_slice(&self.all);
@@ -57,8 +62,10 @@ impl Cuts {
         if self.cuts.is_empty() || old == new {
             return;
         }
-        let below = |value: Quantity| self.cuts.partition_point(|(bound, _)| value.compare(*bound).is_gt());
-        let up_to = |value: Quantity| self.cuts.partition_point(|(bound, _)| value.compare(*bound).is_ge());
+        let below =
+            |value: Quantity| self.cuts.partition_point(|(bound, _)| value.compare(*bound).is_gt());
+        let up_to =
+            |value: Quantity| self.cuts.partition_point(|(bound, _)| value.compare(*bound).is_ge());
         let (from, until) = (below(old).min(below(new)), up_to(old).max(up_to(new)));
         let found = self.cuts.get(from..until).unwrap_or_default();
         into.extend(found.iter().map(|(_, condition)| *condition));
@@ -97,7 +104,8 @@ impl NumberTest {
         let points = |values: &[Value]| {
             values.iter().filter_map(micros).map(|bound| (bound, bound)).collect::<Vec<_>>()
         };
-        let bound = |value, build: fn(i128) -> NumberTest| micros(value).map_or(NumberTest::Never, build);
+        let bound =
+            |value, build: fn(i128) -> NumberTest| micros(value).map_or(NumberTest::Never, build);
         match &test.comparison {
             Comparison::Eq(value) => {
                 NumberTest::Within { ranges: points(std::slice::from_ref(value)), inverted: false }
@@ -105,8 +113,12 @@ impl NumberTest {
             Comparison::Neq(value) => {
                 NumberTest::Within { ranges: points(std::slice::from_ref(value)), inverted: true }
             }
-            Comparison::In(values) => NumberTest::Within { ranges: points(values), inverted: false },
-            Comparison::NotIn(values) => NumberTest::Within { ranges: points(values), inverted: true },
+            Comparison::In(values) => {
+                NumberTest::Within { ranges: points(values), inverted: false }
+            }
+            Comparison::NotIn(values) => {
+                NumberTest::Within { ranges: points(values), inverted: true }
+            }
             Comparison::Between(low, high) => match (micros(low), micros(high)) {
                 (Some(low), Some(high)) => {
                     NumberTest::Within { ranges: vec![(low, high)], inverted: false }
@@ -144,7 +156,9 @@ impl NumberTest {
                 inside != *inverted
             }
             NumberTest::Above(bound, or_at) => holds_beyond(value.compare(*bound), *or_at),
-            NumberTest::Below(bound, or_at) => holds_beyond(value.compare(*bound).reverse(), *or_at),
+            NumberTest::Below(bound, or_at) => {
+                holds_beyond(value.compare(*bound).reverse(), *or_at)
+            }
             NumberTest::Missing | NumberTest::Never => false,
             NumberTest::Present => true,
         }
@@ -207,7 +221,11 @@ impl ValueIndex {
         }
     }
 
-    fn add_exact<'a>(&mut self, condition: ConditionId, values: impl IntoIterator<Item = &'a Value>) {
+    fn add_exact<'a>(
+        &mut self,
+        condition: ConditionId,
+        values: impl IntoIterator<Item = &'a Value>,
+    ) {
         for value in values {
             self.exact.entry(value.clone()).or_default().push(condition);
         }
@@ -257,12 +275,20 @@ impl ValueIndex {
         }
     }
 
-    fn bounds_between(&self, old: Option<&Decimal>, new: Option<&Decimal>, into: &mut Vec<ConditionId>) {
-        let (Some(least), Some(most)) = (old.min(new).or(old).or(new), old.max(new)) else { return };
+    fn bounds_between(
+        &self,
+        old: Option<&Decimal>,
+        new: Option<&Decimal>,
+        into: &mut Vec<ConditionId>,
+    ) {
+        let (Some(least), Some(most)) = (old.min(new).or(old).or(new), old.max(new)) else {
+            return;
+        };
         let both = old.is_some() && new.is_some();
         let least = if both { least } else { most };
         let found_above = {
-            let from = if both { self.above.partition_point(|(bound, _)| bound < least) } else { 0 };
+            let from =
+                if both { self.above.partition_point(|(bound, _)| bound < least) } else { 0 };
             let until = self.above.partition_point(|(bound, _)| bound <= most);
             self.above.get(from..until)
         };
@@ -319,7 +345,8 @@ mod tests {
         use Comparison::*;
         let values: Vec<Value> =
             ["1", "2", "2.5", "3", "\"a\"", "\"b\"", "true", "[1]", "{}"].map(value).to_vec();
-        let mut tests = vec![Test::new(IsNull), Test::new(IsNotNull), Test::new(Contains(value("\"a\"")))];
+        let mut tests =
+            vec![Test::new(IsNull), Test::new(IsNotNull), Test::new(Contains(value("\"a\"")))];
         for constant in &values[..7] {
             let make: [fn(Value) -> Comparison; 6] = [Eq, Neq, Gt, Gte, Lt, Lte];
             tests.extend(make.map(|make| Test::new(make(constant.clone()))));
@@ -338,7 +365,10 @@ mod tests {
                 index.between(*old, *new, &mut found);
                 for (number, test) in (0..).zip(&tests) {
                     let flips = test.holds(*old).holds() != test.holds(*new).holds();
-                    assert!(!flips || found.contains(&ConditionId(number)), "{test:?} {old:?} {new:?}");
+                    assert!(
+                        !flips || found.contains(&ConditionId(number)),
+                        "{test:?} {old:?} {new:?}"
+                    );
                 }
             }
         }

@@ -450,10 +450,8 @@ impl Total {
             (Measure::Max(_), Entry::Amount(amount)) => {
                 self.extreme = Some(self.extreme.map_or(*amount, |most| most.max(*amount)));
             }
-            (Measure::Distinct(_), Entry::Value(_, value)) => {
-                if !self.values.contains(value) {
-                    self.values.insert(value.clone());
-                }
+            (Measure::Distinct(_), Entry::Value(_, value)) if !self.values.contains(value) => {
+                self.values.insert(value.clone());
             }
             (Measure::First(_) | Measure::Last(_), Entry::Value(position, value)) => {
                 let first = matches!(aggregate.measure, Measure::First(_));

@@ -51,7 +51,7 @@ fn in_order(seed: u64) -> Case {
 /// The case without identifiers, or with exact copies only.
 fn in_disorder(seed: u64) -> Case {
     let mut case = random_case(seed);
-    if seed % 3 != 0 {
+    if !seed.is_multiple_of(3) {
         case.arrivals.iter_mut().for_each(|arrival| arrival.id = None);
         return case;
     }
