@@ -3,6 +3,8 @@
 //! `cargo bench --bench format` prints the best of several rounds. Without `--bench`, as when
 //! tests run it, it does one small round.
 
+#![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
+
 use std::hint::black_box;
 use std::io::Write;
 use std::sync::Arc;

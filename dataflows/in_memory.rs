@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use timely::dataflow::operators::{Inspect, Probe};
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::{Inspect, Probe};
 
 use crate::clock::{Emit, PartitionClock, Punctuality};
 use crate::model::{
@@ -95,7 +95,8 @@ pub fn change_of(action: &Action, streams: &Streams) -> Change {
             Change::Event(streams.hits(&streams.wanted(name), properties))
         }
         Action::Attributes(attributes) => {
-            let keyed = attributes.iter().map(|(name, value)| (AttributeKey::of(name), value.clone()));
+            let keyed =
+                attributes.iter().map(|(name, value)| (AttributeKey::of(name), value.clone()));
             Change::Attributes(keyed.collect())
         }
         Action::Delete => Change::Delete,

@@ -11,7 +11,9 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 use dataflows::clock::ClockSettings;
-use dataflows::model;
+use dataflows::model::Duration;
+
+use crate::format::Mapping;
 
 pub use error::JobError;
 
@@ -24,11 +26,13 @@ pub struct Job {
     pub segments: PathBuf,
     /// The file of their changes.
     pub changes: Option<PathBuf>,
+    /// How far back a definition put in mid-stream sees events; if not said, to the beginning.
+    pub retain: Option<Duration>,
     /// The settings of time.
     pub clock: ClockSettings,
     /// Where records come from; at least one.
     pub sources: Vec<Source>,
-    /// Where the output goes. If none is named: differences, as JSON lines, to standard output.
+    /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
 }
 
@@ -48,27 +52,6 @@ pub enum Input {
     Stdin,
     /// This file.
     File(PathBuf),
-}
-
-/// The fields of records that have a shape of their own, as dotted paths.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mapping {
-    /// Whom a record concerns.
-    pub user: Option<model::Path>,
-    /// When it happened.
-    pub time: Option<model::Path>,
-    /// The name of an event.
-    pub event: Option<model::Path>,
-    /// By what a second copy is known.
-    pub id: Option<model::Path>,
-    /// The object of an event's properties.
-    pub properties: Option<model::Path>,
-    /// An object of attributes.
-    pub traits: Option<model::Path>,
-    /// The name of one attribute.
-    pub attribute: Option<model::Path>,
-    /// The value of that attribute.
-    pub value: Option<model::Path>,
 }
 
 /// Where an output goes.

@@ -1,6 +1,6 @@
 //! The expiry wheel: things to be handed out when event time reaches them.
 //!
-//! Ordered buckets of [`BUCKET_MS`] milliseconds; a bucket is sorted when it is opened. Keeping
+//! Ordered buckets of 64 milliseconds; a bucket is sorted when it is opened. Keeping
 //! what lies in the future here, in front of every arrangement, is what makes windows cheap: an
 //! arrangement would merge all of it again each time the frontier moves.
 //!

@@ -3,6 +3,7 @@
 //! Random worlds of every kind are small; these have hundreds of records a user and dozens of
 //! comparisons of one fact, so that alarms set far ahead, passed over or set anew are the rule.
 //! On failure the seed is printed: `RIVULET_SEED=<seed>` tries only that one.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -243,6 +244,7 @@ fn members(differences: &[Difference]) -> BTreeSet<(&str, &str)> {
     sums.into_iter().filter(|(_, sum)| *sum == 1).map(|(member, _)| member).collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test may be told its seed")]
 fn check(make: Make, refer: bool, seeds: std::ops::Range<u64>, count: usize) {
     let seeds = match std::env::var("RIVULET_SEED").map(|seed| seed.parse::<u64>()) {
         Ok(Ok(seed)) => seed..seed + 1,

@@ -8,6 +8,7 @@ use dataflows::generate::random_case;
 use dataflows::in_memory::{Pace, run};
 use dataflows::oracle::answer;
 
+#[expect(clippy::disallowed_methods, reason = "a test may be told its seed")]
 fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
     match std::env::var("RIVULET_SEED").map(|seed| seed.parse::<u64>()) {
         Ok(Ok(seed)) => seed..seed + 1,
@@ -23,7 +24,8 @@ fn the_dataflow_agrees_with_the_oracle() {
         let paces = [(1, 1), (1, 7), (1, 10_000), (2, 3), (4, 10)];
         let (workers, block) = paces[usize::try_from(seed % 5).unwrap()];
         let got = run(&case.log(), Pace { workers, block });
-        for (index, (got, expected)) in got.differences.iter().zip(&expected.differences).enumerate()
+        for (index, (got, expected)) in
+            got.differences.iter().zip(&expected.differences).enumerate()
         {
             assert_eq!(got, expected, "difference {index} of seed {seed}, {workers} workers");
         }

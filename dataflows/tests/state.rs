@@ -1,4 +1,5 @@
 //! The state machine behind the dataflow by itself: what it keeps, and what it lets go.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 use std::sync::Arc;
 

@@ -34,27 +34,22 @@ impl Mapping {
         *self == Mapping::default()
     }
 
-    /// Checks that records can be read with it.
-    ///
-    /// # Errors
-    /// One line that names the field to add.
-    pub fn check(&self) -> Result<(), String> {
-        if self.is_segment() {
-            return Ok(());
-        }
+    /// What it must name besides for records to be read with it; `None` if it is whole. (The
+    /// default is never asked: it reads another shape.)
+    pub fn missing(&self) -> Option<&'static str> {
         if self.user.is_none() {
-            return Err("user: a mapping must name the field of the user".into());
+            return Some("\"user\"");
         }
         if self.event.is_none() && self.traits.is_none() && self.attribute.is_none() {
-            return Err("event: a mapping must name one of event, traits or attribute".into());
+            return Some("one of \"event\", \"traits\" and \"attribute\"");
         }
         if self.attribute.is_some() != self.value.is_some() {
-            return Err("attribute: a mapping must name attribute and value together".into());
+            return Some("\"attribute\" and \"value\" together");
         }
         if self.properties.is_some() && self.event.is_none() {
-            return Err("properties: a mapping with properties must name the event".into());
+            return Some("\"event\" beside \"properties\"");
         }
-        Ok(())
+        None
     }
 
     /// The reason given for a record that has nothing to say, by this mapping.
@@ -72,15 +67,15 @@ mod tests {
     #[test]
     fn a_mapping_must_be_whole() {
         let mapping = |json: &str| serde_json::from_str::<Mapping>(json).unwrap();
-        assert!(mapping("{}").is_segment() && mapping("{}").check().is_ok());
-        assert!(mapping(r#"{"user":"u","event":"e"}"#).check().is_ok());
-        for missing in [
+        assert!(mapping("{}").is_segment());
+        assert_eq!(mapping(r#"{"user":"u","event":"e"}"#).missing(), None);
+        for lacking in [
             r#"{"event":"e"}"#,
             r#"{"user":"u"}"#,
             r#"{"user":"u","attribute":"a"}"#,
             r#"{"user":"u","traits":"t","properties":"p"}"#,
         ] {
-            assert!(mapping(missing).check().is_err(), "{missing}");
+            assert!(mapping(lacking).missing().is_some(), "{lacking}");
         }
         assert!(serde_json::from_str::<Mapping>(r#"{"users":"u"}"#).is_err());
     }

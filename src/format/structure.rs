@@ -27,7 +27,7 @@ pub(super) fn check(line: &[u8]) -> Result<&str, String> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         let said = error.to_string();
         let what = said.split(" at line ").next().unwrap_or(&said);
-        return Err(format!("record: {what}, at byte {}", error.column()));
+        return Err(format!("record: not JSON: {what}, at byte {}", error.column()));
     }
     if has_half_surrogate(text) {
         return Err("record: half a surrogate pair in a \\u escape".into());
@@ -104,13 +104,13 @@ mod tests {
         let reason = |line: &str| check(line.as_bytes()).unwrap_err();
         assert_eq!(reason("[1]"), "record: list where an object is needed");
         assert_eq!(reason(" 7"), "record: number where an object is needed");
-        assert_eq!(reason(r#"{"a":"b"#), "record: EOF while parsing a string, at byte 7");
-        assert_eq!(reason(""), "record: EOF while parsing a value, at byte 0");
-        assert_eq!(reason(r#"{"a":1} x"#), "record: trailing characters, at byte 9");
+        assert_eq!(reason(r#"{"a":"b"#), "record: not JSON: EOF while parsing a string, at byte 7");
+        assert_eq!(reason(""), "record: not JSON: EOF while parsing a value, at byte 0");
+        assert_eq!(reason(r#"{"a":1} x"#), "record: not JSON: trailing characters, at byte 9");
         assert_eq!(reason(r#"{"a":"\ud83d"}"#), "record: half a surrogate pair in a \\u escape");
         let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
         assert_eq!(reason(&deep), "record: nested deeper than 64");
-        assert!(reason(&"[".repeat(1_000_000)).starts_with("record: EOF"));
+        assert!(reason(&"[".repeat(1_000_000)).starts_with("record: not JSON: EOF"));
         assert_eq!(check(b"{\"a\":\"\xff\"}").unwrap_err(), "record: not UTF-8 after 6 bytes");
         let long = vec![b' '; MAX_RECORD_BYTES + 1];
         assert_eq!(check(&long).unwrap_err(), "record of 1048577 bytes is beyond 1048576");

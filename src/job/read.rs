@@ -9,9 +9,10 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Format, Input, Job, Mapping, Output, Sink, Source, Target};
+use super::{Format, Input, Job, Output, Sink, Source, Target};
+use crate::format::Mapping;
 
-const JOB_KEYS: &[&str] = &["name", "segments", "changes", "clock", "source", "sink"];
+const JOB_KEYS: &[&str] = &["name", "segments", "changes", "retain", "clock", "source", "sink"];
 /// Keys of a job that this version knows of but has not.
 const JOB_KEYS_LATER: &[&str] = &["state", "serve"];
 const CLOCK_KEYS: &[&str] =
@@ -109,20 +110,20 @@ impl JobReader<'_> {
             true => self.path(changes, "the file of changes").map(Some),
             false => Some(None),
         };
+        let retain = self.reader.optional(&node.get("retain"), |reader, node| {
+            reader.duration(node, model::Duration::default())
+        })?;
         let clock = self.clock(&node.get("clock"));
         let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
         let sinks = match node.get("sink") {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
-            _ => Some(vec![Sink {
-                of: Output::Differences,
-                format: Format::Json,
-                target: Target::Stdout,
-            }]),
+            _ => Some(Vec::new()),
         };
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
             changes: changes?,
+            retain,
             clock: clock?,
             sources: sources?,
             sinks: sinks?,
@@ -217,20 +218,7 @@ impl JobReader<'_> {
             attribute: field("attribute")?,
             value: field("value")?,
         };
-        let says_nothing =
-            mapping.event.is_none() && mapping.traits.is_none() && mapping.attribute.is_none();
-        let missing = match () {
-            () if mapping.user.is_none() => Some("\"user\""),
-            () if says_nothing => Some("one of \"event\", \"traits\" and \"attribute\""),
-            () if mapping.attribute.is_some() != mapping.value.is_some() => {
-                Some("\"attribute\" and \"value\" together")
-            }
-            () if mapping.properties.is_some() && mapping.event.is_none() => {
-                Some("\"event\" beside \"properties\"")
-            }
-            () => None,
-        };
-        if let Some(missing) = missing {
+        if let Some(missing) = mapping.missing() {
             let allowed = MAPPING_KEYS.join(", ");
             self.reader.fault(node, allowed, Some(format!("a mapping must name {missing}")));
             return None;

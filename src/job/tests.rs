@@ -1,7 +1,7 @@
 //! Job files, good and bad.
 
 use dataflows::clock::Emit;
-use dataflows::model::Duration;
+use dataflows::model::{self, Duration};
 
 use super::*;
 
@@ -48,6 +48,7 @@ path = "out/diffs.jsonl"
         name: "shop".into(),
         segments: "jobs/segments".into(),
         changes: None,
+        retain: None,
         clock: ClockSettings::default(),
         sources: vec![Source {
             inputs: vec![Input::File("jobs/events.jsonl".into())],
@@ -66,8 +67,7 @@ path = "out/diffs.jsonl"
 fn what_is_left_out_has_a_default() {
     let job = read(BASE).unwrap();
     assert_eq!((job.name.as_str(), job.clock), ("shop", ClockSettings::default()));
-    let stdout = Sink { of: Output::Differences, format: Format::Json, target: Target::Stdout };
-    assert_eq!(job.sinks, [stdout]);
+    assert_eq!(job.sinks, []);
     let job = read(&format!("{BASE}[clock]\nemit = \"on_event\"\nmax_out_of_orderness = \"1m\"\n"))
         .unwrap();
     assert_eq!(job.clock.emit, Emit::OnEvent);
@@ -137,7 +137,7 @@ path = "late"
     refused(
         text,
         &[
-            "found the key \"segment\"; allowed: name, segments, changes, clock, source, sink; did you \
+            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink; did you \
          mean \"segments\"?",
             "serve: found an object of \"listen\"; allowed: nothing; \"serve\" comes in a later version: \
          leave it out",

@@ -129,16 +129,11 @@ impl Constants {
 
     fn scalars(self, reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Vec<Value>> {
         let allowed = if self.subject.is_number() {
-            "a list of at least one number"
+            "a list of numbers"
         } else {
-            "a list of at least one text, number, true or false"
+            "a list of texts, numbers, true or false"
         };
-        let values = reader.each(node, allowed, |reader, item| self.scalar(reader, item))?;
-        if values.is_empty() {
-            reader.fault(node, allowed, None);
-            return None;
-        }
-        Some(values)
+        reader.each(node, allowed, |reader, item| self.scalar(reader, item))
     }
 
     fn bound(self, reader: &mut Reader<'_>, node: &Node<'_>) -> Option<Value> {

@@ -1,0 +1,247 @@
+//! Arguments as they are typed. What they mean is worked out in [`crate::verbs`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dataflows::model::time::parse_time;
+use dataflows::model::{Duration, EventTime};
+
+use crate::generate;
+use crate::run::Until;
+
+/// Who is in which segment, the moment it changes
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  rivulet replay --segments segments --events events.jsonl
+  rivulet check --segments segments
+  rivulet explain --segments segments --events events.jsonl --user u1 --segment high_value
+  rivulet generate --events 1000000 --out events.jsonl
+
+Standard output carries data only; everything said goes to standard error.
+Exit codes: 0 fine, 1 verify found a difference, 2 usage, configuration, input or output.";
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Read files, write who entered and left which segment, then stop
+    #[command(after_help = "\
+Examples:
+  rivulet replay --segments segments --events events.jsonl
+  rivulet replay --segments segments --events a.jsonl b.jsonl.gz --workers 2 --out diffs.jsonl
+  tail -n +1 events.jsonl | rivulet replay --segments segments --events - --format text
+  rivulet replay --job job.toml --until last --stats stats.json
+  rivulet replay --job job.toml --process 0 --hosts hosts.txt   (and --process 1 elsewhere)")]
+    Replay(Box<Replay>),
+    /// Say everything that is wrong with definitions or a job, without running it
+    #[command(after_help = "\
+Examples:
+  rivulet check --segments segments
+  rivulet check --segments segments --changes changes.jsonl
+  rivulet check --job job.toml")]
+    Check(Check),
+    /// Replay, and compare every difference with a recomputation from the whole log
+    #[command(after_help = "\
+Examples:
+  rivulet verify --segments segments --events events.jsonl
+  rivulet verify --job job.toml --workers 4")]
+    Verify(Verify),
+    /// Show why a user is in a segment, or is not: the rule with every value
+    #[command(after_help = "\
+Examples:
+  rivulet explain --segments segments --events events.jsonl --user u1 --segment high_value
+  rivulet explain --job job.toml --user u1 --segment high_value --at 2026-01-01T00:05:00Z")]
+    Explain(Explain),
+    /// Write a made-up clickstream, the same for every seed
+    #[command(after_help = "\
+Examples:
+  rivulet generate --events 2000000 --users 200000 --out events.jsonl
+  rivulet generate --events 1000 --mix page_view=1,purchase=1 --jitter 1s | head -3")]
+    Generate(generate::Args),
+    /// Print the JSON Schema of segments, events or jobs, for editors
+    #[command(after_help = "\
+Examples:
+  rivulet schema segment > segment.schema.json")]
+    Schema(Schema),
+}
+
+/// What to read and by which rules.
+#[derive(Debug, Args)]
+pub struct What {
+    /// A job file (TOML); says what to read and write
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["segments", "events"])]
+    pub job: Option<PathBuf>,
+    /// Definitions: a JSON file, or a folder of them
+    #[arg(long, value_name = "PATH", required_unless_present = "job")]
+    pub segments: Option<PathBuf>,
+    /// Records, one JSON object a line; each file is a partition; - is standard input
+    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "job")]
+    pub events: Vec<PathBuf>,
+    /// Changes of the definitions in mid-stream: JSON lines with time and put or delete
+    #[arg(long, value_name = "FILE")]
+    pub changes: Option<PathBuf>,
+    /// How far back a definition put in mid-stream sees events; without it, to the beginning
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
+    pub retain: Option<Duration>,
+    /// The settings of time
+    #[command(flatten)]
+    pub clock: Clock,
+}
+
+/// The settings of time.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Time")]
+pub struct Clock {
+    /// When differences are released: on_watermark (final) or on_event (at once)
+    #[arg(long, value_name = "WHEN")]
+    pub emit: Option<EmitWhen>,
+    /// How far behind the latest time of its partition a record may be [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
+    pub max_out_of_orderness: Option<Duration>,
+    /// After how long without records a partition holds nothing back (running jobs) [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
+    pub idle_timeout: Option<Duration>,
+    /// How far apart two records of one messageId are one [default: max-out-of-orderness]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
+    pub dedup_horizon: Option<Duration>,
+    /// Windows longer than a day empty at the next multiple of this [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
+    pub granularity: Option<Duration>,
+}
+
+/// When differences are released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum EmitWhen {
+    /// When the watermark passes: final
+    OnWatermark,
+    /// At once
+    OnEvent,
+}
+
+/// Who works.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Workers")]
+pub struct Workers {
+    /// Worker threads of this process; more than there are cores only slows it down
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+    /// Which of the processes in --hosts this is, from 0
+    #[arg(long, value_name = "I", requires = "hosts")]
+    pub process: Option<usize>,
+    /// A file with host:port of every process, one a line
+    #[arg(long, value_name = "FILE", requires = "process")]
+    pub hosts: Option<PathBuf>,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// What to read and by which rules
+    #[command(flatten)]
+    pub what: What,
+    /// Where differences go; without it, standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How differences are written [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Format>,
+    /// Where to end: end (all windows empty), last (the last event's time), or a time
+    #[arg(long, value_name = "END", default_value = "end", value_parser = until)]
+    pub until: Until,
+    /// Where records go that came too late
+    #[arg(long, value_name = "FILE")]
+    pub late: Option<PathBuf>,
+    /// Where records go that could not be understood
+    #[arg(long, value_name = "FILE")]
+    pub rejected: Option<PathBuf>,
+    /// Where one JSON object with the counts and costs of the run goes
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// Who works
+    #[command(flatten)]
+    pub workers: Workers,
+}
+
+/// How differences are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// JSON lines
+    Json,
+    /// Lines for people
+    Text,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// A job file (TOML), with the definitions it names
+    #[arg(long, value_name = "FILE", conflicts_with = "segments")]
+    pub job: Option<PathBuf>,
+    /// Definitions: a JSON file, or a folder of them
+    #[arg(long, value_name = "PATH", required_unless_present = "job")]
+    pub segments: Option<PathBuf>,
+    /// Changes of the definitions in mid-stream
+    #[arg(long, value_name = "FILE")]
+    pub changes: Option<PathBuf>,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// What to read and by which rules
+    #[command(flatten)]
+    pub what: What,
+    /// Worker threads
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: u16,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// What to read and by which rules
+    #[command(flatten)]
+    pub what: What,
+    /// Whom
+    #[arg(long, value_name = "ID")]
+    pub user: String,
+    /// Which segment
+    #[arg(long, value_name = "ID")]
+    pub segment: String,
+    /// At which time [default: that of the last record]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<EventTime>,
+    /// How it is shown [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Format>,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub struct Schema {
+    /// Of what: segment, event or job
+    #[arg(value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(crate::schema::NAMES))]
+    pub name: String,
+}
+
+fn until(text: &str) -> Result<Until, String> {
+    match text {
+        "end" => Ok(Until::End),
+        "last" => Ok(Until::Last),
+        time => instant(time).map(Until::Time).map_err(|_| {
+            format!("{time:?} is not end, last, or a time such as 2026-01-01T00:00:00Z")
+        }),
+    }
+}
+
+fn instant(text: &str) -> Result<EventTime, String> {
+    text.parse().or_else(|_| parse_time(text))
+}

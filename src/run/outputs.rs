@@ -1,0 +1,148 @@
+//! What the first worker does with what comes out: count it, cut it off where it is to end, write
+//! it.
+
+use std::path::PathBuf;
+
+use dataflows::model::{Difference, EventTime};
+use dataflows::operators::membership::Tally;
+use dataflows::segmentation::{Late, Rejected};
+
+use super::Summary;
+use crate::sink::{Sink, SinkError, line};
+
+/// How differences are given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON object a line.
+    Json,
+    /// One line for people.
+    Text,
+}
+
+/// Up to which time differences are given out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Until {
+    /// Until all time has passed and every window is empty.
+    #[default]
+    End,
+    /// Up to the time of the last event that was applied, included.
+    Last,
+    /// Up to this time, included.
+    Time(EventTime),
+}
+
+/// The outputs of a run.
+#[derive(Default)]
+pub struct Outputs {
+    /// Where differences go.
+    pub differences: Vec<(Sink, Form)>,
+    /// If wanted, all differences, kept.
+    pub kept: Option<Vec<Difference>>,
+    /// Where late records go.
+    pub late: Vec<Sink>,
+    /// Where rejected records go.
+    pub rejected: Vec<Sink>,
+    /// Up to when.
+    pub until: Until,
+    /// The name of every partition.
+    pub sources: Vec<PathBuf>,
+}
+
+/// Outputs being written.
+#[derive(Default)]
+pub(super) struct Writing {
+    to: Outputs,
+    held_back: Vec<Difference>,
+    summary: Summary,
+    lines: Vec<u8>,
+}
+
+impl Writing {
+    pub(super) fn new(to: Outputs) -> Self {
+        Writing { to, ..Writing::default() }
+    }
+
+    /// Takes in differences, in order.
+    pub(super) fn differences(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        match self.to.until {
+            Until::End => self.give(batch),
+            Until::Time(last) => {
+                let within = batch.partition_point(|difference| difference.time <= last);
+                self.give(&batch[..within])
+            }
+            Until::Last => {
+                self.held_back.extend_from_slice(batch);
+                self.give_held_back()
+            }
+        }
+    }
+
+    /// Gives out what is not later than the last event known so far.
+    fn give_held_back(&mut self) -> Result<(), SinkError> {
+        let last = self.summary.tally.last.unwrap_or(EventTime::MIN);
+        let within = self.held_back.partition_point(|difference| difference.time <= last);
+        let due: Vec<_> = self.held_back.drain(..within).collect();
+        self.give(&due)
+    }
+
+    fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        self.summary.differences += batch.len() as u64;
+        if let Some(kept) = &mut self.to.kept {
+            kept.extend_from_slice(batch);
+        }
+        for (sink, form) in &mut self.to.differences {
+            self.lines.clear();
+            for difference in batch {
+                match form {
+                    Form::Json => line::json_difference(difference, &mut self.lines),
+                    Form::Text => {
+                        line::text_difference(difference, sink.colour(), &mut self.lines);
+                    }
+                }
+            }
+            sink.write(&self.lines)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
+        for sink in &mut self.to.late {
+            self.lines.clear();
+            for record in batch {
+                let source = name(&self.to.sources, record.position.partition);
+                line::late(record, &source, &mut self.lines);
+            }
+            sink.write(&self.lines)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
+        for sink in &mut self.to.rejected {
+            self.lines.clear();
+            for record in batch {
+                let source = name(&self.to.sources, record.position.partition);
+                line::rejected(record, &source, &mut self.lines);
+            }
+            sink.write(&self.lines)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn tally(&mut self, batch: &[Tally]) -> Result<(), SinkError> {
+        batch.iter().for_each(|tally| self.summary.tally.add(tally));
+        if self.to.until == Until::Last { self.give_held_back() } else { Ok(()) }
+    }
+
+    /// Writes what is held back by buffers; gives back the outputs and what they came to.
+    pub(super) fn finish(mut self) -> Result<(Summary, Outputs), SinkError> {
+        let sinks = self.to.differences.iter_mut().map(|(sink, _)| sink);
+        sinks.chain(&mut self.to.late).chain(&mut self.to.rejected).try_for_each(Sink::finish)?;
+        Ok((self.summary, self.to))
+    }
+}
+
+fn name(sources: &[PathBuf], partition: u32) -> String {
+    let source = usize::try_from(partition).ok().and_then(|index| sources.get(index));
+    source.map(|path| path.display().to_string()).unwrap_or_default()
+}

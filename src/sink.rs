@@ -1,0 +1,107 @@
+//! Where outputs go: lines into a file or to standard output.
+
+pub mod line;
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// What keeps an output from being written.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The file cannot be made.
+    #[error("cannot create {}: check that its folder exists and may be written", path.display())]
+    Create {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// It cannot be written on.
+    #[error("cannot write {name}: make room or choose another place, and run again")]
+    Write {
+        /// What is written to.
+        name: String,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// Whoever read standard output has gone. Not an error to tell anyone.
+    #[error("standard output was closed")]
+    Closed,
+}
+
+/// Something lines are written to.
+pub struct Sink {
+    name: String,
+    writer: BufWriter<Box<dyn Write + Send>>,
+    /// Whether every batch is passed on at once, because someone may be looking.
+    prompt: bool,
+    colour: bool,
+}
+
+impl Sink {
+    /// A new file in place of any old one.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn file(path: &Path) -> Result<Self, SinkError> {
+        let create = |cause| SinkError::Create { path: path.into(), cause };
+        let file: Box<dyn Write + Send> = Box::new(File::create(path).map_err(create)?);
+        Ok(Sink {
+            name: path.display().to_string(),
+            writer: BufWriter::with_capacity(BUFFER_BYTES, file),
+            prompt: false,
+            colour: false,
+        })
+    }
+
+    /// Standard output; in colour on a terminal, unless `NO_COLOR` is set.
+    pub fn stdout() -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let stdout: Box<dyn Write + Send> = Box::new(io::stdout());
+        Sink {
+            name: "standard output".to_owned(),
+            writer: BufWriter::with_capacity(BUFFER_BYTES, stdout),
+            prompt: true,
+            colour: is_terminal && !no_colour,
+        }
+    }
+
+    /// Whether lines are to be coloured.
+    pub fn colour(&self) -> bool {
+        self.colour
+    }
+
+    /// Writes lines, each with its end.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn write(&mut self, lines: &[u8]) -> Result<(), SinkError> {
+        let written = self.writer.write_all(lines);
+        let flushed =
+            if self.prompt { written.and_then(|()| self.writer.flush()) } else { written };
+        flushed.map_err(|cause| self.error(cause))
+    }
+
+    /// Writes what is still held back.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(&mut self) -> Result<(), SinkError> {
+        self.writer.flush().map_err(|cause| self.error(cause))
+    }
+
+    fn error(&self, cause: io::Error) -> SinkError {
+        if self.prompt && cause.kind() == io::ErrorKind::BrokenPipe {
+            return SinkError::Closed;
+        }
+        SinkError::Write { name: self.name.clone(), cause }
+    }
+}

@@ -1,0 +1,147 @@
+//! What an output looks like as a line.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use dataflows::model::difference::Word;
+use dataflows::model::time::format_time;
+use dataflows::model::{Difference, Duration, Sign};
+use dataflows::segmentation::{Late, Rejected};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json, json};
+
+const GREEN: &str = "\x1b[32m";
+const RED: &str = "\x1b[31m";
+const PLAIN: &str = "\x1b[0m";
+
+/// Appends `{"time":…,"segment":…,"user":…,"diff":…}`.
+pub fn json_difference(difference: &Difference, lines: &mut Vec<u8>) {
+    lines.extend_from_slice(b"{\"time\":");
+    lines.extend_from_slice(itoa::Buffer::new().format(difference.time).as_bytes());
+    lines.extend_from_slice(b",\"segment\":");
+    quote(&difference.segment, lines);
+    lines.extend_from_slice(b",\"user\":");
+    quote(&difference.user, lines);
+    lines.extend_from_slice(match difference.sign {
+        Sign::Entered => b",\"diff\":1}\n",
+        Sign::Left => b",\"diff\":-1}\n",
+    });
+}
+
+fn quote(text: &str, lines: &mut Vec<u8>) {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f) {
+        lines.push(b'"');
+        lines.extend_from_slice(text.as_bytes());
+        lines.push(b'"');
+    } else {
+        lines.extend_from_slice(Json::from(text).to_string().as_bytes());
+    }
+}
+
+/// Appends `2026-01-01T00:02:00.000Z + high_value u1`, the sign in colour if asked.
+pub fn text_difference(difference: &Difference, colour: bool, lines: &mut Vec<u8>) {
+    let line = if colour {
+        let (paint, sign) = match difference.sign {
+            Sign::Entered => (GREEN, '+'),
+            Sign::Left => (RED, '-'),
+        };
+        let (segment, user) = (Word(&difference.segment), Word(&difference.user));
+        format!("{} {paint}{sign} {segment}{PLAIN} {user}\n", format_time(difference.time))
+    } else {
+        format!("{difference}\n")
+    };
+    lines.extend_from_slice(line.as_bytes());
+}
+
+/// Appends a late record as a line. `source` is the path of its partition.
+pub fn late(late: &Late, source: &str, lines: &mut Vec<u8>) {
+    let mut line = place(late.position, source);
+    line.insert("time".into(), json!(late.time));
+    line.insert("clock".into(), json!(late.clock));
+    let behind = Duration::from_ms(late.clock - late.time);
+    line.insert("late_by".into(), json!(behind.to_string()));
+    line.insert("reason".into(), json!("late"));
+    line.insert("segments".into(), json!(late.segments));
+    push(line, &late.record, true, lines);
+}
+
+/// Appends a rejected record as a line.
+pub fn rejected(rejected: &Rejected, source: &str, lines: &mut Vec<u8>) {
+    let mut line = place(rejected.position, source);
+    line.insert("reason".into(), json!(rejected.reason));
+    push(line, &rejected.record, false, lines);
+}
+
+fn place(position: dataflows::model::Position, source: &str) -> Map<String, Json> {
+    let mut line = Map::new();
+    line.insert("source".into(), json!(source));
+    line.insert("partition".into(), json!(position.partition));
+    line.insert("offset".into(), json!(position.offset));
+    line
+}
+
+/// The record goes last: as JSON where it is known to be, else as text, or in base64 where it is
+/// not text.
+fn push(line: Map<String, Json>, record: &[u8], is_json: bool, lines: &mut Vec<u8>) {
+    let mut text = Json::Object(line).to_string();
+    text.pop();
+    let as_text = std::str::from_utf8(record);
+    let raw = as_text.ok().filter(|_| is_json);
+    let member = match (raw.map(serde_json::from_str::<&RawValue>), as_text) {
+        (Some(Ok(raw)), _) => format!(",\"record\":{raw}"),
+        (_, Ok(text)) => format!(",\"record\":{}", Json::from(text)),
+        (_, Err(_)) => format!(",\"record_base64\":\"{}\"", BASE64_STANDARD.encode(record)),
+    };
+    lines.extend_from_slice(text.as_bytes());
+    lines.extend_from_slice(member.as_bytes());
+    lines.extend_from_slice(b"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::model::Position;
+
+    fn text(write: impl Fn(&mut Vec<u8>)) -> String {
+        let mut lines = Vec::new();
+        write(&mut lines);
+        String::from_utf8(lines).unwrap()
+    }
+
+    #[test]
+    fn differences_are_json_or_text() {
+        let user = "u\"1\n";
+        let difference =
+            Difference { time: 7, segment: "s".into(), user: user.into(), sign: Sign::Left };
+        assert_eq!(
+            text(|lines| json_difference(&difference, lines)),
+            "{\"time\":7,\"segment\":\"s\",\"user\":\"u\\\"1\\n\",\"diff\":-1}\n"
+        );
+        assert_eq!(
+            text(|lines| text_difference(&difference, false, lines)),
+            "1970-01-01T00:00:00.007Z - s \"u\\\"1\\n\"\n"
+        );
+        assert_eq!(
+            text(|lines| text_difference(&difference, true, lines)),
+            "1970-01-01T00:00:00.007Z \u{1b}[31m- s\u{1b}[0m \"u\\\"1\\n\"\n"
+        );
+    }
+
+    #[test]
+    fn records_are_given_back_as_they_came() {
+        let position = Position { partition: 1, offset: 9 };
+        let reject = |record: &[u8]| {
+            let it = Rejected { position, reason: "no".into(), record: record.into() };
+            serde_json::from_str::<Json>(&text(|lines| rejected(&it, "f", lines))).unwrap()
+        };
+        assert_eq!(
+            reject(b"{x"),
+            json!({"source":"f","partition":1,"offset":9,"reason":"no","record":"{x"})
+        );
+        assert_eq!(reject(b"\xff")["record_base64"], json!("/w=="));
+        let record = br#"{"a": 1e2}"#.to_vec();
+        let it = Late { position, time: 1, clock: 61_001, segments: vec![], record };
+        let line = text(|lines| late(&it, "f", lines));
+        assert!(line.ends_with("\"record\":{\"a\": 1e2}}\n"), "{line}");
+        assert!(line.contains("\"late_by\":\"61s\""), "{line}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What each verb does, from its arguments to the code the program ends with.
+
+mod inspect_log;
+mod replay;
+mod what;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::args::{Arguments, Check, Schema, Verb};
+use crate::{generate, schema};
+
+pub use what::WhatError;
+
+/// What keeps a verb from being carried out: told to people, with its causes.
+pub type VerbError = Box<dyn std::error::Error>;
+
+/// `verify` found a difference.
+const DIFFERS: u8 = 1;
+
+/// Does what was asked.
+///
+/// # Errors
+/// Usage, configuration, input or output.
+pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
+    match arguments.verb {
+        Verb::Replay(arguments) => replay::replay(&arguments)?,
+        Verb::Check(arguments) => check(&arguments)?,
+        Verb::Verify(arguments) => {
+            if !inspect_log::verify(&arguments)? {
+                return Ok(ExitCode::from(DIFFERS));
+            }
+        }
+        Verb::Explain(arguments) => inspect_log::explain(&arguments)?,
+        Verb::Generate(arguments) => {
+            let summary = generate::run(&arguments)?;
+            let generate::Summary { records, copies, bytes } = summary;
+            say(format_args!("{records} records, {copies} copies of some of them, {bytes} bytes"));
+        }
+        Verb::Schema(arguments) => print_schema(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(arguments: &Check) -> Result<(), VerbError> {
+    let (segments, changes, job) = match &arguments.job {
+        Some(path) => {
+            let job = crate::job::Job::load(path)?;
+            (job.segments.clone(), arguments.changes.clone().or(job.changes.clone()), Some(job))
+        }
+        None => (arguments.segments.clone().unwrap_or_default(), arguments.changes.clone(), None),
+    };
+    let checked = what::definitions(&segments, changes.as_deref())?;
+    if !checked.refused.is_empty() {
+        return Err(WhatError::Changes(checked.refused.join("\n")).into());
+    }
+    let (count, edits) = (checked.timeline.initial.len(), checked.timeline.edits.len());
+    let changes =
+        if edits == 0 { String::new() } else { format!(", {}", counted(edits, "change")) };
+    match job {
+        Some(job) => say(format_args!(
+            "job {:?} is fine: {}{changes}, {}",
+            job.name,
+            counted(count, "segment"),
+            counted(job.sources.iter().map(|source| source.inputs.len()).sum(), "input")
+        )),
+        None => say(format_args!("{}{changes}: all fine", counted(count, "segment"))),
+    }
+    Ok(())
+}
+
+fn print_schema(arguments: &Schema) -> Result<(), VerbError> {
+    let text = schema::schema(&arguments.name).unwrap_or_default();
+    print(text.as_bytes())
+}
+
+/// Writes data to standard output. A reader that has gone is no error.
+fn print(data: &[u8]) -> Result<(), VerbError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(data).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Says something to people: on standard error, which may be closed.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

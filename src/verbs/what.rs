@@ -1,0 +1,137 @@
+//! What a run is about, from a job file or from flags: inputs, definitions, the settings of time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dataflows::catalog::Timeline;
+use dataflows::clock::{ClockSettings, Emit};
+use dataflows::model::Duration;
+use thiserror::Error;
+
+use crate::args::{Clock, EmitWhen, What};
+use crate::definitions::{Problems, load, load_changes};
+use crate::format::Mapping;
+use crate::job::{Input, Job, JobError, Sink};
+use crate::run::InputFile;
+
+/// What is wrong with what a run is about.
+#[derive(Debug, Error)]
+pub enum WhatError {
+    /// With the job file.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// With the definitions.
+    #[error(transparent)]
+    Definitions(#[from] Problems),
+    /// With changes that were to be made to them.
+    #[error("{0}")]
+    Changes(String),
+    /// With the settings of time.
+    #[error("{0}")]
+    Clock(String),
+}
+
+/// What a run is about.
+pub(super) struct Subject {
+    /// Where records come from.
+    pub(super) inputs: Vec<InputFile>,
+    /// The definitions and their changes.
+    pub(super) definitions: Definitions,
+    /// The settings of time.
+    pub(super) clock: ClockSettings,
+    /// How far back new definitions see.
+    pub(super) retain: Option<Duration>,
+    /// Where a job file sends the outputs.
+    pub(super) sinks: Vec<Sink>,
+}
+
+/// Definitions, and the changes that were refused.
+pub(super) struct Definitions {
+    /// What is in force when.
+    pub(super) timeline: Arc<Timeline>,
+    /// A line for each change that cannot be made, and why. What it would have changed stays.
+    pub(super) refused: Vec<String>,
+}
+
+/// Reads definitions and their changes.
+pub(super) fn definitions(
+    segments: &Path,
+    changes: Option<&Path>,
+) -> Result<Definitions, WhatError> {
+    let catalog = load(segments)?.catalog;
+    let Some(path) = changes else {
+        let (timeline, _) = Timeline::accept(catalog, Vec::new());
+        return Ok(Definitions { timeline: Arc::new(timeline), refused: Vec::new() });
+    };
+    let changes = load_changes(path)?;
+    let mut refused: Vec<String> = changes.problems.iter().map(ToString::to_string).collect();
+    let (lines, edits): (Vec<_>, Vec<_>) = changes.edits.into_iter().unzip();
+    let (timeline, refusals) = Timeline::accept(catalog, edits);
+    for (number, refusal) in refusals {
+        let line = lines.get(number).copied().unwrap_or_default();
+        refused.push(format!("{}: line {line}: {refusal}", path.display()));
+    }
+    Ok(Definitions { timeline: Arc::new(timeline), refused })
+}
+
+/// Works out what the arguments mean.
+pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
+    let (inputs, segments, changes, clock, retain, sinks) = match &what.job {
+        Some(path) => {
+            let job = Job::load(path)?;
+            let inputs = inputs_of(&job);
+            (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks)
+        }
+        None => {
+            let input =
+                |path: &PathBuf| InputFile { path: path.clone(), mapping: Mapping::default() };
+            let inputs = what.events.iter().map(input).collect();
+            (inputs, what.segments.clone().unwrap_or_default(), None, None, None, Vec::new())
+        }
+    };
+    let changes = what.changes.clone().or(changes);
+    Ok(Subject {
+        inputs,
+        definitions: definitions(&segments, changes.as_deref())?,
+        clock: settings(&what.clock, clock)?,
+        retain: what.retain.or(retain),
+        sinks,
+    })
+}
+
+fn inputs_of(job: &Job) -> Vec<InputFile> {
+    let mut inputs = Vec::new();
+    for source in &job.sources {
+        for input in &source.inputs {
+            let path = match input {
+                Input::Stdin => PathBuf::from("-"),
+                Input::File(path) => path.clone(),
+            };
+            inputs.push(InputFile { path, mapping: source.mapping.clone() });
+        }
+    }
+    inputs
+}
+
+/// Flags over a job file's settings over the defaults.
+fn settings(flags: &Clock, job: Option<ClockSettings>) -> Result<ClockSettings, WhatError> {
+    let mut settings = job.unwrap_or_default();
+    if let Some(disorder) = flags.max_out_of_orderness {
+        if settings.dedup_horizon == settings.max_out_of_orderness {
+            settings.dedup_horizon = disorder; // it follows, unless it was set
+        }
+        settings.max_out_of_orderness = disorder;
+    }
+    settings.idle_timeout = flags.idle_timeout.unwrap_or(settings.idle_timeout);
+    settings.dedup_horizon = flags.dedup_horizon.unwrap_or(settings.dedup_horizon);
+    settings.granularity = flags.granularity.unwrap_or(settings.granularity);
+    settings.emit = match flags.emit {
+        Some(EmitWhen::OnWatermark) => Emit::OnWatermark,
+        Some(EmitWhen::OnEvent) => Emit::OnEvent,
+        None => settings.emit,
+    };
+    if settings.granularity.ms() == 0 {
+        return Err(WhatError::Clock("granularity must be above 0; try 1m".to_owned()));
+    }
+    Ok(settings)
+}
