@@ -7,6 +7,7 @@
 //! names ─────────────────────┤              ├─ flips ─┐                    ├─ release ─ differences
 //! commands ──────────────────┘              └─ edges ─┴─ compose ─ gates ──┘
 //! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
+//! promises ──── to dedup and membership: how old further records may be (`on_event`)
 //! ```
 
 use std::collections::HashMap;
@@ -92,12 +93,26 @@ struct Promises {
 impl Promises {
     fn advance_to(&mut self, clock: EventTime, watermark: EventTime) {
         self.feed.advance_to(clock);
-        if self.emit == Emit::OnEvent && self.last != Some((clock, watermark)) {
+        if self.last != Some((clock, watermark)) {
             self.last = Some((clock, watermark));
+            self.promise(clock, watermark);
+        }
+    }
+
+    fn promise(&mut self, clock: EventTime, watermark: EventTime) {
+        if self.emit == Emit::OnEvent {
             for to in 0..self.workers {
                 self.feed.send(Promise { to, from: self.from, clock, watermark });
             }
         }
+    }
+}
+
+impl Drop for Promises {
+    /// A worker that sends nothing more holds nobody back.
+    fn drop(&mut self) {
+        let clock = self.last.map_or(EventTime::MIN, |(clock, _)| clock);
+        self.promise(clock, EventTime::MAX);
     }
 }
 

@@ -30,6 +30,9 @@ use crate::model::EventTime;
 
 type Updates<D> = Vec<(D, EventTime, isize)>;
 
+/// Keys arranged without values.
+type Keys<'scope, K, T> = Arranged<'scope, TraceAgent<KeySpine<K, T, isize>>>;
+
 /// A gate and what its sum must reach.
 type Goal = (NodeId, i64);
 
@@ -60,15 +63,14 @@ fn reached<'scope, T: Timestamp + Lattice>(
     sums: VecCollection<'scope, T, (Goal, Slot), isize>,
 ) -> VecCollection<'scope, T, (NodeId, Slot), isize> {
     let keyed = sums.map(|sum| (sum, ())).inner;
-    let by_goal: Arranged<'scope, TraceAgent<KeySpine<(Goal, Slot), T, isize>>> =
-        arrange_core::<
-            _,
-            _,
-            ContainerChunker<Vec<(((Goal, Slot), ()), T, isize)>>,
-            KeyBatcher<_, _, _>,
-            KeyBuilder<_, _, _>,
-            _,
-        >(keyed, Pipeline, "sums by gate and user");
+    let by_goal: Keys<'scope, (Goal, Slot), T> = arrange_core::<
+        _,
+        _,
+        ContainerChunker<Vec<(((Goal, Slot), ()), T, isize)>>,
+        KeyBatcher<_, _, _>,
+        KeyBuilder<_, _, _>,
+        _,
+    >(keyed, Pipeline, "sums by gate and user");
     by_goal
         .reduce_abelian::<_, KeyBuilder<(Goal, Slot), T, isize>, KeySpine<(Goal, Slot), T, isize>, _, _>(
             "Reached",

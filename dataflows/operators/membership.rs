@@ -58,13 +58,19 @@ pub struct Alarm {
     fact: FactId,
 }
 
+/// A user who entered or left a segment without references: the segment, the user, when, which.
+pub type Entering = (Arc<str>, Arc<str>, EventTime, Sign);
+
+/// A user who entered or left a node that gates count.
+pub type Flip = ((NodeId, Slot), EventTime, isize);
+
 /// What comes of an instant.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// Users who entered or left segments without references.
-    pub differences: Vec<(Arc<str>, Arc<str>, EventTime, Sign)>,
+    pub differences: Vec<Entering>,
     /// Users who entered or left nodes that gates count.
-    pub flips: Vec<((NodeId, Slot), EventTime, isize)>,
+    pub flips: Vec<Flip>,
     /// Edges that came and went.
     pub edges: Vec<(Edge, EventTime, isize)>,
     /// What was counted.
@@ -131,9 +137,9 @@ pub struct Inputs<'scope> {
 /// The streams it writes.
 pub struct Outputs<'scope> {
     /// Users who entered or left segments without references.
-    pub differences: Stream<'scope, EventTime, Vec<(Arc<str>, Arc<str>, EventTime, Sign)>>,
+    pub differences: Stream<'scope, EventTime, Vec<Entering>>,
     /// Users who entered or left nodes that gates count.
-    pub flips: Stream<'scope, EventTime, Vec<((NodeId, Slot), EventTime, isize)>>,
+    pub flips: Stream<'scope, EventTime, Vec<Flip>>,
     /// Edges that came and went.
     pub edges: Stream<'scope, EventTime, Vec<(Edge, EventTime, isize)>>,
     /// What was counted.
@@ -292,8 +298,8 @@ impl Ahead {
 type Output<D> = OutputBuilder<EventTime, CapacityContainerBuilder<Vec<D>>>;
 
 struct Written {
-    differences: Output<(Arc<str>, Arc<str>, EventTime, Sign)>,
-    flips: Output<((NodeId, Slot), EventTime, isize)>,
+    differences: Output<Entering>,
+    flips: Output<Flip>,
     edges: Output<(Edge, EventTime, isize)>,
     tally: Output<Tally>,
 }

@@ -278,32 +278,32 @@ fn same(got: &[Difference], expected: &[Difference], case: &str) {
 
 #[test]
 fn counts_and_nothing_else() {
-    check(counts, false, 0..12, 500);
+    check(counts, false, 0..6, 400);
 }
 
 #[test]
 fn sums_and_nothing_else() {
-    check(sums, false, 0..12, 500);
+    check(sums, false, 0..9, 400);
 }
 
 #[test]
 fn means_extremes_ends_and_distinct_values() {
-    check(others, false, 0..8, 300);
+    check(others, false, 0..6, 250);
 }
 
 #[test]
 fn attributes_that_time_changes() {
-    check(timed, false, 0..16, 300);
+    check(timed, false, 0..9, 250);
 }
 
 #[test]
 fn sequences_and_nothing_else() {
-    check(sequences, false, 0..12, 400);
+    check(sequences, false, 0..6, 300);
 }
 
 #[test]
 fn references_to_references() {
-    check(personal, true, 0..20, 150);
+    check(personal, true, 0..12, 120);
 }
 
 /// References as deep as they may be, with a negation at every step.
