@@ -58,6 +58,11 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+fn text(file: &Path) -> Result<String, Reason> {
+    let bytes = fs::read(file).map_err(Reason::Read)?;
+    String::from_utf8(bytes).map_err(|error| Reason::Encoding(error.utf8_error().valid_up_to()))
+}
+
 /// What has been read so far, and what was wrong with it.
 #[derive(Default)]
 struct Loading {
@@ -73,7 +78,7 @@ struct Loading {
 
 impl Loading {
     fn read(&mut self, file: &Arc<Path>) {
-        let text = fs::read_to_string(file).map_err(Reason::Read);
+        let text = text(file);
         match text.and_then(|text| parse::json(&text).map_err(Reason::Syntax)) {
             Ok(json) => {
                 let root = Node::root(&json, "");

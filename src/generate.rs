@@ -88,7 +88,7 @@ pub enum GenerateError {
     #[error("{0}")]
     Settings(String),
     /// It cannot be written.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {}: check its folder, make room or choose another place", path.display())]
     Write {
         /// Where to.
         path: PathBuf,
@@ -96,6 +96,9 @@ pub enum GenerateError {
         #[source]
         cause: io::Error,
     },
+    /// Whoever read standard output has gone. Not an error to tell anyone.
+    #[error("standard output was closed")]
+    Closed,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -113,7 +116,11 @@ pub fn run(args: &Args) -> Result<Summary, GenerateError> {
     check(args)?;
     let (path, outputs) = open(args)?;
     let mut outputs = outputs;
-    write(args, &mut outputs).map_err(|cause| GenerateError::Write { path, cause })
+    let is_stdout = args.out == Path::new("-");
+    write(args, &mut outputs).map_err(|cause| match cause.kind() {
+        io::ErrorKind::BrokenPipe if is_stdout => GenerateError::Closed,
+        _ => GenerateError::Write { path, cause },
+    })
 }
 
 /// Refuses settings that do not fit together.

@@ -32,6 +32,8 @@ pub struct Partitions {
     list: Vec<Partition>,
     /// The greatest event time seen by any worker (`on_event`).
     greatest: AtomicI64,
+    /// The greatest time at which a record took effect.
+    latest: AtomicI64,
     /// Records seen.
     read: AtomicU64,
     workers: Mutex<Vec<Thread>>,
@@ -100,6 +102,7 @@ impl Partitions {
                 })
                 .collect(),
             greatest: AtomicI64::new(EventTime::MIN),
+            latest: AtomicI64::new(EventTime::MIN),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
         })
@@ -115,11 +118,12 @@ impl Partitions {
         lock(&self.workers).iter().for_each(Thread::unpark);
     }
 
-    /// The next chunk of the partition whose clock is furthest behind.
+    /// The next chunk of the partition whose clock is furthest behind. Where that one has nothing
+    /// at present, of the next, unless `only_behind`: then no other is read further ahead.
     ///
     /// # Errors
     /// A file cannot be read on.
-    pub fn take(&self) -> Result<Taken, SourceError> {
+    pub fn take(&self, only_behind: bool) -> Result<Taken, SourceError> {
         let is_open =
             |partition: &&(usize, &Partition)| !partition.1.exhausted.load(Ordering::Acquire);
         let mut open: Vec<_> = self.list.iter().enumerate().filter(|it| is_open(&it)).collect();
@@ -135,6 +139,7 @@ impl Partitions {
                     reading.taken += 1;
                     return Ok(Taken::Chunk(Task { partition: place, number, chunk }));
                 }
+                Next::Nothing if only_behind => break,
                 Next::Nothing => {}
                 Next::End => {
                     partition.exhausted.store(true, Ordering::Release);
@@ -155,6 +160,32 @@ impl Partitions {
     pub fn watermark(&self) -> Option<EventTime> {
         let clocks = self.list.iter().map(|partition| partition.clock.load(Ordering::Acquire));
         clocks.min().filter(|clock| *clock != EventTime::MAX)
+    }
+
+    /// Whether records have taken effect at the greatest time (`on_event`) while all that was read
+    /// has had its turn, and only pipes have more to come.
+    pub fn is_silent(&self) -> bool {
+        let greatest = self.greatest.load(Ordering::Acquire);
+        let is_open = greatest != EventTime::MIN && self.latest.load(Ordering::Acquire) == greatest;
+        is_open
+            && self.list.iter().all(|partition| {
+                if partition.clock.load(Ordering::Acquire) == EventTime::MAX {
+                    return true;
+                }
+                let (taken, is_pipe) = {
+                    let reading = lock(&partition.reading);
+                    (reading.taken, matches!(reading.input, Input::Pipe(_)))
+                };
+                is_pipe && lock(&partition.turn).settled == taken
+            })
+    }
+
+    /// Says that the greatest time is over (`on_event`), so that what happened at it is given out.
+    /// What comes later, even from the same millisecond, takes effect after it.
+    pub fn close_instant(&self) {
+        let latest = self.latest.load(Ordering::Acquire);
+        self.greatest.fetch_max(latest.saturating_add(1), Ordering::AcqRel);
+        self.wake();
     }
 
     /// The greatest event time seen by any worker.
@@ -341,6 +372,9 @@ impl Ingest {
                     inputs.late.send((clock, late));
                 }
             }
+        }
+        if let Some(latest) = latest {
+            partitions.latest.fetch_max(latest, Ordering::AcqRel);
         }
         turn.settled += 1;
         let done = partition.exhausted.load(Ordering::Acquire)

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration as WallDuration;
+use std::time::{Duration as WallDuration, Instant};
 
 use dataflows::catalog::Timeline;
 use dataflows::clock::{ClockSettings, Emit};
@@ -41,6 +41,9 @@ const AHEAD_RECORDS: usize = 500_000;
 const BATCHES_WAITING: usize = 4;
 /// The longest a worker sleeps before it looks whether another one has failed.
 const PARK: WallDuration = WallDuration::from_millis(50);
+/// How long pipes must be silent before the latest instant counts as complete (`on_event`): a
+/// record of the same millisecond may be close behind.
+const SILENCE: WallDuration = WallDuration::from_millis(1);
 
 /// What keeps a run from ending well.
 #[derive(Debug, Error)]
@@ -205,8 +208,9 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut on_the_way = OnTheWay::default();
+    let mut silent_since = None;
     while !shared.stop.load(Ordering::Acquire) {
-        let mut busy = false;
+        let (mut busy, mut silent) = (false, false);
         while let Some(batch) = ready(&mut waiting, &ingest) {
             on_the_way.sent(ingest.settle(batch, &mut inputs));
             busy = true;
@@ -215,17 +219,28 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
         pace.advance(&mut inputs, watermark);
         on_the_way.passed(&probe);
         if waiting.len() < BATCHES_WAITING && !on_the_way.is_full(&probe, pace.time) {
-            match shared.partitions.take() {
+            match shared.partitions.take(on_the_way.is_much()) {
                 Ok(Taken::Chunk(task)) => {
                     waiting.push_back(ingest.read(task));
                     busy = true;
                 }
-                Ok(Taken::Nothing | Taken::Exhausted) => {}
+                Ok(Taken::Nothing) => silent = pace.waits(),
+                Ok(Taken::Exhausted) => {}
                 Err(error) => shared.fail(error.into()),
             }
             tell(shared);
         }
         let idle = !busy && !waiting.iter().any(|batch| ingest.is_next(batch));
+        if idle && silent {
+            let since: Instant = *silent_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= SILENCE {
+                shared.partitions.close_instant();
+            } else {
+                worker.step_or_park(Some(SILENCE));
+            }
+            continue;
+        }
+        silent_since = None;
         if idle {
             worker.step_or_park(Some(PARK));
         } else {
@@ -284,6 +299,11 @@ impl Pace {
             (feed, EventTime::MIN)
         });
         Pace { emit: run.clock.emit, time: EventTime::MIN, shared: shared.clone(), others }
+    }
+
+    /// Whether the latest instant waits for nothing but the word that it is complete.
+    fn waits(&self) -> bool {
+        self.emit == Emit::OnEvent && self.shared.partitions.is_silent()
     }
 
     fn advance(&mut self, inputs: &mut Inputs, watermark: EventTime) {
@@ -367,7 +387,12 @@ impl OnTheWay {
     /// Whether to wait for the dataflow, which has not come as far as it may (`time`). Where it
     /// has, more input is what it waits for.
     fn is_full(&self, probe: &ProbeHandle<EventTime>, time: EventTime) -> bool {
-        self.records > AHEAD_RECORDS && probe.less_than(&time)
+        self.is_much() && probe.less_than(&time)
+    }
+
+    /// Whether to read only what holds the watermark back.
+    fn is_much(&self) -> bool {
+        self.records > AHEAD_RECORDS
     }
 }
 

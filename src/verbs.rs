@@ -1,5 +1,6 @@
 //! What each verb does, from its arguments to the code the program ends with.
 
+mod apart;
 mod inspect_log;
 mod replay;
 mod what;
@@ -32,11 +33,13 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             }
         }
         Verb::Explain(arguments) => inspect_log::explain(&arguments)?,
-        Verb::Generate(arguments) => {
-            let summary = generate::run(&arguments)?;
-            let generate::Summary { records, copies, bytes } = summary;
-            say(format_args!("{records} records, {copies} copies of some of them, {bytes} bytes"));
-        }
+        Verb::Generate(arguments) => match generate::run(&arguments) {
+            Ok(generate::Summary { records, copies, bytes }) => say(format_args!(
+                "{records} records, {copies} copies of some of them, {bytes} bytes"
+            )),
+            Err(generate::GenerateError::Closed) => {}
+            Err(error) => return Err(error.into()),
+        },
         Verb::Schema(arguments) => print_schema(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -69,8 +69,11 @@ impl<D: Clone + 'static> Feed<D> {
     /// Says that nothing before `time` will be handed over any more, once what has been is gone.
     pub fn advance_to(&mut self, time: EventTime) {
         let mut state = self.state.borrow_mut();
-        state.time = state.time.max(Some(time));
-        self.activator.activate();
+        // Where there is nothing to tell, the worker may go to sleep.
+        if state.time < Some(time) || !state.data.is_empty() {
+            state.time = state.time.max(Some(time));
+            self.activator.activate();
+        }
     }
 
     /// Sends what has been handed over, at the worker's next step.

@@ -1,7 +1,6 @@
 //! Changes of the definitions in mid-stream: a file of JSON lines, `{"time":…,"put":{…}}` or
 //! `{"time":…,"delete":"id"}`.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ pub struct Changes {
 /// # Errors
 /// That the file cannot be read.
 pub fn load_changes(path: &Path) -> Result<Changes, Problems> {
-    let text = fs::read_to_string(path).map_err(|error| Problem::new(path, Reason::Read(error)))?;
+    let text = super::text(path).map_err(|reason| Problem::new(path, reason))?;
     let mut changes = Changes::default();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = index + 1;

@@ -39,8 +39,11 @@ impl fmt::Display for Line {
 #[derive(Debug, Error)]
 pub enum Reason {
     /// The file or directory cannot be read. As one problem of many it names its cause itself.
-    #[error("cannot be read: {0}")]
+    #[error("cannot be read: check that the path is right and that it may be read: {0}")]
     Read(io::Error),
+    /// It is not text.
+    #[error("not UTF-8 after {0} bytes: save it as UTF-8")]
+    Encoding(usize),
     /// It is not JSON.
     #[error("{0}")]
     Syntax(Syntax),

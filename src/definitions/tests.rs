@@ -93,7 +93,14 @@ fn what_cannot_be_read_is_placed() {
         ["a.json: line 2 column 9: not JSON: key must be a string"]
     );
     let missing = said(&directory, load(&directory.path().join("none")).unwrap_err());
-    assert_eq!(missing, ["none: cannot be read: No such file or directory (os error 2)"]);
+    assert_eq!(
+        missing,
+        ["none: cannot be read: check that the path is right and that it may be read: No such \
+             file or directory (os error 2)"]
+    );
+    fs::write(directory.path().join("e.json"), b"{\"id\":\"\xff\"}").unwrap();
+    let not_text = said(&directory, load(&directory.path().join("e.json")).unwrap_err());
+    assert_eq!(not_text, ["e.json: not UTF-8 after 7 bytes: save it as UTF-8"]);
 }
 
 #[test]

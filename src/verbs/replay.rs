@@ -2,30 +2,35 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::json;
 use thiserror::Error;
 
+use super::apart::apart;
 use super::what::{Subject, subject};
-use super::{VerbError, say};
+use super::{VerbError, counted, say};
 use crate::args::{self, Replay, Workers};
 use crate::job::{Format, Output, Target};
 use crate::run::{self, Cluster, Form, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 
-/// What is wrong with the processes of a cluster, or with where statistics go.
+/// What is wrong with the processes of a cluster.
 #[derive(Debug, Error)]
 enum ReplayError {
-    #[error("cannot read the hosts file {path}: {cause}")]
-    Hosts { path: String, cause: io::Error },
-    #[error("{path}: line {line}: {text:?} is not host:port")]
+    #[error("cannot read the hosts file {path}: check that the path is right")]
+    Hosts {
+        path: String,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{path}: line {line}: {text:?} is not host:port, such as 10.0.0.1:2101")]
     Host { path: String, line: usize, text: String },
-    #[error("--process {process}, but {path} names {hosts} processes, from 0")]
-    Process { process: usize, hosts: usize, path: String },
-    #[error("cannot write {path}: {cause}")]
-    Stats { path: String, cause: io::Error },
+    #[error("{path} names no process: write host:port of each into it, one a line")]
+    NoHosts { path: String },
+    #[error("--process {process}: {path} names {hosts}, counted from 0")]
+    Process { process: usize, hosts: String, path: String },
 }
 
 /// Replays.
@@ -38,7 +43,11 @@ pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
     let cluster = cluster(&arguments.workers)?;
     // Everything comes out on the first process; the others write nothing.
     let writes = cluster.process == 0;
+    if writes {
+        apart(&read(arguments, &subject), &written(arguments, &subject))?;
+    }
     let outputs = if writes { outputs(arguments, &subject)? } else { Outputs::default() };
+    let stats = arguments.stats.as_deref().filter(|_| writes).map(Sink::file).transpose()?;
     let summary = match run::run(run_of(subject, cluster), outputs) {
         Ok((summary, _)) => summary,
         Err(RunError::Sink(SinkError::Closed)) => return Ok(()),
@@ -47,8 +56,8 @@ pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
     if writes {
         let cost = Cost::since(began);
         tell(&summary, &cost);
-        if let Some(path) = &arguments.stats {
-            write_stats(path, &summary, &cost)?;
+        if let Some(sink) = stats {
+            write_stats(sink, &summary, &cost)?;
         }
     }
     Ok(())
@@ -86,10 +95,47 @@ fn cluster(workers: &Workers) -> Result<Cluster, ReplayError> {
         }
         hosts.push(host.to_owned());
     }
+    if hosts.is_empty() {
+        return Err(ReplayError::NoHosts { path: shown });
+    }
     if process >= hosts.len() {
-        return Err(ReplayError::Process { process, hosts: hosts.len(), path: shown });
+        let hosts = counted(hosts.len(), "host");
+        return Err(ReplayError::Process { process, hosts, path: shown });
     }
     Ok(Cluster { workers: threads, process, hosts })
+}
+
+/// Every file that is read.
+fn read(arguments: &Replay, subject: &Subject) -> Vec<PathBuf> {
+    let what = &arguments.what;
+    let named = [&what.job, &what.segments, &what.changes, &arguments.workers.hosts];
+    let events = subject.inputs.iter().map(|input| input.path.clone());
+    named.into_iter().flatten().cloned().chain(events).collect()
+}
+
+/// Every file that is written, and by whose word.
+fn written(arguments: &Replay, subject: &Subject) -> Vec<(String, PathBuf)> {
+    let flags = [
+        ("--out", &arguments.out),
+        ("--late", &arguments.late),
+        ("--rejected", &arguments.rejected),
+        ("--stats", &arguments.stats),
+    ];
+    let mut written: Vec<_> = flags
+        .into_iter()
+        .filter_map(|(flag, path)| Some((flag.to_owned(), path.clone()?)))
+        .collect();
+    for sink in &subject.sinks {
+        let overridden = match sink.of {
+            Output::Differences => &arguments.out,
+            Output::Late => &arguments.late,
+            Output::Rejected => &arguments.rejected,
+        };
+        if let (Target::File(path), None) = (&sink.target, overridden) {
+            written.push(("a sink of the job".to_owned(), path.clone()));
+        }
+    }
+    written
 }
 
 fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> {
@@ -156,21 +202,22 @@ impl Cost {
 fn tell(summary: &Summary, cost: &Cost) {
     let tally = &summary.tally;
     say(format_args!(
-        "read {} = applied {} + late {} + rejected {} + duplicate {}; {} differences in {:.1} s",
+        "read {} = applied {} + late {} + rejected {} + duplicate {}; {} in {:.1} s",
         summary.read(),
         tally.applied,
         tally.late,
         tally.rejected,
         tally.duplicate,
-        summary.differences,
+        counted(usize::try_from(summary.differences).unwrap_or(usize::MAX), "difference"),
         cost.wall_s
     ));
     for (segment, count) in &tally.mismatches {
-        say(format_args!("segment {segment}: {count} values of the wrong type"));
+        let values = counted(usize::try_from(*count).unwrap_or(usize::MAX), "value");
+        say(format_args!("segment {segment}: {values} of the wrong type"));
     }
 }
 
-fn write_stats(path: &Path, summary: &Summary, cost: &Cost) -> Result<(), ReplayError> {
+fn write_stats(mut sink: Sink, summary: &Summary, cost: &Cost) -> Result<(), SinkError> {
     let tally = &summary.tally;
     let mismatches: serde_json::Map<_, _> = tally
         .mismatches
@@ -189,6 +236,6 @@ fn write_stats(path: &Path, summary: &Summary, cost: &Cost) -> Result<(), Replay
         "cpu_s": cost.cpu_s,
         "peak_bytes": cost.peak_bytes,
     });
-    let written = fs::write(path, format!("{stats}\n"));
-    written.map_err(|cause| ReplayError::Stats { path: path.display().to_string(), cause })
+    sink.write(format!("{stats}\n").as_bytes())?;
+    sink.finish()
 }
