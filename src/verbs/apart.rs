@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// Two uses of one file.
 #[derive(Debug, Error)]
-pub enum ApartError {
+pub(super) enum ApartError {
     /// What is read would be overwritten.
     #[error("{output} {} would overwrite what is read: choose another file", path.display())]
     Read {
@@ -29,7 +29,7 @@ pub enum ApartError {
 }
 
 /// Refuses outputs, each with its name, that are among what is read or go to one file.
-pub fn apart(read: &[PathBuf], outputs: &[(String, PathBuf)]) -> Result<(), ApartError> {
+pub(super) fn apart(read: &[PathBuf], outputs: &[(String, PathBuf)]) -> Result<(), ApartError> {
     let read: Vec<PathBuf> = read.iter().filter_map(|path| place(path)).collect();
     let mut written: Vec<(&String, PathBuf)> = Vec::new();
     for (name, path) in outputs {
