@@ -5,6 +5,7 @@
 //! partition have had their turn, lets the partition's clock decide what is late
 //! ([`Ingest::settle`]). So reading runs on all cores, and lateness still goes strictly by offset.
 
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::{ClockSettings, Emit, PartitionClock, Punctuality};
 use dataflows::mentions::Mentions;
 use dataflows::model::{Change, EventTime, MessageKey, Position, Stamp, Update, UserKey};
+use dataflows::operators::users::KeyHasher;
 use dataflows::segmentation::{Inputs, Late, Rejected};
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
@@ -286,7 +288,7 @@ pub struct Ingest {
     settings: ClockSettings,
     readers: Vec<Reader>,
     /// Users whose name this worker has passed on.
-    named: HashSet<UserKey>,
+    named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
     mentioned: Mentioned,
 }
 
@@ -302,7 +304,7 @@ impl Ingest {
             |partition: &Partition| Reader::new(streams.clone(), partition.mapping.clone());
         let readers = partitions.list.iter().map(reader).collect();
         let mentioned = Mentioned { streams: streams.clone(), timeline, version: None };
-        Ingest { partitions, settings, readers, named: HashSet::new(), mentioned }
+        Ingest { partitions, settings, readers, named: HashSet::default(), mentioned }
     }
 
     /// Reads a chunk into records.

@@ -8,7 +8,7 @@
 //! Cost per update: one look-up in a hash map. State: the identifiers of one horizon of event time
 //! (at most two), released as the watermark passes.
 
-use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -17,6 +17,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::settled::{Promise, Settled};
+use super::users::KeyHasher;
 use super::wheel::Wheel;
 use crate::clock::ClockSettings;
 use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
@@ -32,12 +33,15 @@ pub struct SecondCopy {
     pub user: UserKey,
 }
 
+/// When an identifier was applied. Identifiers are hashes already.
+type Times = hashbrown::HashMap<MessageKey, EventTime, BuildHasherDefault<KeyHasher>>;
+
 /// The identifiers applied within the horizon, in two generations: the older one is dropped whole.
 #[derive(Debug)]
 pub struct Seen {
     horizon: Duration,
-    recent: HashMap<MessageKey, EventTime>,
-    older: HashMap<MessageKey, EventTime>,
+    recent: Times,
+    older: Times,
     /// The greatest time among both generations.
     latest: EventTime,
     /// The greatest time among the older generation.
@@ -49,8 +53,8 @@ impl Seen {
     pub fn new(horizon: Duration) -> Self {
         Seen {
             horizon,
-            recent: HashMap::new(),
-            older: HashMap::new(),
+            recent: Times::default(),
+            older: Times::default(),
             latest: EventTime::MIN,
             turned_at: EventTime::MIN,
         }
