@@ -56,7 +56,6 @@ const TOP: &[&str] = &[
     "Cargo.toml",
     "LICENSE",
     "README.md",
-    "benches",
     "dataflows",
     "fixtures",
     "out",
@@ -186,7 +185,7 @@ fn the_oracle_never_sees_the_operators() {
 
 #[test]
 fn every_file_says_what_it_is() {
-    for path in sources(&["src", "dataflows", "tests", "benches"]) {
+    for path in sources(&["src", "dataflows", "tests"]) {
         let text = text(&path);
         assert!(text.starts_with("//! "), "{} does not open with //!", path.display());
     }
