@@ -1,0 +1,72 @@
+//! What comes of an instant: users who enter and leave segments and nodes, edges, counts.
+
+use std::sync::Arc;
+
+use super::tally::Tally;
+use crate::model::{EventTime, Sign};
+use crate::operators::plan::{Edge, NodeId, Plan};
+use crate::operators::users::{Slot, User};
+
+/// A user who entered or left a segment without references: the segment, the user, when, which.
+pub type Entering = (Arc<str>, Arc<str>, EventTime, Sign);
+
+/// A user who entered or left a node that gates count.
+pub type Flip = ((NodeId, Slot), EventTime, isize);
+
+/// What comes of an instant.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Users who entered or left segments without references.
+    pub differences: Vec<Entering>,
+    /// Users who entered or left nodes that gates count.
+    pub flips: Vec<Flip>,
+    /// Edges that came and went.
+    pub edges: Vec<(Edge, EventTime, isize)>,
+    /// What was counted.
+    pub tally: Tally,
+}
+
+pub(super) fn leave_all(
+    plan: &Plan,
+    user: &mut User,
+    slot: Slot,
+    at: EventTime,
+    changes: &mut Changes,
+) {
+    for node in std::mem::take(&mut user.members) {
+        emit(plan, user, slot, node, false, at, changes);
+    }
+}
+
+pub(super) fn emit(
+    plan: &Plan,
+    user: &User,
+    slot: Slot,
+    node: NodeId,
+    entered: bool,
+    at: EventTime,
+    changes: &mut Changes,
+) {
+    emit_to(plan, user, slot, node, entered, plan.node(node).feeds > 0, at, changes);
+}
+
+#[expect(clippy::too_many_arguments, reason = "one difference, spelled out")]
+pub(super) fn emit_to(
+    plan: &Plan,
+    user: &User,
+    slot: Slot,
+    node: NodeId,
+    entered: bool,
+    passed_on: bool,
+    at: EventTime,
+    changes: &mut Changes,
+) {
+    let sign = if entered { Sign::Entered } else { Sign::Left };
+    let described = plan.node(node);
+    if described.public {
+        changes.differences.push((described.segment.clone(), user.name.clone(), at, sign));
+    }
+    if passed_on {
+        changes.flips.push(((node, slot), at, isize::from(sign.diff())));
+    }
+}

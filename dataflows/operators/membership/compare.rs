@@ -1,0 +1,233 @@
+//! Facts compared with what they were: the conditions that may differ, and the alarm to be set for
+//! when time alone may change them.
+
+use super::evaluate::aggregated;
+use super::{Alarm, Context};
+use crate::model::{EventTime, Position, Value};
+use crate::operators::attributes::{AttributePath, Held};
+use crate::operators::matching::{Cuts, next_change};
+use crate::operators::plan::{Check, ConditionId, Fact, FactId, FactKind, Reader};
+use crate::operators::users::{StateKind, UNARMED, User, state_of};
+use crate::operators::window::{Aggregate, Aggregated, Quantity};
+use crate::rule::Measure;
+
+/// What a fact was before the instant.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Before {
+    Value(Option<Value>),
+    Number(Option<Quantity>),
+    /// It is not compared; every condition on it is looked at.
+    Unknown,
+}
+
+/// Notes what a fact was before the instant, unless that has been noted.
+pub(super) fn touch(
+    touched: &mut Vec<(FactId, Before)>,
+    fact: FactId,
+    before: impl FnOnce() -> Before,
+) {
+    if !touched.iter().any(|(other, _)| *other == fact) {
+        touched.push((fact, before()));
+    }
+}
+
+/// Notes that every condition on a fact must be looked at.
+pub(super) fn touch_all(touched: &mut Vec<(FactId, Before)>, fact: FactId) {
+    match touched.iter_mut().find(|(other, _)| *other == fact) {
+        Some((_, before)) => *before = Before::Unknown,
+        None => touched.push((fact, Before::Unknown)),
+    }
+}
+
+impl Context<'_> {
+    /// What an aggregate is compared from: its value as of the last look.
+    pub(super) fn before(&self, user: &User, id: FactId, aggregate: &Aggregate) -> Before {
+        match aggregated(user, id, aggregate) {
+            Aggregated::Missing => match aggregate.measure {
+                Measure::First(_) | Measure::Last(_) => Before::Value(None),
+                _ => Before::Number(None),
+            },
+            Aggregated::Quantity(quantity) => Before::Number(Some(quantity)),
+            Aggregated::Value(value) => Before::Value(Some(value)),
+        }
+    }
+
+    /// Notes the facts whose alarms go off now; alarms set for another instant since are void.
+    pub(super) fn ring(
+        &self,
+        user: &mut User,
+        alarms: &[Alarm],
+        touched: &mut Vec<(FactId, Before)>,
+    ) {
+        for alarm in alarms {
+            let Some(fact) = self.plan.fact(alarm.fact) else { continue };
+            let Ok(place) = user.states.binary_search_by_key(&alarm.fact, |(fact, _)| *fact) else {
+                continue;
+            };
+            if user.states[place].1.armed != self.at {
+                continue;
+            }
+            user.states[place].1.armed = UNARMED;
+            touch(touched, alarm.fact, || match &fact.kind {
+                FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. } => {
+                    self.before(user, alarm.fact, aggregate)
+                }
+                FactKind::Attribute { path, .. } => {
+                    Before::Value(user.attributes.at(path).cloned())
+                }
+                FactKind::Sequence(_) => Before::Unknown,
+            });
+        }
+    }
+
+    /// Finds the conditions that may differ from before, and when the fact wants to be looked at.
+    pub(super) fn compare(
+        &self,
+        user: &mut User,
+        id: FactId,
+        before: &Before,
+        conditions: &mut Vec<ConditionId>,
+    ) -> Option<EventTime> {
+        let fact = self.plan.fact(id)?;
+        let found = conditions.len();
+        match (&fact.kind, before) {
+            (FactKind::Attribute { path, index, .. }, before) => {
+                let now = user.attributes.at(path);
+                match before {
+                    Before::Value(old) => index.between(old.as_ref(), now, conditions),
+                    _ => conditions.extend_from_slice(&fact.conditions),
+                }
+                conditions.extend_from_slice(index.timed());
+                self.next_change(user, index.timed(), id, path)
+            }
+            (FactKind::Number { aggregate, cuts }, before) => {
+                self.expire(user, id, aggregate);
+                let now = match aggregated(user, id, aggregate) {
+                    Aggregated::Quantity(quantity) => Some(quantity),
+                    _ => None,
+                };
+                match before {
+                    Before::Number(old) => cuts.between(*old, now, conditions),
+                    _ => conditions.extend_from_slice(&fact.conditions),
+                }
+                let crossed = conditions.len() > found;
+                self.window_change(user, id, aggregate, Some(cuts), crossed)
+            }
+            (FactKind::Value { aggregate, index }, before) => {
+                self.expire(user, id, aggregate);
+                let now = match aggregated(user, id, aggregate) {
+                    Aggregated::Value(value) => Some(value),
+                    _ => None,
+                };
+                match before {
+                    Before::Value(old) => index.between(old.as_ref(), now.as_ref(), conditions),
+                    _ => conditions.extend_from_slice(&fact.conditions),
+                }
+                self.window_change(user, id, aggregate, None, true)
+            }
+            (FactKind::Sequence(bounds), _) => {
+                conditions.extend_from_slice(&fact.conditions);
+                match &user.state(id)?.kind {
+                    StateKind::Sequence(progress) => progress.next_change(bounds, self.at),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    fn expire(&self, user: &mut User, id: FactId, aggregate: &Aggregate) {
+        let Ok(place) = user.states.binary_search_by_key(&id, |(fact, _)| *fact) else { return };
+        let Ok(log) = user.logs.binary_search_by_key(&aggregate.stream, |(stream, _)| *stream)
+        else {
+            return;
+        };
+        let log = &mut user.logs[log].1;
+        if let StateKind::Window(window) = &mut user.states[place].1.kind {
+            window.expire(aggregate, self.settings.granularity, log, self.at);
+        }
+        // The other windows of the stream may lag behind; what all have passed is released.
+        let mut keep = log.end();
+        for reader in self.plan.stream_readers(aggregate.stream) {
+            if let Reader::Aggregate(other) = reader
+                && let Ok(place) = user.states.binary_search_by_key(other, |(fact, _)| *fact)
+                && let StateKind::Window(window) = &user.states[place].1.kind
+            {
+                keep = keep.min(window.cursor());
+            }
+        }
+        log.release(keep);
+    }
+
+    fn window_change(
+        &self,
+        user: &User,
+        id: FactId,
+        aggregate: &Aggregate,
+        cuts: Option<&Cuts>,
+        crossed: bool,
+    ) -> Option<EventTime> {
+        let state = user.state(id)?;
+        let StateKind::Window(window) = &state.kind else { return None };
+        if state.armed != UNARMED && !crossed && window.only_falls_later() {
+            return None; // the alarm that stands is early enough
+        }
+        let log = user.log(aggregate.stream)?;
+        window.next_change(aggregate, self.settings.granularity, log, cuts)
+    }
+
+    /// When an attribute's conditions change by themselves.
+    fn next_change(
+        &self,
+        user: &User,
+        timed: &[ConditionId],
+        id: FactId,
+        path: &AttributePath,
+    ) -> Option<EventTime> {
+        let value = user.attributes.at(path);
+        let since = if timed.is_empty() { None } else { self.held_since(user, id) };
+        let each = timed.iter().filter_map(|id| {
+            let condition = self.plan.condition(*id)?;
+            let Check::Value(test) = &condition.check else { return None };
+            let held_from = condition.held.and_then(|held| Some(since? + held.ms()));
+            next_change(test, value, held_from, self.at)
+        });
+        each.min()
+    }
+
+    pub(super) fn held_since(&self, user: &User, id: FactId) -> Option<EventTime> {
+        let held = match user.state(id).map(|state| &state.kind) {
+            Some(StateKind::Attribute(Some(held))) => held.since(),
+            _ => None,
+        };
+        held.or(user.since)
+    }
+
+    /// Begins to know since when an attribute is what it is. Nobody asked so far: if it was ever
+    /// set, it is known to be so from now on.
+    pub(super) fn hold(&self, user: &mut User, id: FactId) {
+        let Some(Fact { kind: FactKind::Attribute { path, .. }, .. }) = self.plan.fact(id) else {
+            return;
+        };
+        let cells = path.keys().filter_map(|key| Some((key, user.attributes.cell(key)?.clone())));
+        let cells: Vec<_> = cells.collect();
+        if cells.is_empty() {
+            return;
+        }
+        let mut held = Held::default();
+        let position = Position { partition: 0, offset: 0 };
+        for (key, value) in cells {
+            held.update(path, ((self.at, position), key, value), self.settled);
+        }
+        held.begin(self.at);
+        let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
+        state.kind = StateKind::Attribute(Some(Box::new(held)));
+    }
+
+    /// Looks at a fact with new comparisons for a user that exists already.
+    pub(super) fn adopt(&self, user: &mut User, id: FactId) -> Option<EventTime> {
+        if let Ok(place) = user.states.binary_search_by_key(&id, |(fact, _)| *fact) {
+            user.states[place].1.armed = UNARMED;
+        }
+        self.compare(user, id, &Before::Unknown, &mut Vec::new())
+    }
+}

@@ -1,0 +1,239 @@
+//! The timely shell of the operator: what comes waits for its instant, what comes of it goes out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::{Capability, InputCapability};
+
+use super::{Changes, Command, Entering, Flip, Instant, Membership, Tally};
+use crate::clock::Emit;
+use crate::model::{EventTime, Update, UserKey};
+use crate::operators::dedup::SecondCopy;
+use crate::operators::plan::Edge;
+use crate::operators::settled::{Promise, Settled};
+use crate::operators::wheel::Wheel;
+
+/// The streams this operator reads.
+pub struct Inputs<'scope> {
+    /// Records that are on time.
+    pub updates: Stream<'scope, EventTime, Vec<Update>>,
+    /// Those of them that are second copies.
+    pub copies: Stream<'scope, EventTime, Vec<SecondCopy>>,
+    /// The name of every user, at or before the time of the first update from the same source.
+    pub names: Stream<'scope, EventTime, Vec<(UserKey, Arc<str>)>>,
+    /// Edits of the plan, the same on every worker.
+    pub commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
+    /// How old further updates may be.
+    pub promises: Stream<'scope, EventTime, Vec<Promise>>,
+}
+
+/// The streams it writes.
+pub struct Outputs<'scope> {
+    /// Users who entered or left segments without references.
+    pub differences: Stream<'scope, EventTime, Vec<Entering>>,
+    /// Users who entered or left nodes that gates count.
+    pub flips: Stream<'scope, EventTime, Vec<Flip>>,
+    /// Edges that came and went.
+    pub edges: Stream<'scope, EventTime, Vec<(Edge, EventTime, isize)>>,
+    /// What was counted.
+    pub tally: Stream<'scope, EventTime, Vec<Tally>>,
+    /// The state machine, for those who name users and gates after it.
+    pub state: Rc<RefCell<Membership>>,
+}
+
+/// How many instants are worked off before other operators get their turn.
+const INSTANTS_PER_TURN: usize = 4_096;
+
+/// Renders the operator (see the module).
+pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<'scope> {
+    let scope = inputs.updates.scope();
+    let mut builder = OperatorBuilder::new("Membership".to_owned(), scope);
+    let (emit, workers) = (state.settings.emit, scope.peers());
+    let (mut written, outputs) = new_outputs(&mut builder, state);
+    let by_user = Exchange::new(|update: &Update| update.user.route());
+    let mut updates = builder.new_input(inputs.updates, by_user);
+    let by_user = Exchange::new(|copy: &SecondCopy| copy.user.route());
+    let mut copies = builder.new_input(inputs.copies, by_user);
+    let by_user = Exchange::new(|(user, _): &(UserKey, Arc<str>)| user.route());
+    let mut names = builder.new_input(inputs.names, by_user);
+    let mut commands = builder.new_input(inputs.commands, Pipeline);
+    // Nothing is ever produced because of a promise, so they hold nothing back.
+    let to = Exchange::new(|promise: &Promise| promise.to as u64);
+    let mut promises = builder.new_input_connection(inputs.promises, to, []);
+    let activator = scope.activator_for(builder.operator_info().address);
+    let shared = Rc::clone(&outputs.state);
+    builder.build(move |_| {
+        let mut held: Option<[Capability<EventTime>; 4]> = None;
+        let mut ahead = Ahead::new(emit, workers);
+        let mut changes = Changes::default();
+        move |frontiers| {
+            let mut state = shared.borrow_mut();
+            names.for_each_time(|_, batches| {
+                for (key, name) in batches.flat_map(|batch| batch.drain(..)) {
+                    state.name(key, name);
+                }
+            });
+            updates.for_each_time(|capability, batches| {
+                hold(&mut held, &capability);
+                for update in batches.flat_map(|batch| batch.drain(..)) {
+                    ahead.settled.wait(update.time, update.at);
+                    ahead.updates.insert(update.at, update);
+                }
+            });
+            copies.for_each_time(|capability, batches| {
+                hold(&mut held, &capability);
+                for copy in batches.flat_map(|batch| batch.drain(..)) {
+                    ahead.copies.insert(copy.at, copy);
+                }
+            });
+            commands.for_each_time(|capability, batches| {
+                hold(&mut held, &capability);
+                for (at, command) in batches.flat_map(|batch| batch.drain(..)) {
+                    ahead.commands.insert(at, command);
+                }
+            });
+            promises.for_each_time(|_, batches| {
+                batches.flat_map(|batch| batch.drain(..)).for_each(|it| ahead.settled.promise(it));
+            });
+            let Some(capabilities) = &mut held else { return };
+            let [inputs @ .., _] = frontiers else { return };
+            let passed = |at: &EventTime| !inputs.iter().any(|input| input.less_equal(at));
+            ahead.settled.pass(passed);
+            let next = ahead.turn(passed, &mut state, &mut changes);
+            if next.as_ref().is_some_and(passed) {
+                activator.activate();
+            }
+            written.write(&mut changes, capabilities);
+            match next {
+                Some(next) => capabilities.iter_mut().for_each(|it| it.downgrade(&next)),
+                None => held = None,
+            }
+        }
+    });
+    outputs
+}
+
+/// Both ends of what the operator writes.
+fn new_outputs<'scope>(
+    builder: &mut OperatorBuilder<'scope, EventTime>,
+    state: Membership,
+) -> (Written, Outputs<'scope>) {
+    let (differences, differences_stream) = builder.new_output();
+    let (flips, flips_stream) = builder.new_output();
+    let (edges, edges_stream) = builder.new_output();
+    let (tally, tally_stream) = builder.new_output();
+    let written = Written {
+        differences: OutputBuilder::from(differences),
+        flips: OutputBuilder::from(flips),
+        edges: OutputBuilder::from(edges),
+        tally: OutputBuilder::from(tally),
+    };
+    let outputs = Outputs {
+        differences: differences_stream,
+        flips: flips_stream,
+        edges: edges_stream,
+        tally: tally_stream,
+        state: Rc::new(RefCell::new(state)),
+    };
+    (written, outputs)
+}
+
+/// Keeps the capabilities of the earliest time at which something waits.
+fn hold(held: &mut Option<[Capability<EventTime>; 4]>, arrived: &InputCapability<EventTime>) {
+    if held.as_ref().is_none_or(|[first, ..]| arrived.time() < first.time()) {
+        *held = Some([0, 1, 2, 3].map(|output| arrived.retain(output)));
+    }
+}
+
+/// What has come and waits for the frontier.
+struct Ahead {
+    updates: Wheel<Update>,
+    copies: Wheel<SecondCopy>,
+    commands: Wheel<Command>,
+    settled: Settled,
+    instant: Instant,
+}
+
+impl Ahead {
+    fn new(emit: Emit, workers: usize) -> Self {
+        Ahead {
+            updates: Wheel::default(),
+            copies: Wheel::default(),
+            commands: Wheel::default(),
+            settled: Settled::new(emit, workers),
+            instant: Instant::default(),
+        }
+    }
+
+    fn next(&mut self, state: &mut Membership) -> Option<EventTime> {
+        let each = [
+            self.updates.next_due(),
+            self.copies.next_due(),
+            self.commands.next_due(),
+            state.wheel.next_due(),
+        ];
+        each.into_iter().flatten().min()
+    }
+
+    /// Works off instants that have passed, as many as a turn has; the next one that waits.
+    fn turn(
+        &mut self,
+        passed: impl Fn(&EventTime) -> bool,
+        state: &mut Membership,
+        changes: &mut Changes,
+    ) -> Option<EventTime> {
+        for _ in 0..INSTANTS_PER_TURN {
+            let next = self.next(state);
+            let Some(at) = next.filter(&passed) else { return next };
+            self.take(at, state);
+            state.instant(at, &mut self.instant, changes);
+        }
+        self.next(state)
+    }
+
+    fn take(&mut self, at: EventTime, state: &mut Membership) {
+        self.updates.take_due(at, &mut self.instant.updates);
+        state.settle(self.settled.before(at));
+        self.instant.updates.iter().for_each(|update| self.settled.done(update.time, at));
+        self.copies.take_due(at, &mut self.instant.copies);
+        self.commands.take_due(at, &mut self.instant.commands);
+        state.wheel.take_due(at, &mut self.instant.alarms);
+    }
+}
+
+type Output<D> = OutputBuilder<EventTime, CapacityContainerBuilder<Vec<D>>>;
+
+struct Written {
+    differences: Output<Entering>,
+    flips: Output<Flip>,
+    edges: Output<(Edge, EventTime, isize)>,
+    tally: Output<Tally>,
+}
+
+impl Written {
+    fn write(
+        &mut self,
+        changes: &mut Changes,
+        [first, second, third, fourth]: &[Capability<EventTime>; 4],
+    ) {
+        give(&mut self.differences, first, changes.differences.drain(..));
+        give(&mut self.flips, second, changes.flips.drain(..));
+        give(&mut self.edges, third, changes.edges.drain(..));
+        let tally = std::mem::take(&mut changes.tally);
+        give(&mut self.tally, fourth, Some(tally).filter(|tally| !tally.is_empty()));
+    }
+}
+
+fn give<D: Clone + 'static>(
+    output: &mut Output<D>,
+    capability: &Capability<EventTime>,
+    data: impl IntoIterator<Item = D>,
+) {
+    output.activate().session(capability).give_iterator(data.into_iter());
+}

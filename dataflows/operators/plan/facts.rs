@@ -1,0 +1,120 @@
+//! Facts: equal ones are one, kept as long as a condition or a definition to come needs it.
+
+use super::{Edited, Fact, FactId, FactKind, Plan, Reader, Subject, index};
+use crate::model::{EventTime, StreamId};
+use crate::operators::attributes::AttributePath;
+use crate::operators::matching::{Cuts, ValueIndex};
+use crate::operators::sequence::Bounds;
+use crate::operators::window::Aggregate;
+use crate::rule::{AggregateCondition, Measure, SequenceCondition};
+use crate::streams::Stream;
+
+impl Plan {
+    pub(super) fn aggregate_subject(&self, condition: &AggregateCondition) -> Subject {
+        Subject::Aggregate(Aggregate {
+            stream: self.stream(&Stream::of_aggregate(condition)),
+            measure: condition.measure.clone(),
+            window: condition.window,
+        })
+    }
+
+    pub(super) fn sequence_subject(&self, condition: &SequenceCondition) -> Subject {
+        let steps = condition.steps.iter().map(|step| self.stream(&Stream::of_step(step)));
+        Subject::Sequence(steps.collect(), condition.within, condition.window)
+    }
+
+    fn stream(&self, stream: &Stream) -> StreamId {
+        self.streams.id(stream).expect("every stream of a definition is known before it is put")
+    }
+
+    pub(super) fn fact_of(&mut self, subject: Subject, from: EventTime) -> FactId {
+        if let Some(id) = self.fact_ids.get(&subject) {
+            return *id;
+        }
+        let id = FactId(index(self.facts.len()));
+        let kind = match &subject {
+            Subject::Attribute(path) => {
+                let path = AttributePath::new(path);
+                for key in path.keys() {
+                    self.attribute_readers.entry(key).or_default().push(id);
+                }
+                FactKind::Attribute {
+                    path,
+                    index: ValueIndex::default(),
+                    holding: 0,
+                    suspect_kinds: 0,
+                }
+            }
+            Subject::Aggregate(aggregate) => {
+                self.readers_of(aggregate.stream).push(Reader::Aggregate(id));
+                let aggregate = aggregate.clone();
+                match aggregate.measure {
+                    Measure::First(_) | Measure::Last(_) => {
+                        FactKind::Value { aggregate, index: ValueIndex::default() }
+                    }
+                    _ => FactKind::Number { aggregate, cuts: Cuts::default() },
+                }
+            }
+            Subject::Sequence(steps, within, window) => {
+                for (step, stream) in steps.iter().enumerate() {
+                    self.readers_of(*stream).push(Reader::Step(id, step));
+                }
+                FactKind::Sequence(Bounds { steps: steps.len(), within: *within, window: *window })
+            }
+        };
+        let fact = Fact { kind, conditions: Vec::new(), from, uses: 0, subject: subject.clone() };
+        self.facts.push(Some(fact));
+        self.fact_ids.insert(subject, id);
+        id
+    }
+
+    fn readers_of(&mut self, stream: StreamId) -> &mut Vec<Reader> {
+        self.stream_readers.get_mut(stream.0 as usize).expect("a stream id names a known stream")
+    }
+
+    pub(super) fn use_fact(&mut self, id: FactId, holds: bool, edited: &mut Edited) {
+        if let Some(fact) = self.facts.get_mut(id.0 as usize).and_then(Option::as_mut) {
+            fact.uses += 1;
+            if let FactKind::Attribute { holding, .. } = &mut fact.kind {
+                if holds && *holding == 0 {
+                    edited.holding.push(id);
+                }
+                *holding += u32::from(holds);
+            }
+        }
+    }
+
+    pub(super) fn release_fact(&mut self, id: FactId, held: bool, edited: &mut Edited) {
+        let Some(slot) = self.facts.get_mut(id.0 as usize) else { return };
+        let Some(fact) = slot else { return };
+        fact.uses -= 1;
+        if let FactKind::Attribute { holding, .. } = &mut fact.kind {
+            *holding -= u32::from(held);
+            if held && *holding == 0 {
+                edited.unheld.push(id);
+            }
+        }
+        if fact.uses > 0 {
+            return;
+        }
+        let Some(fact) = slot.take() else { return };
+        self.fact_ids.remove(&fact.subject);
+        match &fact.kind {
+            FactKind::Attribute { path, .. } => {
+                for key in path.keys() {
+                    if let Some(readers) = self.attribute_readers.get_mut(&key) {
+                        readers.retain(|reader| *reader != id);
+                    }
+                }
+            }
+            _ => {
+                for readers in &mut self.stream_readers {
+                    readers.retain(|reader| match reader {
+                        Reader::Aggregate(fact) | Reader::Step(fact, _) => *fact != id,
+                    });
+                }
+            }
+        }
+        edited.dropped.push(id);
+    }
+}

@@ -1,0 +1,76 @@
+//! The plan as it is edited.
+
+use super::*;
+use crate::catalog::Timeline;
+use crate::rule::{AttributeCondition, Comparison, Rule};
+
+fn is(value: &str, held: Option<Duration>) -> Rule {
+    let test = Test::new(Comparison::Eq(Value::text(value)));
+    Rule::Attribute(AttributeCondition { path: Path::new("plan"), test, held })
+}
+
+fn definition(id: &str, rule: Rule) -> Arc<Definition> {
+    Arc::new(Definition { id: id.into(), name: None, description: None, rule })
+}
+
+fn plan() -> Plan {
+    Plan::new(Arc::new(Streams::of(&Timeline { initial: Vec::new(), edits: Vec::new() })))
+}
+
+#[test]
+fn equal_conditions_are_one_until_the_last_rule_that_asks_is_gone() {
+    let mut plan = plan();
+    plan.put(&definition("a", is("x", None)), 0);
+    let both = Rule::All(vec![is("x", None), is("x", None), is("y", None)]);
+    plan.put(&definition("b", both), 0);
+    let readers = plan.attribute_readers(AttributeKey::of("plan")).to_vec();
+    assert_eq!(readers.len(), 1);
+    assert_eq!(plan.fact(readers[0]).unwrap().conditions.len(), 2);
+    assert!(plan.delete("b").dropped.is_empty());
+    assert_eq!(plan.fact(readers[0]).unwrap().conditions.len(), 1);
+    assert_eq!(plan.delete("a").dropped, readers);
+    assert!(plan.fact(readers[0]).is_none());
+    assert!(plan.attribute_readers(AttributeKey::of("plan")).is_empty());
+}
+
+#[test]
+fn what_is_referred_to_is_passed_on_until_nothing_refers() {
+    let mut plan = plan();
+    let changed = plan.put(&definition("a", is("x", None)), 0).changed;
+    let refers = Rule::Not(Box::new(Rule::Segment("a".into())));
+    let edited = plan.put(&definition("b", refers.clone()), 0);
+    assert!(edited.gained.contains(&changed[0]));
+    // Put again: neither gained nor lost.
+    let edited = plan.put(&definition("b", Rule::All(vec![refers.clone(), refers])), 1);
+    assert!(!edited.gained.contains(&changed[0]) && edited.lost != changed);
+    let edited = plan.put(&definition("b", Rule::Everyone), 2);
+    assert!(edited.lost.contains(&changed[0]));
+    assert_eq!(plan.node(changed[0]).feeds, 0);
+}
+
+#[test]
+fn users_of_whom_nothing_is_known_are_where_nothing_is_asked_for() {
+    let mut plan = plan();
+    let not = |rule| Rule::Not(Box::new(rule));
+    plan.put(&definition("a", not(is("x", None))), 0);
+    plan.put(&definition("b", is("x", None)), 0);
+    plan.put(&definition("c", not(Rule::Members(["u".into()].into()))), 0);
+    plan.put(&definition("d", Rule::Everyone), 0);
+    let names = |nodes: &[NodeId]| -> Vec<Arc<str>> {
+        nodes.iter().map(|node| plan.node(*node).segment.clone()).collect()
+    };
+    assert_eq!(names(plan.defaults()), ["a".into(), "d".into()]);
+    assert_eq!(names(plan.personal()), ["c".into()]);
+}
+
+#[test]
+fn asking_since_when_begins_and_ends() {
+    let mut plan = plan();
+    let held = definition("a", is("x", Some(Duration::from_ms(1))));
+    plan.put(&definition("b", is("x", None)), 0);
+    let kept = plan.keep(&held, Keep::Held, 0).holding;
+    assert_eq!(kept.len(), 1);
+    let put = plan.put(&held, 1);
+    assert!(put.holding.is_empty() && put.unheld.is_empty() && plan.pins.len() < 2);
+    assert_eq!(plan.delete("a").unheld, kept);
+}
