@@ -59,9 +59,11 @@ fn outputs_overwrite_nothing_that_is_read() {
     let place = Place::new();
     let before = place.text("events.jsonl");
     for file in ["events.jsonl", "./events.jsonl", "segments.json"] {
-        place
-            .replay(&format!("--events events.jsonl --out {file}"))
-            .refused_with(&[file, "overwrite", "choose another"]);
+        place.replay(&format!("--events events.jsonl --out {file}")).refused_with(&[
+            file,
+            "overwrite",
+            "choose another",
+        ]);
     }
     place
         .replay("--events events.jsonl --late same --rejected ./same")
@@ -88,7 +90,10 @@ fn a_full_disk_is_told() {
     place.run("generate --events 100 --out /dev/full").refused_with(&["cannot write /dev/full"]);
     // So much that it fails in the midst of the run, with several workers.
     place.run("generate --events 20000 --users 3000 --out in.jsonl").fine();
-    place.write("segments.json", r#"{"id":"s","rules":{"event":"*","aggregate":"count","window":"1s","op":"gt","value":0}}"#);
+    place.write(
+        "segments.json",
+        r#"{"id":"s","rules":{"event":"*","aggregate":"count","window":"1s","op":"gt","value":0}}"#,
+    );
     let done = place.replay("--events in.jsonl --out /dev/full --workers 2");
     done.refused_with(&["cannot write /dev/full"]);
 }

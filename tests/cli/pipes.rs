@@ -92,7 +92,10 @@ fn a_silent_pipe_costs_nothing() {
 fn a_reader_that_goes_is_no_error() {
     let place = Place::new();
     place.run("generate --events 20000 --users 3000 --out in.jsonl").fine();
-    place.write("segments.json", r#"{"id":"s","rules":{"event":"*","aggregate":"count","window":"1s","op":"gt","value":0}}"#);
+    place.write(
+        "segments.json",
+        r#"{"id":"s","rules":{"event":"*","aggregate":"count","window":"1s","op":"gt","value":0}}"#,
+    );
     for words in [
         "replay --segments segments.json --events in.jsonl",
         "replay --segments segments.json --events in.jsonl --workers 2 --format text",

@@ -45,7 +45,8 @@ fn out_takes_the_place_of_standard_output() {
 fn until_says_where_it_ends() {
     let place = Place::new();
     let lines = |until: &str| {
-        let done = place.replay(&format!("--events events.jsonl --stats st --until {until}")).fine();
+        let done =
+            place.replay(&format!("--events events.jsonl --stats st --until {until}")).fine();
         let stats: Json = serde_json::from_str(&place.text("st")).unwrap();
         assert_eq!(stats["differences"], json!(done.stdout.lines().count()));
         assert!(DIFFERENCES.starts_with(&done.stdout));

@@ -53,7 +53,10 @@ fn check_tells_all_at_once() {
     ] {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
-    place.write("job.toml", "segments = \"segments.json\"\n[[source]]\nkind = \"file\"\npath = \"events.jsonl\"\n");
+    place.write(
+        "job.toml",
+        "segments = \"segments.json\"\n[[source]]\nkind = \"file\"\npath = \"events.jsonl\"\n",
+    );
     let fine = place.run("check --job job.toml").fine();
     assert_eq!(fine.stderr, "job \"job\" is fine: 2 segments, 1 input\n");
 }
@@ -85,7 +88,10 @@ fn explain_shows_the_rule() {
     assert!(before.contains("= 80"), "{before}");
     let json = place.run(&format!("{base} high_value --format json")).fine().stdout;
     let json: Json = serde_json::from_str(&json).unwrap();
-    assert_eq!((&json["member"], &json["next_change"]), (&true.into(), &1_767_226_201_000_i64.into()));
+    assert_eq!(
+        (&json["member"], &json["next_change"]),
+        (&true.into(), &1_767_226_201_000_i64.into())
+    );
     place.run(&format!("{base} high")).refused_with(&["\"high\"", "high_value, pro"]);
     place.run(&format!("{base} pro --at soon")).refused_with(&["soon"]);
     place.write("events.jsonl", "");
@@ -102,7 +108,11 @@ fn schemas_are_json_schemas() {
         let validator = jsonschema::validator_for(&schema).unwrap();
         assert!(!validator.is_valid(&Json::from(7)), "{name}");
         if good {
-            let text = if name == "event" { place.text("events.jsonl") } else { place.text("segments.json") };
+            let text = if name == "event" {
+                place.text("events.jsonl")
+            } else {
+                place.text("segments.json")
+            };
             let first = if name == "event" { text.lines().next().unwrap() } else { &text };
             assert!(validator.is_valid(&serde_json::from_str(first).unwrap()), "{name}");
         }
