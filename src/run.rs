@@ -130,6 +130,18 @@ impl Shared {
     }
 }
 
+/// Stops the other workers when this one panics: they would wait for it for ever.
+struct StopOnPanic(Arc<Shared>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop.store(true, Ordering::Release);
+            self.0.partitions.wake();
+        }
+    }
+}
+
 /// Runs until the input has ended and all time has passed.
 ///
 /// # Errors
@@ -197,6 +209,7 @@ fn progress_bar(partitions: &Partitions) -> ProgressBar {
 }
 
 fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Shared>) {
+    let _guard = StopOnPanic(shared.clone());
     shared.partitions.enlist(std::thread::current());
     let probe = ProbeHandle::new();
     let mut inputs = build(worker, run, streams, shared, &probe);

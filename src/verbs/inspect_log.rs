@@ -186,3 +186,38 @@ pub(super) fn explain(arguments: &Explain) -> Result<(), VerbError> {
     };
     print(text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use dataflows::model::Sign;
+
+    use super::*;
+
+    fn answer(differences: &[(i64, &str, Sign)]) -> Answer {
+        let difference = |&(time, user, sign): &(i64, &str, Sign)| Difference {
+            time,
+            segment: "s".into(),
+            user: user.into(),
+            sign,
+        };
+        let differences = differences.iter().map(difference).collect();
+        Answer { differences, applied: 3, late: 2, duplicate: 1 }
+    }
+
+    #[test]
+    fn every_disagreement_counts_once() {
+        use Sign::{Entered, Left};
+        let expected = answer(&[(1, "a", Entered), (2, "a", Left), (3, "b", Entered)]);
+        let disagreements = |got: &Answer| compare(got, 0, &expected, 0).unwrap();
+        assert_eq!(disagreements(&answer(&[(1, "a", Entered), (2, "a", Left), (3, "b", Entered)])), 0);
+        assert_eq!(disagreements(&answer(&[(1, "a", Entered), (3, "b", Entered)])), 1); // missing
+        let extra = [(1, "a", Entered), (2, "a", Left), (3, "b", Entered), (4, "b", Left)];
+        assert_eq!(disagreements(&answer(&extra)), 1);
+        let sign = [(1, "a", Entered), (2, "a", Entered), (3, "b", Entered)];
+        assert_eq!(disagreements(&answer(&sign)), 2); // one side has each
+        assert_eq!(disagreements(&answer(&[])), 3);
+        assert_eq!(compare(&expected, 4, &expected, 5).unwrap(), 1);
+        let counts = Answer { applied: 4, late: 1, duplicate: 2, ..expected.clone() };
+        assert_eq!(disagreements(&counts), 3);
+    }
+}
