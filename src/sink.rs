@@ -4,6 +4,7 @@ pub mod line;
 
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -62,16 +63,28 @@ impl Sink {
     }
 
     /// Standard output; in colour on a terminal, unless `NO_COLOR` is set.
-    pub fn stdout() -> Self {
+    ///
+    /// # Errors
+    /// It is closed.
+    pub fn stdout() -> Result<Self, SinkError> {
         let is_terminal = io::stdout().is_terminal();
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let stdout: Box<dyn Write + Send> = Box::new(io::stdout());
-        Sink {
+        // A handle of its own, so that it stays data's when others' words are diverted.
+        let own = io::stdout().as_fd().try_clone_to_owned().map_err(|_| SinkError::Closed)?;
+        let stdout: Box<dyn Write + Send> = Box::new(File::from(own));
+        Ok(Sink {
             name: "standard output".to_owned(),
             writer: BufWriter::with_capacity(BUFFER_BYTES, stdout),
             prompt: true,
             colour: is_terminal && !no_colour,
-        }
+        })
+    }
+
+    /// From now on, what anyone prints goes to standard error: sinks made before keep standard
+    /// output to themselves. Timely prints there while it looks for the other processes.
+    pub fn divert_prints() {
+        // Without it the run is as good, and only mixes words into data.
+        let _ = nix::unistd::dup2_stdout(io::stderr());
     }
 
     /// Whether lines are to be coloured.

@@ -1,5 +1,7 @@
 //! The program as people meet it: the real binary, in a fresh folder.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 mod common;
 
 #[path = "cli/files.rs"]

@@ -1,6 +1,8 @@
 //! Whatever stands in a file of records: every record ends in exactly one count, in its place,
 //! with a reason, and the good ones beside it are still answered.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 mod common;
 
 use common::{Place, counts};

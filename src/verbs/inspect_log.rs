@@ -209,7 +209,10 @@ mod tests {
         use Sign::{Entered, Left};
         let expected = answer(&[(1, "a", Entered), (2, "a", Left), (3, "b", Entered)]);
         let disagreements = |got: &Answer| compare(got, 0, &expected, 0).unwrap();
-        assert_eq!(disagreements(&answer(&[(1, "a", Entered), (2, "a", Left), (3, "b", Entered)])), 0);
+        assert_eq!(
+            disagreements(&answer(&[(1, "a", Entered), (2, "a", Left), (3, "b", Entered)])),
+            0
+        );
         assert_eq!(disagreements(&answer(&[(1, "a", Entered), (3, "b", Entered)])), 1); // missing
         let extra = [(1, "a", Entered), (2, "a", Left), (3, "b", Entered), (4, "b", Left)];
         assert_eq!(disagreements(&answer(&extra)), 1);

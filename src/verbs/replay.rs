@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
@@ -15,6 +15,7 @@ use crate::args::{self, Replay, Workers};
 use crate::job::{Format, Output, Target};
 use crate::run::{self, Cluster, Form, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
+use crate::source::SourceError;
 
 /// What is wrong with the processes of a cluster.
 #[derive(Debug, Error)]
@@ -46,7 +47,15 @@ pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
     if writes {
         apart(&read(arguments, &subject), &written(arguments, &subject))?;
     }
+    // Before any output is made anew: a mistyped input must not cost an old output.
+    for input in subject.inputs.iter().filter(|input| input.path != Path::new("-")) {
+        let open = |cause| SourceError::Open { path: input.path.clone(), cause };
+        fs::metadata(&input.path).map_err(open)?;
+    }
     let outputs = if writes { outputs(arguments, &subject)? } else { Outputs::default() };
+    if !cluster.hosts.is_empty() {
+        Sink::divert_prints();
+    }
     let stats = arguments.stats.as_deref().filter(|_| writes).map(Sink::file).transpose()?;
     let summary = match run::run(run_of(subject, cluster), outputs) {
         Ok((summary, _)) => summary,
@@ -150,7 +159,7 @@ fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> 
     });
     for sink in &subject.sinks {
         let made = match &sink.target {
-            Target::Stdout => Sink::stdout(),
+            Target::Stdout => Sink::stdout()?,
             Target::File(path) => Sink::file(path)?,
         };
         let form = match sink.format {
@@ -167,7 +176,7 @@ fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> 
         outputs.differences = vec![(Sink::file(path)?, wanted.unwrap_or(Form::Json))];
     } else if outputs.differences.is_empty() {
         let usual = if io::stdout().is_terminal() { Form::Text } else { Form::Json };
-        outputs.differences.push((Sink::stdout(), wanted.unwrap_or(usual)));
+        outputs.differences.push((Sink::stdout()?, wanted.unwrap_or(usual)));
     }
     if let Some(path) = &arguments.late {
         outputs.late = vec![Sink::file(path)?];
