@@ -5,6 +5,7 @@
 //! may run ahead of the dataflow is bounded by [`AHEAD_RECORDS`].
 
 mod outputs;
+mod progress;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -19,7 +20,6 @@ use dataflows::operators::feed::Feed;
 use dataflows::operators::membership::Tally;
 use dataflows::segmentation::{Inputs, commands, segmentation};
 use dataflows::streams::Streams;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thiserror::Error;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Broadcast;
@@ -34,6 +34,7 @@ use crate::source::file::FilePartition;
 
 use outputs::Writing;
 pub use outputs::{Form, Outputs, Until};
+use progress::Progress;
 
 /// How many records may be on their way through the dataflow, a worker, before reading pauses.
 const AHEAD_RECORDS: usize = 500_000;
@@ -119,7 +120,7 @@ struct Shared {
     outputs: Mutex<Writing>,
     failed: Mutex<Option<RunError>>,
     stop: AtomicBool,
-    progress: ProgressBar,
+    progress: Progress,
 }
 
 impl Shared {
@@ -157,7 +158,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     }
     let partitions = Partitions::new(files, &run.clock);
     let shared = Arc::new(Shared {
-        progress: progress_bar(&partitions),
+        progress: Progress::new(&partitions, !outputs.show_on_terminal()),
         partitions,
         outputs: Mutex::new(Writing::new(outputs)),
         failed: Mutex::new(None),
@@ -175,7 +176,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
             shared.fail(RunError::Worker(message));
         }
     }
-    shared.progress.finish_and_clear();
+    shared.progress.finish();
     if let Some(error) = lock(&shared.failed).take() {
         return Err(error);
     }
@@ -196,16 +197,6 @@ fn config(cluster: &Cluster) -> Result<timely::Config, RunError> {
         zerocopy: false,
     };
     Ok(timely::Config { communication, worker: timely::WorkerConfig::default() })
-}
-
-fn progress_bar(partitions: &Partitions) -> ProgressBar {
-    let total = partitions.progress().total;
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(4));
-    let form = "{bar:30} {bytes}/{total_bytes} {msg} {elapsed} (eta {eta})";
-    match ProgressStyle::with_template(form) {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Shared>) {
@@ -241,7 +232,7 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
                 Ok(Taken::Exhausted) => {}
                 Err(error) => shared.fail(error.into()),
             }
-            tell(shared);
+            shared.progress.tell(&shared.partitions);
         }
         let idle = !busy && !waiting.iter().any(|batch| ingest.is_next(batch));
         if idle && silent {
@@ -276,13 +267,6 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
 fn ready(waiting: &mut VecDeque<Batch>, ingest: &Ingest) -> Option<Batch> {
     let place = waiting.iter().position(|batch| ingest.is_next(batch))?;
     waiting.remove(place)
-}
-
-fn tell(shared: &Shared) {
-    let partitions = &shared.partitions;
-    shared.progress.set_position(partitions.progress().read);
-    let rate = partitions.read() as f64 / shared.progress.elapsed().as_secs_f64().max(0.001);
-    shared.progress.set_message(format!("{} records, {rate:.0}/s", partitions.read()));
 }
 
 /// How far a worker has said that time has come.

@@ -44,6 +44,7 @@ pub struct Sink {
     /// Whether every batch is passed on at once, because someone may be looking.
     prompt: bool,
     colour: bool,
+    is_terminal: bool,
 }
 
 impl Sink {
@@ -59,6 +60,7 @@ impl Sink {
             writer: BufWriter::with_capacity(BUFFER_BYTES, file),
             prompt: false,
             colour: false,
+            is_terminal: false,
         })
     }
 
@@ -77,6 +79,7 @@ impl Sink {
             writer: BufWriter::with_capacity(BUFFER_BYTES, stdout),
             prompt: true,
             colour: is_terminal && !no_colour,
+            is_terminal,
         })
     }
 
@@ -85,6 +88,11 @@ impl Sink {
     pub fn divert_prints() {
         // Without it the run is as good, and only mixes words into data.
         let _ = nix::unistd::dup2_stdout(io::stderr());
+    }
+
+    /// Whether it is a terminal people look at.
+    pub fn is_terminal(&self) -> bool {
+        self.is_terminal
     }
 
     /// Whether lines are to be coloured.

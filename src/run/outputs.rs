@@ -2,6 +2,7 @@
 //! it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dataflows::model::{Difference, EventTime};
 use dataflows::operators::membership::Tally;
@@ -48,11 +49,20 @@ pub struct Outputs {
     pub sources: Vec<PathBuf>,
 }
 
+impl Outputs {
+    /// Whether differences go to the terminal people look at.
+    pub(super) fn show_on_terminal(&self) -> bool {
+        self.differences.iter().any(|(sink, _)| sink.is_terminal())
+    }
+}
+
 /// Outputs being written.
 #[derive(Default)]
 pub(super) struct Writing {
     to: Outputs,
     held_back: Vec<Difference>,
+    /// The place of the last difference given out: they come in order, each once.
+    given: Option<(EventTime, Arc<str>, Arc<str>)>,
     summary: Summary,
     lines: Vec<u8>,
 }
@@ -86,6 +96,16 @@ impl Writing {
     }
 
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
+        if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
+            assert!(self.given < Some(place(first)), "differences come in order, each once");
+            self.given = Some(place(last));
+        }
+        let in_order = |pair: &[Difference]| {
+            let [left, right] = pair else { return true };
+            (left.time, &left.segment, &left.user) < (right.time, &right.segment, &right.user)
+        };
+        assert!(batch.windows(2).all(in_order), "differences come in order, each once");
         self.summary.differences += batch.len() as u64;
         if let Some(kept) = &mut self.to.kept {
             kept.extend_from_slice(batch);
