@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::model::{AttributeKey, Change, StreamId};
-use crate::operators::attributes::AttributePath;
 use crate::rule::{Definition, Rule};
 use crate::streams::{Stream, Streams};
 
@@ -31,7 +30,9 @@ impl Mentions {
     fn add(&mut self, segment: &Arc<str>, rule: &Rule, streams: &Streams) {
         let asked: Vec<Stream> = match rule {
             Rule::Attribute(condition) => {
-                for key in AttributePath::new(&condition.path).keys() {
+                let first = condition.path.split().map(|(first, _)| first);
+                for name in [condition.path.as_str()].into_iter().chain(first) {
+                    let key = AttributeKey::of(name);
                     self.by_attribute.entry(key).or_default().insert(segment.clone());
                 }
                 return;

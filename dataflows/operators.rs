@@ -1,15 +1,19 @@
 //! The operators: one idea a file, a pure state machine inside a thin timely shell.
 
 pub mod attributes;
+pub mod cell;
 pub mod compose;
 pub mod dedup;
 pub mod feed;
+pub mod held;
 pub mod matching;
 pub mod membership;
 pub mod plan;
+pub mod pool;
 pub mod release;
 pub mod sequence;
 pub mod settled;
+pub mod store;
 pub mod users;
 pub mod wheel;
 pub mod window;

@@ -118,6 +118,19 @@ impl Decimal {
         }))
     }
 
+    /// Mantissa and power of ten, if the mantissa is an `i64`.
+    pub(crate) fn small_parts(&self) -> Option<(i64, i16)> {
+        match self.0 {
+            Repr::Small { mantissa, exponent } => Some((mantissa, exponent)),
+            Repr::Wide(_) => None,
+        }
+    }
+
+    /// The number `mantissa * 10^exponent`, from parts as they were given out.
+    pub(crate) fn from_parts(mantissa: i64, exponent: i16) -> Self {
+        Decimal(Repr::Small { mantissa, exponent })
+    }
+
     fn parts(&self) -> (i128, i32) {
         match &self.0 {
             Repr::Small { mantissa, exponent } => (i128::from(*mantissa), i32::from(*exponent)),

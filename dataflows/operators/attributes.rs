@@ -2,10 +2,16 @@
 //!
 //! When differences are released on the watermark, updates come here in the order that decides, so
 //! the last one set simply stands. With `on_event` they may come later than newer ones; then every
-//! cell carries the stamp of its writer. [`Held`] knows since when a value has been what it is.
+//! cell carries the stamp of its writer. Since when a value has been what it is, [`Held`] knows.
 //!
-//! Cost: a binary search among the user's own attributes.
+//! Cost: a binary search among the user's own attributes. State: 12 bytes an attribute, and what
+//! its value costs in the [`Pool`].
+//!
+//! [`Held`]: super::held::Held
 
+use super::cell::Cell;
+use super::pool::Pool;
+use super::store::{AttributeNumber, Store};
 use crate::model::{AttributeKey, EventTime, Path, Position, Value};
 
 /// Who wrote: of two writers the one with the greater stamp wins.
@@ -14,54 +20,65 @@ pub type Writer = (EventTime, Position);
 /// The attributes of one user.
 #[derive(Debug, Default)]
 pub struct Attributes {
-    /// By key; null where one was taken away.
-    cells: Vec<(AttributeKey, Value)>,
-    /// By key, the writer of each cell; empty while updates come in order.
-    writers: Vec<(AttributeKey, Writer)>,
+    /// By number; missing where one was taken away.
+    cells: Vec<(AttributeNumber, Cell)>,
+    /// By number, the writer of each cell; empty while updates come in order.
+    writers: Vec<(AttributeNumber, Writer)>,
 }
 
 impl Attributes {
-    /// Sets an attribute. Gives back the value it replaced, or `None` if a later writer's value
-    /// stands. `writer` is given iff updates may come out of order.
+    /// Sets an attribute. Gives back the cell it replaced, whose use of the pool is the caller's,
+    /// or `None` if a later writer's value stands. `writer` is given iff updates may come out of
+    /// order.
     pub fn set(
         &mut self,
-        key: AttributeKey,
-        value: Value,
+        number: AttributeNumber,
+        value: &Value,
         writer: Option<Writer>,
-    ) -> Option<Value> {
+        pool: &mut Pool,
+    ) -> Option<Cell> {
         if let Some(writer) = writer {
-            match self.writers.binary_search_by_key(&key, |(key, _)| *key) {
+            match self.writers.binary_search_by_key(&number, |(number, _)| *number) {
                 Ok(place) => match self.writers.get_mut(place) {
                     Some((_, standing)) if *standing > writer => return None,
                     Some((_, standing)) => *standing = writer,
                     None => {}
                 },
-                Err(place) => self.writers.insert(place, (key, writer)),
+                Err(place) => self.writers.insert(place, (number, writer)),
             }
         }
-        match self.cells.binary_search_by_key(&key, |(key, _)| *key) {
-            Ok(place) => self.cells.get_mut(place).map(|(_, cell)| std::mem::replace(cell, value)),
+        let cell = Cell::new(value, pool);
+        match self.cells.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => self.cells.get_mut(place).map(|(_, old)| std::mem::replace(old, cell)),
             Err(place) => {
-                self.cells.insert(place, (key, value));
-                Some(Value::Null)
+                if self.cells.len() == self.cells.capacity() {
+                    self.cells.reserve_exact(1 + self.cells.len() / 4);
+                }
+                self.cells.insert(place, (number, cell));
+                Some(Cell::Missing)
             }
         }
     }
 
-    /// What an attribute was last set to, if it ever was: null where it was taken away.
-    pub fn cell(&self, key: AttributeKey) -> Option<&Value> {
-        let place = self.cells.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        self.cells.get(place).map(|(_, value)| value)
+    /// What an attribute was last set to, if it ever was: missing where it was taken away.
+    pub fn cell(&self, number: AttributeNumber) -> Option<Cell> {
+        let place = self.cells.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.cells.get(place).map(|(_, cell)| *cell)
     }
 
-    /// The value of an attribute; `None` where it is missing or null.
-    pub fn get(&self, key: AttributeKey) -> Option<&Value> {
-        self.cell(key).filter(|value| **value != Value::Null)
+    /// All attributes ever set.
+    pub fn cells(&self) -> &[(AttributeNumber, Cell)] {
+        &self.cells
     }
 
     /// The value at a path.
-    pub fn at(&self, path: &AttributePath) -> Option<&Value> {
-        path.find(|key| self.get(key))
+    pub fn at(&self, path: &AttributePath, pool: &Pool) -> Option<Value> {
+        path.find(|number| self.cell(number)?.value(pool))
+    }
+
+    /// Gives back every use of the pool.
+    pub fn retire(&mut self, pool: &mut Pool) {
+        self.cells.drain(..).for_each(|(_, cell)| cell.retire(pool));
     }
 }
 
@@ -70,110 +87,30 @@ impl Attributes {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AttributePath {
     /// The attribute named so as a whole.
-    pub whole: AttributeKey,
+    pub whole: AttributeNumber,
     /// The attribute of the first name, and the rest, if the path has a dot.
-    pub inner: Option<(AttributeKey, Path)>,
+    pub inner: Option<(AttributeNumber, Path)>,
 }
 
 impl AttributePath {
     /// Prepares a path.
-    pub fn new(path: &Path) -> Self {
-        let inner = path.split().map(|(first, rest)| (AttributeKey::of(first), Path::new(rest)));
-        AttributePath { whole: AttributeKey::of(path.as_str()), inner }
+    pub fn new(path: &Path, store: &mut Store) -> Self {
+        let mut number = |name: &str| store.number(AttributeKey::of(name));
+        let whole = number(path.as_str());
+        let inner = path.split().map(|(first, rest)| (number(first), Path::new(rest)));
+        AttributePath { whole, inner }
     }
 
     /// The attributes it reads.
-    pub fn keys(&self) -> impl Iterator<Item = AttributeKey> {
+    pub fn numbers(&self) -> impl Iterator<Item = AttributeNumber> {
         std::iter::once(self.whole).chain(self.inner.as_ref().map(|(first, _)| *first))
     }
 
-    fn find<'a>(&self, get: impl Fn(AttributeKey) -> Option<&'a Value>) -> Option<&'a Value> {
+    pub(super) fn find(&self, get: impl Fn(AttributeNumber) -> Option<Value>) -> Option<Value> {
         get(self.whole).or_else(|| {
             let (first, rest) = self.inner.as_ref()?;
-            get(*first)?.at(rest.as_str())
+            get(*first)?.at(rest.as_str()).cloned()
         })
-    }
-}
-
-/// Since when the value at one path has been what it is, comparing ends of milliseconds.
-///
-/// Keeps the updates the watermark has not passed, so that one that comes out of order finds its
-/// place among them. State: the present value of at most two attributes, and those updates.
-#[derive(Debug, Default)]
-pub struct Held {
-    /// As of the last settled update.
-    base: Moment,
-    /// Updates not settled yet, in order of their writers.
-    recent: Vec<(Writer, AttributeKey, Value)>,
-    /// With all of them applied.
-    now: Moment,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Moment {
-    cells: Vec<(AttributeKey, Value)>,
-    value: Option<Value>,
-    /// `None`: since the user exists.
-    since: Option<EventTime>,
-}
-
-impl Moment {
-    /// Applies updates of one time.
-    fn apply(&mut self, path: &AttributePath, group: &[(Writer, AttributeKey, Value)]) {
-        for (_, key, value) in group {
-            match self.cells.iter_mut().find(|(have, _)| have == key) {
-                Some((_, cell)) => *cell = value.clone(),
-                None => self.cells.push((*key, value.clone())),
-            }
-        }
-        let present = |value: &&Value| **value != Value::Null;
-        let get = |key| {
-            let cell = self.cells.iter().find(|(have, _)| *have == key);
-            cell.map(|(_, value)| value).filter(present)
-        };
-        let value = path.find(get);
-        if value != self.value.as_ref() {
-            self.value = value.cloned();
-            self.since = group.first().map(|((time, _), _, _)| *time);
-        }
-    }
-
-    fn replay(&mut self, path: &AttributePath, updates: &[(Writer, AttributeKey, Value)]) {
-        for group in updates.chunk_by(|left, right| left.0.0 == right.0.0) {
-            self.apply(path, group);
-        }
-    }
-}
-
-impl Held {
-    /// Since when, if the value ever changed; otherwise since the user exists.
-    pub fn since(&self) -> Option<EventTime> {
-        self.now.since
-    }
-
-    /// Whatever it was before, since when is known only from `now` on.
-    pub fn begin(&mut self, now: EventTime) {
-        for moment in [&mut self.base, &mut self.now] {
-            moment.since = Some(now);
-        }
-    }
-
-    /// Takes in an update of an attribute the path reads. Updates up to `settled` can have no
-    /// earlier ones come after them.
-    pub fn update(
-        &mut self,
-        path: &AttributePath,
-        (writer, key, value): (Writer, AttributeKey, Value),
-        settled: EventTime,
-    ) {
-        let place = self.recent.partition_point(|(other, _, _)| *other <= writer);
-        self.recent.insert(place, (writer, key, value));
-        let past = self.recent.partition_point(|((time, _), _, _)| *time < settled);
-        let kept = self.recent.split_off(past);
-        let done = std::mem::replace(&mut self.recent, kept);
-        self.base.replay(path, &done);
-        self.now = self.base.clone();
-        self.now.replay(path, &self.recent);
     }
 }
 
@@ -187,31 +124,16 @@ mod tests {
 
     #[test]
     fn the_later_writer_wins_whatever_the_order() {
-        let key = AttributeKey::of("plan");
+        let mut store = Store::default();
+        let path = AttributePath::new(&Path::new("plan"), &mut store);
         let mut attributes = Attributes::default();
-        assert_eq!(attributes.set(key, Value::text("b"), Some(writer(20))), Some(Value::Null));
-        assert_eq!(attributes.set(key, Value::text("a"), Some(writer(10))), None);
-        assert_eq!(attributes.get(key), Some(&Value::text("b")));
-        attributes.set(key, Value::Null, Some(writer(30)));
-        assert_eq!(attributes.get(key), None);
-    }
-
-    #[test]
-    fn held_counts_from_the_last_change_of_the_value() {
-        let path = AttributePath::new(&Path::new("plan"));
-        let mut held = Held::default();
-        let mut set = |time, value: Value, settled| {
-            held.update(&path, (writer(time), path.whole, value), settled);
-            held.since()
+        let mut set = |value: &Value, time| {
+            let old = attributes.set(path.whole, value, Some(writer(time)), &mut store.pool);
+            (old.map(|old| old.value(&store.pool)), attributes.at(&path, &store.pool))
         };
-        assert_eq!(set(10, Value::text("a"), 0), Some(10));
-        assert_eq!(set(20, Value::text("a"), 0), Some(10));
-        assert_eq!(set(30, Value::text("b"), 0), Some(30));
-        // Comes late: b was there already at 25.
-        assert_eq!(set(25, Value::text("b"), 0), Some(25));
-        // Away and back within one millisecond is no change.
-        assert_eq!(set(40, Value::text("c"), 30), Some(40));
-        assert_eq!(set(40, Value::text("b"), 30), Some(25));
-        assert_eq!(set(50, Value::Null, 60), Some(50));
+        let (a, b) = (Value::text("a"), Value::text("b"));
+        assert_eq!(set(&b, 20), (Some(None), Some(b.clone())));
+        assert_eq!(set(&a, 10), (None, Some(b.clone())));
+        assert_eq!(set(&Value::Null, 30), (Some(Some(b)), None));
     }
 }

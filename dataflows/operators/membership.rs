@@ -12,6 +12,7 @@
 mod changes;
 mod compare;
 mod evaluate;
+mod matcher;
 mod render;
 mod tally;
 mod update;
@@ -21,11 +22,13 @@ use std::sync::Arc;
 pub use changes::{Changes, Entering, Flip};
 use changes::{emit, emit_to, leave_all};
 use compare::{Before, touch_all};
+use matcher::Matcher;
 pub use render::{Inputs, Outputs, membership};
 pub use tally::Tally;
 
 use super::dedup::SecondCopy;
 use super::plan::{ConditionId, Edited, FactId, Keep, NodeId, Plan, Reader};
+use super::store::Store;
 use super::users::{Slot, StateKind, User, Users, state_of};
 use super::wheel::Wheel;
 use crate::clock::{ClockSettings, Emit};
@@ -74,12 +77,12 @@ pub struct Membership {
     pub users: Users,
     /// Alarms to come.
     pub wheel: Wheel<Alarm>,
+    /// What users share.
+    store: Store,
     /// Before this no more updates will come.
     settled: EventTime,
-    /// Per node, the last visit in which it was evaluated.
-    visited: Vec<u64>,
-    visit: u64,
     scratch: Scratch,
+    matcher: Matcher,
 }
 
 /// Buffers used anew for every user.
@@ -98,10 +101,10 @@ impl Membership {
             plan: Plan::new(streams),
             users: Users::default(),
             wheel: Wheel::default(),
+            store: Store::default(),
             settled: EventTime::MIN,
-            visited: Vec::new(),
-            visit: 0,
             scratch: Scratch::default(),
+            matcher: Matcher::default(),
         }
     }
 
@@ -178,49 +181,45 @@ impl Membership {
                 leave_all(&self.plan, user, slot, at, changes);
                 created = true;
             }
-            context.update(user, update, &mut scratch.touched, &mut changes.tally);
+            context.update(user, update, &mut self.store, &mut scratch.touched, &mut changes.tally);
         }
         if user.since.is_some() {
             context.ring(user, alarms, &mut scratch.touched);
             if created {
                 let timed = self.plan.timed_from_the_start();
                 timed.for_each(|fact| touch_all(&mut scratch.touched, fact));
-                user.members.extend_from_slice(self.plan.defaults());
             }
             scratch.conditions.clear();
-            for (fact, before) in scratch.touched.drain(..) {
-                let armed = context.compare(user, fact, &before, &mut scratch.conditions);
-                arm(&mut self.wheel, user, slot, fact, armed);
+            let pool = &mut self.store.pool;
+            for (fact, before) in &scratch.touched {
+                let armed = context.compare(user, *fact, before, pool, &mut scratch.conditions);
+                arm(&mut self.wheel, user, slot, *fact, armed);
             }
-            self.visit += 1;
-            self.visited.resize(self.plan.node_count(), 0);
-            let known = |id: &ConditionId| self.plan.condition(*id);
-            let nodes = scratch.conditions.iter().filter_map(known).flat_map(|it| &it.nodes);
-            let personal = if created { self.plan.personal() } else { &[] };
-            for node in nodes.chain(personal) {
-                let visited = &mut self.visited[node.0 as usize];
-                if std::mem::replace(visited, self.visit) != self.visit {
-                    let holds = context.node_holds(user, *node);
-                    if user.set_member(*node, holds) && !created {
-                        emit(&self.plan, user, slot, *node, holds, at, changes);
-                    }
-                }
-            }
+            let Scratch { touched, conditions } = &scratch;
             if created {
+                self.matcher.create(context, user, touched, conditions, pool);
                 for node in &user.members {
                     emit(&self.plan, user, slot, *node, true, at, changes);
                 }
+            } else {
+                for node in self.matcher.change(context, user, touched, conditions, pool) {
+                    let holds = user.is_member(*node);
+                    emit(&self.plan, user, slot, *node, holds, at, changes);
+                }
             }
         }
+        self.store.pool.sweep();
         scratch.touched.clear();
         self.scratch = scratch;
     }
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {
         let edited = match command {
-            Command::Keep(definition, keep, from) => self.plan.keep(&definition, keep, from),
-            Command::Put(definition) => self.plan.put(&definition, at),
-            Command::Delete(id) => self.plan.delete(&id),
+            Command::Keep(definition, keep, from) => {
+                self.plan.keep(&definition, keep, from, &mut self.store)
+            }
+            Command::Put(definition) => self.plan.put(&definition, at, &mut self.store),
+            Command::Delete(id) => self.plan.delete(&id, &mut self.store),
         };
         let edges = edited.edges.iter().map(|(edge, diff)| (edge.clone(), at, *diff));
         changes.edges.extend(edges);
@@ -243,13 +242,18 @@ impl Membership {
         }
         let passed_on =
             |node: &NodeId| self.plan.node(*node).feeds > 0 && !edited.gained.contains(node);
-        edited.holding.iter().for_each(|fact| context.hold(user, *fact));
+        let pool = &mut self.store.pool;
+        edited.holding.iter().for_each(|fact| context.hold(user, *fact, pool));
         for fact in &edited.compared {
-            let armed = context.adopt(user, *fact);
+            let armed = context.adopt(user, *fact, pool);
             arm(&mut self.wheel, user, slot, *fact, armed);
         }
+        if !edited.changed.is_empty() {
+            self.matcher.load(context, user, pool);
+        }
+        let seen = self.matcher.seen(context, pool);
         let removed = edited.removed.iter().map(|node| (*node, false));
-        let changed = edited.changed.iter().map(|node| (*node, context.node_holds(user, *node)));
+        let changed = edited.changed.iter().map(|node| (*node, seen.node_holds(user, *node)));
         for (node, holds) in removed.chain(changed).collect::<Vec<_>>() {
             if user.set_member(node, holds) {
                 emit_to(&self.plan, user, slot, node, holds, passed_on(&node), at, changes);

@@ -12,6 +12,7 @@
 //!
 //! Cost of putting or deleting a segment: its own conditions, not those of the others.
 
+mod compile;
 mod conditions;
 mod defaults;
 mod facts;
@@ -24,12 +25,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::attributes::AttributePath;
-use super::matching::{Cuts, NumberTest, ValueIndex};
+use super::matching::{
+    Column, Constants, Cuts, Leaf, NumberTest, Patterns, Place, Program, ValueIndex,
+};
 use super::sequence::Bounds;
+use super::store::AttributeNumber;
 use super::window::Aggregate;
-use crate::model::{AttributeKey, Duration, EventTime, Path, StreamId, Value};
+use crate::model::{Duration, EventTime, Path, StreamId, Value};
 use crate::rule::{Definition, Sample, Test};
 use crate::streams::Streams;
 
@@ -74,8 +79,16 @@ pub enum FactKind {
     Attribute {
         /// Which.
         path: AttributePath,
-        /// Comparisons.
+        /// Where its code stands.
+        column: Column,
+        /// Comparisons that are asked value by value.
+        patterns: Patterns,
+        /// Comparisons, at every place.
         index: ValueIndex,
+        /// Comparisons, at the places that tell a new user from one of whom nothing is known.
+        covers: ValueIndex,
+        /// Conditions that time, too, changes.
+        timed: Vec<ConditionId>,
         /// How many need to know since when the value is what it is.
         holding: u32,
         /// Kinds of values that some comparison may find of the wrong type, a bit each.
@@ -92,8 +105,6 @@ pub enum FactKind {
     Value {
         /// Which.
         aggregate: Aggregate,
-        /// Comparisons.
-        index: ValueIndex,
     },
     /// A sequence.
     Sequence(Bounds),
@@ -109,7 +120,19 @@ pub struct Condition {
     /// For how long the value must have been what it is.
     pub held: Option<Duration>,
     /// The nodes it stands in, each as often as it does.
-    pub nodes: Vec<NodeId>,
+    pub nodes: SmallVec<[NodeId; 2]>,
+    /// The same with guards, where it is not found by a [`ValueIndex`].
+    pub places: Vec<Place>,
+    /// The leaves that all hold iff it does.
+    pub leaves: SmallVec<[Leaf; 1]>,
+    /// The texts it compares with.
+    pub constants: Constants,
+    /// Where the value's code stands, if nothing but the value decides.
+    pub column: Option<Column>,
+    /// How likely it is to hold, at a guess.
+    likely: f32,
+    /// Rules that ask it.
+    uses: u32,
 }
 
 /// A comparison, in the form its fact needs.
@@ -150,7 +173,7 @@ pub struct Node {
     /// Whether its members are the segment's.
     pub public: bool,
     /// The rule; `None` for a gate.
-    pub expression: Option<Expression>,
+    pub program: Option<Program>,
     /// How many edges lead from it: its members are passed on iff there are any.
     pub feeds: u32,
 }
@@ -200,6 +223,17 @@ pub enum Reader {
     Step(FactId, usize),
 }
 
+/// Where the code of an attribute stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// The column.
+    pub column: Column,
+    /// The fact.
+    pub fact: FactId,
+    /// Whether its code has pattern truths, which the fact knows.
+    pub patterned: bool,
+}
+
 /// What a definition needs kept before it is put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keep {
@@ -211,11 +245,12 @@ pub enum Keep {
 
 #[derive(Debug)]
 struct Installed {
-    definition: Arc<Definition>,
     root: NodeId,
     /// Nodes with a rule.
     nodes: Vec<NodeId>,
     edges: Vec<Edge>,
+    /// The conditions it asks, each as often as it does.
+    conditions: Vec<ConditionId>,
 }
 
 /// Facts kept for a definition that is not put yet.
@@ -236,7 +271,14 @@ pub struct Plan {
     condition_ids: HashMap<(FactId, Check, Option<Duration>), ConditionId>,
     nodes: Vec<Node>,
     segments: HashMap<Arc<str>, Installed>,
-    attribute_readers: HashMap<AttributeKey, Vec<FactId>>,
+    /// By attribute, the facts that read it.
+    attribute_readers: Vec<Vec<FactId>>,
+    /// By attribute, where its code stands.
+    reads: Vec<Option<Read>>,
+    /// How many columns there are.
+    columns: usize,
+    /// Facts whose path has a dot.
+    dotted: Vec<FactId>,
     stream_readers: Vec<Vec<Reader>>,
     pins: Vec<Pin>,
     /// Nodes a user is in about whom nothing is known, in order.
@@ -257,7 +299,10 @@ impl Plan {
             condition_ids: HashMap::new(),
             nodes: Vec::new(),
             segments: HashMap::new(),
-            attribute_readers: HashMap::new(),
+            attribute_readers: Vec::new(),
+            reads: Vec::new(),
+            columns: 0,
+            dotted: Vec::new(),
             stream_readers,
             pins: Vec::new(),
             defaults: Vec::new(),
@@ -286,8 +331,23 @@ impl Plan {
     }
 
     /// The facts that read an attribute.
-    pub fn attribute_readers(&self, key: AttributeKey) -> &[FactId] {
-        self.attribute_readers.get(&key).map_or(&[], Vec::as_slice)
+    pub fn attribute_readers(&self, number: AttributeNumber) -> &[FactId] {
+        self.attribute_readers.get(number.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Where the code of an attribute stands, if rules read it by its whole name.
+    pub fn read(&self, number: AttributeNumber) -> Option<Read> {
+        self.reads.get(number.0 as usize).copied().flatten()
+    }
+
+    /// The facts whose path has a dot.
+    pub fn dotted(&self) -> &[FactId] {
+        &self.dotted
     }
 
     /// Who reads a stream.
@@ -309,9 +369,7 @@ impl Plan {
     pub fn timed_from_the_start(&self) -> impl Iterator<Item = FactId> {
         let facts = (0..).map(FactId).zip(&self.facts);
         facts.filter_map(|(id, fact)| match &fact.as_ref()?.kind {
-            FactKind::Attribute { index, holding: 1.., .. } if !index.timed().is_empty() => {
-                Some(id)
-            }
+            FactKind::Attribute { timed, holding: 1.., .. } if !timed.is_empty() => Some(id),
             _ => None,
         })
     }

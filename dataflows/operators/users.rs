@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::attributes::{Attributes, Held, Writer};
+use super::attributes::{Attributes, Writer};
+use super::held::Held;
 use super::plan::{FactId, NodeId};
+use super::pool::Pool;
 use super::sequence::Progress;
 use super::window::{Log, Total, Window};
 use crate::model::{EventTime, StreamId, Update, UserKey};
@@ -75,7 +77,8 @@ impl User {
     }
 
     /// Forgets everything but the name.
-    pub fn erase(&mut self) {
+    pub fn erase(&mut self, pool: &mut Pool) {
+        self.attributes.retire(pool);
         *self = User { erased: self.erased, ..User::new(self.name.clone()) };
     }
 

@@ -4,9 +4,11 @@
 use super::evaluate::aggregated;
 use super::{Alarm, Context};
 use crate::model::{EventTime, Position, Value};
-use crate::operators::attributes::{AttributePath, Held};
-use crate::operators::matching::{Cuts, next_change};
-use crate::operators::plan::{Check, ConditionId, Fact, FactId, FactKind, Reader};
+use crate::operators::attributes::AttributePath;
+use crate::operators::held::Held;
+use crate::operators::matching::{Code, Cuts, next_change};
+use crate::operators::plan::{Check, Condition, ConditionId, Fact, FactId, FactKind, Reader};
+use crate::operators::pool::Pool;
 use crate::operators::users::{StateKind, UNARMED, User, state_of};
 use crate::operators::window::{Aggregate, Aggregated, Quantity};
 use crate::rule::Measure;
@@ -14,9 +16,14 @@ use crate::rule::Measure;
 /// What a fact was before the instant.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Before {
+    /// Of an attribute.
+    Code(Code),
+    /// Of an aggregate.
     Value(Option<Value>),
+    /// Of a numeric aggregate.
     Number(Option<Quantity>),
-    /// It is not compared; every condition on it is looked at.
+    /// It is not compared: the present value of an attribute is what it was, of any other fact
+    /// every condition is looked at.
     Unknown,
 }
 
@@ -31,9 +38,11 @@ pub(super) fn touch(
     }
 }
 
-/// Notes that every condition on a fact must be looked at.
+/// Notes that every condition on a fact must be looked at; of an attribute those that depend on
+/// more than its present value, which are looked at anyway.
 pub(super) fn touch_all(touched: &mut Vec<(FactId, Before)>, fact: FactId) {
     match touched.iter_mut().find(|(other, _)| *other == fact) {
+        Some((_, Before::Code(_))) => {}
         Some((_, before)) => *before = Before::Unknown,
         None => touched.push((fact, Before::Unknown)),
     }
@@ -72,33 +81,27 @@ impl Context<'_> {
                 FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. } => {
                     self.before(user, alarm.fact, aggregate)
                 }
-                FactKind::Attribute { path, .. } => {
-                    Before::Value(user.attributes.at(path).cloned())
-                }
-                FactKind::Sequence(_) => Before::Unknown,
+                FactKind::Attribute { .. } | FactKind::Sequence(_) => Before::Unknown,
             });
         }
     }
 
-    /// Finds the conditions that may differ from before, and when the fact wants to be looked at.
+    /// Finds the conditions that may differ from before, but for those that codes tell; and when
+    /// the fact wants to be looked at.
     pub(super) fn compare(
         &self,
         user: &mut User,
         id: FactId,
         before: &Before,
+        pool: &Pool,
         conditions: &mut Vec<ConditionId>,
     ) -> Option<EventTime> {
         let fact = self.plan.fact(id)?;
         let found = conditions.len();
         match (&fact.kind, before) {
-            (FactKind::Attribute { path, index, .. }, before) => {
-                let now = user.attributes.at(path);
-                match before {
-                    Before::Value(old) => index.between(old.as_ref(), now, conditions),
-                    _ => conditions.extend_from_slice(&fact.conditions),
-                }
-                conditions.extend_from_slice(index.timed());
-                self.next_change(user, index.timed(), id, path)
+            (FactKind::Attribute { path, timed, .. }, _) => {
+                conditions.extend_from_slice(timed);
+                if timed.is_empty() { None } else { self.next_change(user, timed, id, path, pool) }
             }
             (FactKind::Number { aggregate, cuts }, before) => {
                 self.expire(user, id, aggregate);
@@ -113,16 +116,19 @@ impl Context<'_> {
                 let crossed = conditions.len() > found;
                 self.window_change(user, id, aggregate, Some(cuts), crossed)
             }
-            (FactKind::Value { aggregate, index }, before) => {
+            (FactKind::Value { aggregate }, before) => {
                 self.expire(user, id, aggregate);
                 let now = match aggregated(user, id, aggregate) {
                     Aggregated::Value(value) => Some(value),
                     _ => None,
                 };
-                match before {
-                    Before::Value(old) => index.between(old.as_ref(), now.as_ref(), conditions),
-                    _ => conditions.extend_from_slice(&fact.conditions),
-                }
+                let differs = |id: &&ConditionId| match (before, self.plan.condition(**id)) {
+                    (Before::Value(old), Some(Condition { check: Check::Value(test), .. })) => {
+                        test.holds(old.as_ref()).holds() != test.holds(now.as_ref()).holds()
+                    }
+                    _ => true,
+                };
+                conditions.extend(fact.conditions.iter().filter(differs));
                 self.window_change(user, id, aggregate, None, true)
             }
             (FactKind::Sequence(bounds), _) => {
@@ -182,14 +188,15 @@ impl Context<'_> {
         timed: &[ConditionId],
         id: FactId,
         path: &AttributePath,
+        pool: &Pool,
     ) -> Option<EventTime> {
-        let value = user.attributes.at(path);
-        let since = if timed.is_empty() { None } else { self.held_since(user, id) };
+        let value = user.attributes.at(path, pool);
+        let since = self.held_since(user, id);
         let each = timed.iter().filter_map(|id| {
             let condition = self.plan.condition(*id)?;
             let Check::Value(test) = &condition.check else { return None };
             let held_from = condition.held.and_then(|held| Some(since? + held.ms()));
-            next_change(test, value, held_from, self.at)
+            next_change(test, value.as_ref(), held_from, self.at)
         });
         each.min()
     }
@@ -204,19 +211,22 @@ impl Context<'_> {
 
     /// Begins to know since when an attribute is what it is. Nobody asked so far: if it was ever
     /// set, it is known to be so from now on.
-    pub(super) fn hold(&self, user: &mut User, id: FactId) {
+    pub(super) fn hold(&self, user: &mut User, id: FactId, pool: &Pool) {
         let Some(Fact { kind: FactKind::Attribute { path, .. }, .. }) = self.plan.fact(id) else {
             return;
         };
-        let cells = path.keys().filter_map(|key| Some((key, user.attributes.cell(key)?.clone())));
+        let cells = path.numbers().filter_map(|number| {
+            let cell = user.attributes.cell(number)?;
+            Some((number, cell.value(pool).unwrap_or(Value::Null)))
+        });
         let cells: Vec<_> = cells.collect();
         if cells.is_empty() {
             return;
         }
         let mut held = Held::default();
         let position = Position { partition: 0, offset: 0 };
-        for (key, value) in cells {
-            held.update(path, ((self.at, position), key, value), self.settled);
+        for (number, value) in cells {
+            held.update(path, ((self.at, position), number, value), self.settled);
         }
         held.begin(self.at);
         let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
@@ -224,10 +234,10 @@ impl Context<'_> {
     }
 
     /// Looks at a fact with new comparisons for a user that exists already.
-    pub(super) fn adopt(&self, user: &mut User, id: FactId) -> Option<EventTime> {
+    pub(super) fn adopt(&self, user: &mut User, id: FactId, pool: &Pool) -> Option<EventTime> {
         if let Ok(place) = user.states.binary_search_by_key(&id, |(fact, _)| *fact) {
             user.states[place].1.armed = UNARMED;
         }
-        self.compare(user, id, &Before::Unknown, &mut Vec::new())
+        self.compare(user, id, &Before::Unknown, pool, &mut Vec::new())
     }
 }

@@ -2,33 +2,59 @@
 
 use super::Context;
 use crate::model::record::sample_place;
+use crate::operators::cell::Cell;
+use crate::operators::matching::{Asked, Codes, Leaf, Op};
 use crate::operators::plan::{Check, Condition, Expression, FactId, FactKind, NodeId};
+use crate::operators::pool::Pool;
 use crate::operators::users::{State, StateKind, User};
 use crate::operators::window::{Aggregate, Aggregated, blank};
 
-impl Context<'_> {
+/// A user as programs see them: the codes may be behind the user's attributes, step by step.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) context: Context<'a>,
+    pub(super) codes: &'a Codes,
+    pub(super) pool: &'a Pool,
+}
+
+impl Seen<'_> {
     pub(super) fn node_holds(&self, user: &User, node: NodeId) -> bool {
-        self.plan.node(node).expression.as_ref().is_some_and(|it| self.holds(user, it))
+        self.context.plan.node(node).program.as_ref().is_some_and(|program| {
+            program.holds(self.codes, |asked| match asked {
+                Asked::Leaf(leaf) => self.leaf_holds(user, leaf),
+                Asked::Person(Expression::Members(names)) => {
+                    names.binary_search(&user.name).is_ok()
+                }
+                Asked::Person(Expression::Sample(sample)) => {
+                    let place = sample_place(&sample.key, &user.name);
+                    (sample.from..sample.from + sample.size).contains(&place)
+                }
+                Asked::Person(_) => false,
+            })
+        })
     }
 
-    fn holds(&self, user: &User, expression: &Expression) -> bool {
-        match expression {
-            Expression::All(parts) => parts.iter().all(|part| self.holds(user, part)),
-            Expression::Any(parts) => parts.iter().any(|part| self.holds(user, part)),
-            Expression::Not(part) => !self.holds(user, part),
-            Expression::Condition(id) => {
-                self.plan.condition(*id).is_some_and(|it| self.condition_holds(user, it))
-            }
-            Expression::Everyone => true,
-            Expression::Members(names) => names.binary_search(&user.name).is_ok(),
-            Expression::Sample(sample) => {
-                let place = sample_place(&sample.key, &user.name);
-                (sample.from..sample.from + sample.size).contains(&place)
-            }
+    /// What a code alone does not tell.
+    pub(super) fn leaf_holds(&self, user: &User, leaf: Leaf) -> bool {
+        let Some(condition) = self.context.plan.condition(leaf.condition()) else { return false };
+        let Some(column) = condition.column else {
+            return self.context.condition_holds(user, condition, self.pool);
+        };
+        let cell = self.codes.get(column).cell;
+        match (leaf.op(), cell) {
+            (Op::AnyText, Cell::Text(id)) => condition.constants.contains(&id),
+            (Op::NoText, Cell::Text(id)) => !condition.constants.contains(&id),
+            _ => match &condition.check {
+                Check::Value(test) => test.holds(cell.value(self.pool).as_ref()).holds(),
+                Check::Number(_) | Check::Holds => false,
+            },
         }
     }
+}
 
-    fn condition_holds(&self, user: &User, condition: &Condition) -> bool {
+impl Context<'_> {
+    /// What depends on more than the present value of an attribute.
+    fn condition_holds(&self, user: &User, condition: &Condition, pool: &Pool) -> bool {
         let Some(fact) = self.plan.fact(condition.fact) else { return false };
         match (&fact.kind, &condition.check) {
             (FactKind::Attribute { path, .. }, Check::Value(test)) => {
@@ -36,7 +62,8 @@ impl Context<'_> {
                     (Some(held), Some(since)) => since + held.ms() <= self.at,
                     (held, _) => held.is_none(),
                 };
-                test.holds_at(user.attributes.at(path), self.at).holds() && long_enough()
+                let value = user.attributes.at(path, pool);
+                test.holds_at(value.as_ref(), self.at).holds() && long_enough()
             }
             (FactKind::Number { aggregate, .. }, Check::Number(test)) => {
                 match aggregated(user, condition.fact, aggregate) {
@@ -44,7 +71,7 @@ impl Context<'_> {
                     _ => test.holds(None),
                 }
             }
-            (FactKind::Value { aggregate, .. }, Check::Value(test)) => {
+            (FactKind::Value { aggregate }, Check::Value(test)) => {
                 match aggregated(user, condition.fact, aggregate) {
                     Aggregated::Value(value) => test.holds(Some(&value)).holds(),
                     _ => test.holds(None).holds(),

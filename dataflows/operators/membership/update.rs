@@ -6,11 +6,10 @@ use smallvec::SmallVec;
 use super::compare::{Before, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
-use crate::model::{
-    AttributeKey, Change, EventTime, Hit, Payload, Position, StreamId, Update, Value,
-};
+use crate::model::{Change, EventTime, Hit, Payload, Position, StreamId, Update, Value};
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
+use crate::operators::store::{AttributeNumber, Store};
 use crate::operators::users::{State, StateKind, User, log_of, state_of};
 use crate::operators::window::{Aggregate, Entry, Log, Window};
 use crate::rule::Truth;
@@ -29,6 +28,7 @@ impl Context<'_> {
         &self,
         user: &mut User,
         update: &Update,
+        store: &mut Store,
         touched: &mut Vec<(FactId, Before)>,
         tally: &mut Tally,
     ) {
@@ -43,7 +43,7 @@ impl Context<'_> {
             }
         }
         if let Change::Delete = update.change {
-            return self.delete(user, writer, touched);
+            return self.delete(user, writer, store, touched);
         }
         match user.since {
             Some(since) if update.time >= since => {}
@@ -62,7 +62,8 @@ impl Context<'_> {
             }
             Change::Attributes(attributes) => {
                 for (key, value) in attributes {
-                    self.set(user, writer, *key, value, touched, tally);
+                    let number = store.number(*key);
+                    self.set(user, writer, (number, value), store, touched, tally);
                 }
             }
             Change::Delete => {}
@@ -74,11 +75,12 @@ impl Context<'_> {
         &self,
         user: &mut User,
         writer: (EventTime, Position),
+        store: &mut Store,
         touched: &mut Vec<(FactId, Before)>,
     ) {
         touched.clear();
         let mut recent = std::mem::take(&mut user.recent);
-        user.erase();
+        user.erase(&mut store.pool);
         if !self.disordered() {
             return;
         }
@@ -87,7 +89,7 @@ impl Context<'_> {
         recent.sort_unstable_by_key(|update| (update.time, update.position));
         for update in recent {
             let counted = &mut Tally::default(); // when it came
-            self.update(user, &update, touched, counted);
+            self.update(user, &update, store, touched, counted);
         }
     }
 
@@ -95,49 +97,50 @@ impl Context<'_> {
         &self,
         user: &mut User,
         writer: (EventTime, Position),
-        key: AttributeKey,
-        value: &Value,
+        (number, value): (AttributeNumber, &Value),
+        store: &mut Store,
         touched: &mut Vec<(FactId, Before)>,
         tally: &mut Tally,
     ) {
-        let readers = self.plan.attribute_readers(key);
+        let readers = self.plan.attribute_readers(number);
         let facts = || readers.iter().filter_map(|id| Some((*id, self.plan.fact(*id)?)));
         for (id, fact) in facts() {
             let FactKind::Attribute { path, holding, suspect_kinds, .. } = &fact.kind else {
                 continue;
             };
             if path.inner.is_some() {
-                touch(touched, id, || Before::Value(user.attributes.at(path).cloned()));
+                let code = self.code_at(user, fact, &mut store.pool);
+                touch(touched, id, || Before::Code(code));
             }
-            if suspect_kinds & kind_bit(value) != 0 && path.whole == key {
+            if suspect_kinds & kind_bit(value) != 0 && path.whole == number {
                 self.count_mismatches(fact, value, tally);
             }
             if *holding > 0 {
                 let state = state_of(&mut user.states, id, || StateKind::Attribute(None));
                 if let StateKind::Attribute(held) = &mut state.kind {
                     let settled = if self.disordered() { self.settled } else { self.at };
-                    held.get_or_insert_default().update(
-                        path,
-                        (writer, key, value.clone()),
-                        settled,
-                    );
+                    let update = (writer, number, value.clone());
+                    held.get_or_insert_default().update(path, update, settled);
                 }
             }
         }
         let order = self.disordered().then_some(writer);
-        let replaced = user.attributes.set(key, value.clone(), order);
+        let replaced = user.attributes.set(number, value, order, &mut store.pool);
         for (id, fact) in facts() {
-            let FactKind::Attribute { path, holding, .. } = &fact.kind else { continue };
-            match &replaced {
-                Some(old) if path.inner.is_none() => {
-                    let old = Some(old.clone()).filter(|old| *old != Value::Null);
-                    touch(touched, id, || Before::Value(old));
-                }
+            let FactKind::Attribute { path, column, patterns, holding, .. } = &fact.kind else {
+                continue;
+            };
+            match replaced {
+                Some(old) if path.inner.is_none() => touch(touched, id, || {
+                    Before::Code(patterns.code(*column, old, &mut store.pool))
+                }),
                 // The value stands, but since when may be new.
                 None if *holding > 0 => touch_all(touched, id),
                 _ => {}
             }
         }
+        // Until the user is done with, what is replaced may be compared.
+        replaced.into_iter().for_each(|old| old.retire(&mut store.pool));
     }
 
     fn count_mismatches(&self, fact: &Fact, value: &Value, tally: &mut Tally) {

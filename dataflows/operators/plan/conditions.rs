@@ -1,47 +1,49 @@
 //! Conditions: rules without references become expressions over them; equal ones are one, kept as
-//! long as a node asks.
+//! long as a rule asks.
 
+use super::compile::likely;
 use super::{
-    Check, Condition, ConditionId, Edited, Expression, FactId, FactKind, NodeId, Plan, Subject,
-    index, kind_bit,
+    Check, Condition, ConditionId, Edited, Expression, FactId, FactKind, Plan, Subject, index,
+    kind_bit,
 };
 use crate::model::{Duration, EventTime, Value};
-use crate::operators::matching::NumberTest;
+use crate::operators::matching::{Column, Leaf, NumberTest, Op, constants, leaves};
+use crate::operators::store::Store;
 use crate::rule::{AttributeCondition, Measure, Rule, Test, Truth};
+use smallvec::{SmallVec, smallvec};
+
+/// Where rules become expressions.
+pub(super) struct Asking<'a> {
+    pub(super) now: EventTime,
+    pub(super) store: &'a mut Store,
+    pub(super) edited: &'a mut Edited,
+    /// Every condition asked, each as often as it is.
+    pub(super) conditions: Vec<ConditionId>,
+}
 
 impl Plan {
-    pub(super) fn expression(
-        &mut self,
-        rule: &Rule,
-        node: NodeId,
-        now: EventTime,
-        edited: &mut Edited,
-    ) -> Expression {
+    pub(super) fn expression(&mut self, rule: &Rule, asking: &mut Asking<'_>) -> Expression {
         match rule {
-            Rule::All(rules) => Expression::All(self.expressions(rules, node, now, edited)),
-            Rule::Any(rules) => Expression::Any(self.expressions(rules, node, now, edited)),
-            Rule::Not(rule) => Expression::Not(Box::new(self.expression(rule, node, now, edited))),
+            Rule::All(rules) => Expression::All(self.expressions(rules, asking)),
+            Rule::Any(rules) => Expression::Any(self.expressions(rules, asking)),
+            Rule::Not(rule) => Expression::Not(Box::new(self.expression(rule, asking))),
             Rule::Everyone => Expression::Everyone,
             Rule::Members(members) => Expression::Members(members.clone()),
             Rule::Sample(sample) => Expression::Sample(sample.clone()),
             Rule::Segment(_) => unreachable!("a rule with references is built of gates"),
             Rule::Attribute(_) | Rule::Aggregate(_) | Rule::Sequence(_) => {
                 let (subject, check, held) = self.ask(rule);
-                let fact = self.fact_of(subject, now);
-                edited.compared.push(fact);
-                Expression::Condition(self.condition_of(fact, check, held, node, edited))
+                let fact = self.fact_of(subject, asking.now, asking.store);
+                asking.edited.compared.push(fact);
+                let id = self.condition_of((fact, check, held), asking);
+                asking.conditions.push(id);
+                Expression::Condition(id)
             }
         }
     }
 
-    fn expressions(
-        &mut self,
-        rules: &[Rule],
-        node: NodeId,
-        now: EventTime,
-        edited: &mut Edited,
-    ) -> Box<[Expression]> {
-        rules.iter().map(|rule| self.expression(rule, node, now, edited)).collect()
+    fn expressions(&mut self, rules: &[Rule], asking: &mut Asking<'_>) -> Box<[Expression]> {
+        rules.iter().map(|rule| self.expression(rule, asking)).collect()
     }
 
     /// What a leaf asks about, and how it compares it.
@@ -62,76 +64,86 @@ impl Plan {
         }
     }
 
+    /// The condition with this comparison, which one more rule asks from now on.
     fn condition_of(
         &mut self,
-        fact: FactId,
-        check: Check,
-        held: Option<Duration>,
-        node: NodeId,
-        edited: &mut Edited,
+        key: (FactId, Check, Option<Duration>),
+        asking: &mut Asking<'_>,
     ) -> ConditionId {
-        let key = (fact, check, held);
         if let Some(id) = self.condition_ids.get(&key).copied() {
             if let Some(condition) = self.conditions.get_mut(id.0 as usize).and_then(Option::as_mut)
             {
-                condition.nodes.push(node);
+                condition.uses += 1;
             }
             return id;
         }
         let id = ConditionId(index(self.conditions.len()));
-        let (_, check, _) = &key;
-        self.use_fact(fact, held.is_some(), edited);
+        let (fact, check, held) = &key;
+        self.use_fact(*fact, held.is_some(), asking.edited);
+        let mut condition = Condition {
+            fact: *fact,
+            check: check.clone(),
+            held: *held,
+            nodes: SmallVec::new(),
+            places: Vec::new(),
+            leaves: smallvec![Leaf::new(Op::Ask, 0, id, Column(0))],
+            constants: Box::default(),
+            column: None,
+            likely: likely(check),
+            uses: 1,
+        };
+        let mut patterned = None;
         if let Some(fact) = self.facts.get_mut(fact.0 as usize).and_then(Option::as_mut) {
             fact.conditions.push(id);
             match (&mut fact.kind, check) {
-                (FactKind::Attribute { index, suspect_kinds, .. }, Check::Value(test)) => {
-                    index.add(id, test, held.is_some() || test.is_timed());
+                (
+                    FactKind::Attribute { path, timed, suspect_kinds, column, patterns, .. },
+                    Check::Value(test),
+                ) => {
                     *suspect_kinds |= kinds_to_suspect(test);
+                    if held.is_some() || test.is_timed() {
+                        timed.push(id);
+                    } else {
+                        condition.column = Some(*column);
+                        condition.constants = constants(test, &mut asking.store.pool);
+                        condition.leaves =
+                            leaves(id, test, &condition.constants, *column, patterns);
+                        patterned =
+                            (path.inner.is_none() && !patterns.is_empty()).then_some(path.whole);
+                    }
                 }
-                (FactKind::Value { index, .. }, Check::Value(test)) => index.add(id, test, false),
                 (FactKind::Number { cuts, .. }, Check::Number(test)) => cuts.add(id, test),
                 _ => {}
             }
         }
-        let condition = Condition { fact, check: check.clone(), held, nodes: vec![node] };
+        if let Some(read) = patterned.and_then(|number| self.read_of(number).as_mut()) {
+            read.patterned = true;
+        }
         self.conditions.push(Some(condition));
         self.condition_ids.insert(key, id);
         id
     }
 
-    /// Gives back every condition of a rule that was installed as these nodes.
+    /// Gives back conditions of a rule, each as often as it asked.
     pub(super) fn release_conditions(
         &mut self,
-        rule: &Rule,
-        root: NodeId,
-        nodes: &[NodeId],
+        ids: &[ConditionId],
+        store: &mut Store,
         edited: &mut Edited,
     ) {
-        let mut leaves = Vec::new();
-        rule.walk(&mut |leaf| {
-            if matches!(leaf, Rule::Attribute(_) | Rule::Aggregate(_) | Rule::Sequence(_)) {
-                leaves.push(leaf.clone());
-            }
-        });
-        for leaf in &leaves {
-            let (subject, check, held) = self.ask(leaf);
-            let Some(fact) = self.fact_ids.get(&subject).copied() else { continue };
-            let key = (fact, check, held);
-            let Some(id) = self.condition_ids.get(&key).copied() else { continue };
-            let Some(condition) = self.conditions.get_mut(id.0 as usize).and_then(Option::as_mut)
-            else {
+        for id in ids {
+            let Some(slot) = self.conditions.get_mut(id.0 as usize) else { continue };
+            let Some(condition) = slot else { continue };
+            condition.uses -= 1;
+            if condition.uses > 0 {
                 continue;
-            };
-            let mine = |node: &NodeId| *node == root || nodes.contains(node);
-            if let Some(place) = condition.nodes.iter().position(mine) {
-                condition.nodes.remove(place);
             }
-            if condition.nodes.is_empty() {
-                self.conditions.get_mut(id.0 as usize).and_then(Option::take);
-                self.condition_ids.remove(&key);
-                self.forget_condition(fact, id);
-                self.release_fact(fact, held.is_some(), edited);
-            }
+            let Some(condition) = slot.take() else { continue };
+            condition.constants.iter().for_each(|text| store.pool.retire(*text));
+            let Condition { fact, check, held, .. } = condition;
+            self.forget_condition(fact, *id);
+            self.condition_ids.remove(&(fact, check, held));
+            self.release_fact(fact, held.is_some(), edited);
         }
     }
 
@@ -139,11 +151,12 @@ impl Plan {
         if let Some(fact) = self.facts.get_mut(fact.0 as usize).and_then(Option::as_mut) {
             fact.conditions.retain(|other| *other != id);
             match &mut fact.kind {
-                FactKind::Attribute { index, .. } | FactKind::Value { index, .. } => {
-                    index.remove(id);
+                FactKind::Attribute { timed, patterns, .. } => {
+                    timed.retain(|other| *other != id);
+                    patterns.leave(id);
                 }
                 FactKind::Number { cuts, .. } => cuts.remove(id),
-                FactKind::Sequence(_) => {}
+                FactKind::Value { .. } | FactKind::Sequence(_) => {}
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Facts: equal ones are one, kept as long as a condition or a definition to come needs it.
 
-use super::{Edited, Fact, FactId, FactKind, Plan, Reader, Subject, index};
+use super::{Edited, Fact, FactId, FactKind, Plan, Read, Reader, Subject, index};
 use crate::model::{EventTime, StreamId};
 use crate::operators::attributes::AttributePath;
-use crate::operators::matching::{Cuts, ValueIndex};
+use crate::operators::matching::{Column, Cuts, Patterns, ValueIndex};
 use crate::operators::sequence::Bounds;
+use crate::operators::store::{AttributeNumber, Store};
 use crate::operators::window::Aggregate;
 use crate::rule::{AggregateCondition, Measure, SequenceCondition};
 use crate::streams::Stream;
@@ -27,20 +28,37 @@ impl Plan {
         self.streams.id(stream).expect("every stream of a definition is known before it is put")
     }
 
-    pub(super) fn fact_of(&mut self, subject: Subject, from: EventTime) -> FactId {
+    pub(super) fn fact_of(
+        &mut self,
+        subject: Subject,
+        from: EventTime,
+        store: &mut Store,
+    ) -> FactId {
         if let Some(id) = self.fact_ids.get(&subject) {
             return *id;
         }
         let id = FactId(index(self.facts.len()));
         let kind = match &subject {
             Subject::Attribute(path) => {
-                let path = AttributePath::new(path);
-                for key in path.keys() {
-                    self.attribute_readers.entry(key).or_default().push(id);
+                let path = AttributePath::new(path, store);
+                for number in path.numbers() {
+                    self.attribute_readers_of(number).push(id);
+                }
+                let column = Column(index(self.columns));
+                assert!(self.columns < Column::LIMIT, "rules read fewer attributes than 2^24");
+                self.columns += 1;
+                if path.inner.is_some() {
+                    self.dotted.push(id);
+                } else {
+                    *self.read_of(path.whole) = Some(Read { column, fact: id, patterned: false });
                 }
                 FactKind::Attribute {
                     path,
+                    column,
+                    patterns: Patterns::default(),
                     index: ValueIndex::default(),
+                    covers: ValueIndex::default(),
+                    timed: Vec::new(),
                     holding: 0,
                     suspect_kinds: 0,
                 }
@@ -49,9 +67,7 @@ impl Plan {
                 self.readers_of(aggregate.stream).push(Reader::Aggregate(id));
                 let aggregate = aggregate.clone();
                 match aggregate.measure {
-                    Measure::First(_) | Measure::Last(_) => {
-                        FactKind::Value { aggregate, index: ValueIndex::default() }
-                    }
+                    Measure::First(_) | Measure::Last(_) => FactKind::Value { aggregate },
                     _ => FactKind::Number { aggregate, cuts: Cuts::default() },
                 }
             }
@@ -66,6 +82,22 @@ impl Plan {
         self.facts.push(Some(fact));
         self.fact_ids.insert(subject, id);
         id
+    }
+
+    pub(super) fn read_of(&mut self, number: AttributeNumber) -> &mut Option<Read> {
+        let place = number.0 as usize;
+        if self.reads.len() <= place {
+            self.reads.resize(place + 1, None);
+        }
+        &mut self.reads[place]
+    }
+
+    fn attribute_readers_of(&mut self, number: AttributeNumber) -> &mut Vec<FactId> {
+        let place = number.0 as usize;
+        if self.attribute_readers.len() <= place {
+            self.attribute_readers.resize_with(place + 1, Vec::new);
+        }
+        &mut self.attribute_readers[place]
     }
 
     fn readers_of(&mut self, stream: StreamId) -> &mut Vec<Reader> {
@@ -101,11 +133,13 @@ impl Plan {
         self.fact_ids.remove(&fact.subject);
         match &fact.kind {
             FactKind::Attribute { path, .. } => {
-                for key in path.keys() {
-                    if let Some(readers) = self.attribute_readers.get_mut(&key) {
-                        readers.retain(|reader| *reader != id);
-                    }
+                for number in path.numbers() {
+                    self.attribute_readers_of(number).retain(|reader| *reader != id);
                 }
+                if path.inner.is_none() {
+                    *self.read_of(path.whole) = None;
+                }
+                self.dotted.retain(|other| *other != id);
             }
             _ => {
                 for readers in &mut self.stream_readers {

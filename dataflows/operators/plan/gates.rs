@@ -2,28 +2,22 @@
 
 use std::sync::Arc;
 
-use super::{Edge, Edited, NodeId, Plan, index};
-use crate::model::EventTime;
+use super::conditions::Asking;
+use super::{Edge, Expression, NodeId, Plan};
 use crate::rule::Rule;
 
 /// A rule with references on its way to becoming gates.
-pub(super) struct Build {
-    pub(super) root: NodeId,
-    pub(super) nodes: Vec<NodeId>,
+pub(super) struct Build<'a> {
+    pub(super) segment: Arc<str>,
+    /// Nodes without references, and the rule of each.
+    pub(super) rules: Vec<(NodeId, Expression)>,
     pub(super) edges: Vec<Edge>,
-    pub(super) now: EventTime,
+    pub(super) asking: Asking<'a>,
 }
 
 impl Plan {
     /// Makes `gate` hold iff the rule does. Children without references are one node together.
-    pub(super) fn build_gate(
-        &mut self,
-        build: &mut Build,
-        gate: NodeId,
-        rule: &Rule,
-        segment: &Arc<str>,
-        edited: &mut Edited,
-    ) {
+    pub(super) fn build_gate(&mut self, build: &mut Build<'_>, gate: NodeId, rule: &Rule) {
         let (rules, all) = match rule {
             Rule::All(rules) => (rules.as_slice(), true),
             Rule::Any(rules) => (rules.as_slice(), false),
@@ -35,10 +29,10 @@ impl Plan {
         if !plain.is_empty() {
             let plain: Vec<Rule> = plain.into_iter().cloned().collect();
             let part = if all { Rule::All(plain) } else { Rule::Any(plain) };
-            children.push((self.build_part(build, &part, segment, edited), false));
+            children.push((self.build_part(build, &part), false));
         }
         for rule in referring {
-            children.push(self.build_child(build, rule, segment, edited));
+            children.push(self.build_child(build, rule));
         }
         let affirmed = children.iter().filter(|(_, negated)| !negated).count() as i64;
         let negated = children.len() as i64 - affirmed;
@@ -54,36 +48,28 @@ impl Plan {
             build.edges.push(edge(child, if negated { -1 } else { 1 }));
         }
         if bias > 0 {
-            let everyone = self.build_part(build, &Rule::Everyone, segment, edited);
+            let everyone = self.build_part(build, &Rule::Everyone);
             build.edges.push(edge(everyone, bias));
         }
     }
 
-    fn build_part(
-        &mut self,
-        build: &mut Build,
-        rule: &Rule,
-        segment: &Arc<str>,
-        edited: &mut Edited,
-    ) -> NodeId {
-        let node = self.add_node(segment, false);
-        let expression = self.expression(rule, node, build.now, edited);
-        self.set_expression(node, Some(expression));
-        build.nodes.push(node);
+    fn build_part(&mut self, build: &mut Build<'_>, rule: &Rule) -> NodeId {
+        let node = self.add_node(&build.segment, false);
+        self.build_rule(build, node, rule);
         node
     }
 
+    /// Makes `node` hold iff the rule, which has no references, does.
+    pub(super) fn build_rule(&mut self, build: &mut Build<'_>, node: NodeId, rule: &Rule) {
+        let expression = self.expression(rule, &mut build.asking);
+        build.rules.push((node, expression));
+    }
+
     /// A child of a gate, and whether it counts when it does not hold.
-    fn build_child(
-        &mut self,
-        build: &mut Build,
-        rule: &Rule,
-        segment: &Arc<str>,
-        edited: &mut Edited,
-    ) -> (NodeId, bool) {
+    fn build_child(&mut self, build: &mut Build<'_>, rule: &Rule) -> (NodeId, bool) {
         match rule {
             Rule::Not(inner) => {
-                let (child, negated) = self.build_child(build, inner, segment, edited);
+                let (child, negated) = self.build_child(build, inner);
                 (child, !negated)
             }
             Rule::Segment(id) => {
@@ -91,9 +77,8 @@ impl Plan {
                 (referred.expect("the catalogue refuses references to unknown segments"), false)
             }
             _ => {
-                debug_assert!(build.root.0 < index(self.nodes.len()));
-                let gate = self.add_node(segment, false);
-                self.build_gate(build, gate, rule, segment, edited);
+                let gate = self.add_node(&build.segment, false);
+                self.build_gate(build, gate, rule);
                 (gate, false)
             }
         }

@@ -3,15 +3,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::defaults::is_personal;
+use super::conditions::Asking;
 use super::gates::Build;
-use super::{Edge, Edited, Expression, Installed, Keep, Node, NodeId, Pin, Plan, Subject, index};
+use super::{Edge, Edited, Installed, Keep, Node, NodeId, Pin, Plan, Subject, index};
 use crate::model::EventTime;
+use crate::operators::matching::Program;
+use crate::operators::store::Store;
 use crate::rule::{Definition, Rule};
 
 impl Plan {
     /// Begins to keep what the definition will need, for events later than `from`.
-    pub fn keep(&mut self, definition: &Arc<Definition>, keep: Keep, from: EventTime) -> Edited {
+    pub fn keep(
+        &mut self,
+        definition: &Arc<Definition>,
+        keep: Keep,
+        from: EventTime,
+        store: &mut Store,
+    ) -> Edited {
         let mut edited = Edited::default();
         let mut subjects = Vec::new();
         definition.rule.walk(&mut |rule| match (keep, rule) {
@@ -28,7 +36,7 @@ impl Plan {
         });
         let mut pinned = Vec::new();
         for subject in subjects {
-            let id = self.fact_of(subject, from);
+            let id = self.fact_of(subject, from, store);
             self.use_fact(id, keep == Keep::Held, &mut edited);
             pinned.push(id);
         }
@@ -37,62 +45,63 @@ impl Plan {
     }
 
     /// Puts a segment, new or in place of an earlier one, at `now`.
-    pub fn put(&mut self, definition: &Arc<Definition>, now: EventTime) -> Edited {
+    pub fn put(
+        &mut self,
+        definition: &Arc<Definition>,
+        now: EventTime,
+        store: &mut Store,
+    ) -> Edited {
         let mut edited = Edited::default();
         let old = self.segments.remove(&definition.id);
         let root = match &old {
             Some(old) => old.root,
             None => self.add_node(&definition.id, true),
         };
-        let mut build = Build { root, nodes: Vec::new(), edges: Vec::new(), now };
-        let segment = definition.id.clone();
+        // First all conditions of the new rule are asked: what the old one asks, too, stays.
+        let asking = Asking { now, store, edited: &mut edited, conditions: Vec::new() };
+        let mut build =
+            Build { segment: definition.id.clone(), rules: Vec::new(), edges: Vec::new(), asking };
         if definition.rule.references().is_empty() {
-            let expression = self.expression(&definition.rule, root, now, &mut edited);
-            self.set_expression(root, Some(expression));
-            build.nodes.push(root);
+            self.build_rule(&mut build, root, &definition.rule);
         } else {
-            let rule = definition.rule.clone();
-            self.set_expression(root, None);
-            self.build_gate(&mut build, root, &rule, &segment, &mut edited);
+            self.build_gate(&mut build, root, &definition.rule);
         }
-        edited.changed.clone_from(&build.nodes);
-        let installed = Installed {
-            definition: definition.clone(),
-            root,
-            nodes: build.nodes,
-            edges: build.edges,
-        };
-        self.connect(&installed.edges, 1, &mut edited);
+        let Build { rules, edges, asking: Asking { conditions, .. }, .. } = build;
+        let nodes: Vec<NodeId> = rules.iter().map(|(node, _)| *node).collect();
+        edited.changed.clone_from(&nodes);
+        self.connect(&edges, 1, &mut edited);
         if let Some(old) = old {
-            self.uninstall(&old, &mut edited);
-            edited.removed.retain(|node| !installed.nodes.contains(node));
+            self.uninstall(&old, store, &mut edited);
+            edited.removed.retain(|node| !nodes.contains(node));
         }
-        self.segments.insert(segment, installed);
+        rules.iter().for_each(|(node, rule)| self.compile(*node, rule));
         self.unpin(definition, &mut edited);
+        let installed = Installed { root, nodes, edges, conditions };
+        self.segments.insert(definition.id.clone(), installed);
         self.settle(&mut edited);
         edited
     }
 
     /// Deletes a segment. The catalogue has seen to it that none refers to it.
-    pub fn delete(&mut self, id: &str) -> Edited {
+    pub fn delete(&mut self, id: &str, store: &mut Store) -> Edited {
         let mut edited = Edited::default();
         if let Some(old) = self.segments.remove(id) {
-            self.uninstall(&old, &mut edited);
-            self.set_expression(old.root, None);
+            self.uninstall(&old, store, &mut edited);
         }
         self.settle(&mut edited);
         edited
     }
 
-    fn uninstall(&mut self, old: &Installed, edited: &mut Edited) {
+    fn uninstall(&mut self, old: &Installed, store: &mut Store, edited: &mut Edited) {
         self.connect(&old.edges, -1, edited);
         for node in &old.nodes {
             edited.removed.push(*node);
+            self.displace(*node, &old.conditions);
         }
-        self.release_conditions(&old.definition.rule, old.root, &old.nodes, edited);
+        self.release_conditions(&old.conditions, store, edited);
     }
 
-    /// Which nodes begin and cease to be passed on, and which nodes hold by default.
+    /// Which nodes begin and cease to be passed on.
     fn settle(&mut self, edited: &mut Edited) {
         let mut before: HashMap<NodeId, i64> = HashMap::new();
         for (edge, diff) in &edited.edges {
@@ -106,29 +115,17 @@ impl Plan {
                 _ => {}
             }
         }
-        let stale = |node: &NodeId| edited.removed.contains(node) || edited.changed.contains(node);
-        self.defaults.retain(|node| !stale(node));
-        self.personal.retain(|node| !stale(node));
-        for node in &edited.changed {
-            let Some(expression) = &self.node(*node).expression else { continue };
-            if is_personal(expression) {
-                self.personal.push(*node);
-            } else if self.holds_by_default(expression) {
-                let place = self.defaults.partition_point(|other| other < node);
-                self.defaults.insert(place, *node);
-            }
-        }
     }
 
     pub(super) fn add_node(&mut self, segment: &Arc<str>, public: bool) -> NodeId {
         let id = NodeId(index(self.nodes.len()));
-        self.nodes.push(Node { segment: segment.clone(), public, expression: None, feeds: 0 });
+        self.nodes.push(Node { segment: segment.clone(), public, program: None, feeds: 0 });
         id
     }
 
-    pub(super) fn set_expression(&mut self, node: NodeId, expression: Option<Expression>) {
+    pub(super) fn set_program(&mut self, node: NodeId, program: Option<Program>) {
         if let Some(node) = self.nodes.get_mut(node.0 as usize) {
-            node.expression = expression;
+            node.program = program;
         }
     }
 

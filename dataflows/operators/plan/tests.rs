@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::catalog::Timeline;
+use crate::model::AttributeKey;
+use crate::operators::store::Store;
 use crate::rule::{AttributeCondition, Comparison, Rule};
 
 fn is(value: &str, held: Option<Duration>) -> Rule {
@@ -19,43 +21,44 @@ fn plan() -> Plan {
 
 #[test]
 fn equal_conditions_are_one_until_the_last_rule_that_asks_is_gone() {
-    let mut plan = plan();
-    plan.put(&definition("a", is("x", None)), 0);
+    let (mut plan, mut store) = (plan(), Store::default());
+    plan.put(&definition("a", is("x", None)), 0, &mut store);
     let both = Rule::All(vec![is("x", None), is("x", None), is("y", None)]);
-    plan.put(&definition("b", both), 0);
-    let readers = plan.attribute_readers(AttributeKey::of("plan")).to_vec();
+    plan.put(&definition("b", both), 0, &mut store);
+    let number = store.number(AttributeKey::of("plan"));
+    let readers = plan.attribute_readers(number).to_vec();
     assert_eq!(readers.len(), 1);
     assert_eq!(plan.fact(readers[0]).unwrap().conditions.len(), 2);
-    assert!(plan.delete("b").dropped.is_empty());
+    assert!(plan.delete("b", &mut store).dropped.is_empty());
     assert_eq!(plan.fact(readers[0]).unwrap().conditions.len(), 1);
-    assert_eq!(plan.delete("a").dropped, readers);
+    assert_eq!(plan.delete("a", &mut store).dropped, readers);
     assert!(plan.fact(readers[0]).is_none());
-    assert!(plan.attribute_readers(AttributeKey::of("plan")).is_empty());
+    assert!(plan.attribute_readers(number).is_empty());
 }
 
 #[test]
 fn what_is_referred_to_is_passed_on_until_nothing_refers() {
-    let mut plan = plan();
-    let changed = plan.put(&definition("a", is("x", None)), 0).changed;
+    let (mut plan, mut store) = (plan(), Store::default());
+    let changed = plan.put(&definition("a", is("x", None)), 0, &mut store).changed;
     let refers = Rule::Not(Box::new(Rule::Segment("a".into())));
-    let edited = plan.put(&definition("b", refers.clone()), 0);
+    let edited = plan.put(&definition("b", refers.clone()), 0, &mut store);
     assert!(edited.gained.contains(&changed[0]));
     // Put again: neither gained nor lost.
-    let edited = plan.put(&definition("b", Rule::All(vec![refers.clone(), refers])), 1);
+    let edited = plan.put(&definition("b", Rule::All(vec![refers.clone(), refers])), 1, &mut store);
     assert!(!edited.gained.contains(&changed[0]) && edited.lost != changed);
-    let edited = plan.put(&definition("b", Rule::Everyone), 2);
+    let edited = plan.put(&definition("b", Rule::Everyone), 2, &mut store);
     assert!(edited.lost.contains(&changed[0]));
     assert_eq!(plan.node(changed[0]).feeds, 0);
 }
 
 #[test]
 fn users_of_whom_nothing_is_known_are_where_nothing_is_asked_for() {
-    let mut plan = plan();
+    let (mut plan, mut store) = (plan(), Store::default());
     let not = |rule| Rule::Not(Box::new(rule));
-    plan.put(&definition("a", not(is("x", None))), 0);
-    plan.put(&definition("b", is("x", None)), 0);
-    plan.put(&definition("c", not(Rule::Members(["u".into()].into()))), 0);
-    plan.put(&definition("d", Rule::Everyone), 0);
+    plan.put(&definition("a", not(is("x", None))), 0, &mut store);
+    plan.put(&definition("b", is("x", None)), 0, &mut store);
+    plan.put(&definition("c", not(Rule::Members(["u".into()].into()))), 0, &mut store);
+    plan.put(&definition("d", Rule::Everyone), 0, &mut store);
     let names = |nodes: &[NodeId]| -> Vec<Arc<str>> {
         nodes.iter().map(|node| plan.node(*node).segment.clone()).collect()
     };
@@ -65,12 +68,12 @@ fn users_of_whom_nothing_is_known_are_where_nothing_is_asked_for() {
 
 #[test]
 fn asking_since_when_begins_and_ends() {
-    let mut plan = plan();
+    let (mut plan, mut store) = (plan(), Store::default());
     let held = definition("a", is("x", Some(Duration::from_ms(1))));
-    plan.put(&definition("b", is("x", None)), 0);
-    let kept = plan.keep(&held, Keep::Held, 0).holding;
+    plan.put(&definition("b", is("x", None)), 0, &mut store);
+    let kept = plan.keep(&held, Keep::Held, 0, &mut store).holding;
     assert_eq!(kept.len(), 1);
-    let put = plan.put(&held, 1);
+    let put = plan.put(&held, 1, &mut store);
     assert!(put.holding.is_empty() && put.unheld.is_empty() && plan.pins.len() < 2);
-    assert_eq!(plan.delete("a").unheld, kept);
+    assert_eq!(plan.delete("a", &mut store).unheld, kept);
 }

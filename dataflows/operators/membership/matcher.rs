@@ -1,0 +1,209 @@
+//! The nodes of one user that a change flips.
+//!
+//! Conditions that depend on more than present attributes (windows, sequences, time) change first,
+//! all at once; then attribute by attribute, each a step from the old code to the new. A guard is
+//! of another fact than the comparison it stands beside, so within a step it does not change, and
+//! what it rules out stays as it was. A node may flip in one step and back in another: what counts
+//! is where it ends.
+
+use super::Context;
+use super::compare::Before;
+use super::evaluate::Seen;
+use crate::operators::cell::Cell;
+use crate::operators::matching::{Code, Codes, Place};
+use crate::operators::plan::{ConditionId, Fact, FactId, FactKind, NodeId};
+use crate::operators::pool::Pool;
+use crate::operators::users::User;
+
+/// Buffers used anew for every user.
+#[derive(Debug, Default)]
+pub(super) struct Matcher {
+    codes: Codes,
+    /// Per node, the last step in which it was evaluated.
+    evaluated: Vec<u64>,
+    step: u64,
+    /// Nodes as often as they flipped.
+    flipped: Vec<NodeId>,
+}
+
+impl Context<'_> {
+    /// The present code of an attribute.
+    pub(super) fn code_at(&self, user: &User, fact: &Fact, pool: &mut Pool) -> Code {
+        let FactKind::Attribute { path, column, patterns, .. } = &fact.kind else {
+            return Code::default();
+        };
+        let cell = match (&path.inner, user.attributes.at(path, pool)) {
+            (None, _) => user.attributes.cell(path.whole).unwrap_or_default(),
+            (Some(_), None) => Cell::Missing,
+            (Some(_), Some(value)) => {
+                let cell = Cell::new(&value, pool);
+                cell.retire(pool);
+                cell
+            }
+        };
+        patterns.code(*column, cell, pool)
+    }
+}
+
+impl Matcher {
+    /// The codes of a user's attributes.
+    pub(super) fn load(&mut self, context: Context<'_>, user: &User, pool: &mut Pool) {
+        let plan = context.plan;
+        self.codes.clear(plan.columns());
+        for (number, cell) in user.attributes.cells() {
+            let Some(read) = plan.read(*number) else { continue };
+            let code = match *cell {
+                Cell::Missing => continue,
+                Cell::Number(short) => Code { cell: *cell, word: short.to_f64().to_bits() },
+                cell if !read.patterned => Code { cell, word: 0 },
+                _ => match plan.fact(read.fact) {
+                    Some(fact) => context.code_at(user, fact, pool),
+                    None => continue,
+                },
+            };
+            self.codes.set(read.column, code);
+        }
+        for fact in plan.dotted().iter().filter_map(|id| plan.fact(*id)) {
+            if let FactKind::Attribute { column, .. } = &fact.kind {
+                self.codes.set(*column, context.code_at(user, fact, pool));
+            }
+        }
+    }
+
+    /// The user whose codes are loaded, as programs see them.
+    pub(super) fn seen<'a>(&'a self, context: Context<'a>, pool: &'a Pool) -> Seen<'a> {
+        Seen { context, codes: &self.codes, pool }
+    }
+
+    /// Brings the membership of a user who existed before to what it is now. Gives back the nodes
+    /// that flipped.
+    pub(super) fn change(
+        &mut self,
+        context: Context<'_>,
+        user: &mut User,
+        touched: &[(FactId, Before)],
+        conditions: &[ConditionId],
+        pool: &mut Pool,
+    ) -> &[NodeId] {
+        self.flipped.clear();
+        let old = |before: &Before| match before {
+            Before::Code(old) => Some(*old),
+            _ => None,
+        };
+        let coded = touched.iter().filter_map(|(id, before)| Some((*id, old(before)?)));
+        if conditions.is_empty() && coded.clone().next().is_none() {
+            return &self.flipped;
+        }
+        self.load(context, user, pool);
+        self.evaluated.resize(context.plan.node_count(), 0);
+        let mut steps = 0;
+        let (mut news, plan) = (Vec::new(), context.plan);
+        for (id, old) in coded {
+            if let Some(Fact { kind: FactKind::Attribute { column, .. }, .. }) = plan.fact(id) {
+                news.push((id, *column, old, self.codes.get(*column)));
+                self.codes.set(*column, old);
+            }
+        }
+        if !conditions.is_empty() {
+            steps += 1;
+            self.begin_step();
+            let known = conditions.iter().filter_map(|id| plan.condition(*id));
+            known.for_each(|it| self.look(&it.places, context, user, pool));
+        }
+        for (id, column, old, new) in news {
+            self.codes.set(column, new);
+            if old.cell == new.cell {
+                continue;
+            }
+            steps += 1;
+            self.begin_step();
+            if let Some(Fact { kind: FactKind::Attribute { patterns, index, .. }, .. }) =
+                plan.fact(id)
+            {
+                index.between((old, new), patterns, pool, |places| {
+                    self.look(places, context, user, pool);
+                });
+            }
+        }
+        if steps > 1 {
+            self.cancel();
+        }
+        &self.flipped
+    }
+
+    /// Works out the membership of a user who is new, and is in by default where nothing speaks
+    /// against it.
+    pub(super) fn create(
+        &mut self,
+        context: Context<'_>,
+        user: &mut User,
+        touched: &[(FactId, Before)],
+        conditions: &[ConditionId],
+        pool: &mut Pool,
+    ) {
+        let plan = context.plan;
+        self.load(context, user, pool);
+        self.evaluated.resize(plan.node_count(), 0);
+        user.members.clear();
+        user.members.extend_from_slice(plan.defaults());
+        self.begin_step();
+        for node in plan.personal() {
+            self.evaluate(*node, context, user, pool);
+        }
+        for condition in conditions.iter().filter_map(|id| plan.condition(*id)) {
+            self.look(&condition.places, context, user, pool);
+        }
+        for (id, _) in touched {
+            if let Some(Fact {
+                kind: FactKind::Attribute { column, patterns, covers, .. }, ..
+            }) = plan.fact(*id)
+            {
+                let code = self.codes.get(*column);
+                covers.between((Code::default(), code), patterns, pool, |places| {
+                    self.look(places, context, user, pool);
+                });
+            }
+        }
+    }
+
+    fn begin_step(&mut self) {
+        self.step += 1;
+    }
+
+    fn look(&mut self, places: &[Place], context: Context<'_>, user: &mut User, pool: &Pool) {
+        for Place { node, guards: [first, second] } in places {
+            let seen = Seen { context, codes: &self.codes, pool };
+            let ask = |leaf| seen.leaf_holds(user, leaf);
+            if first.passes(&self.codes, ask) && second.passes(&self.codes, ask) {
+                self.evaluate(*node, context, user, pool);
+            }
+        }
+    }
+
+    fn evaluate(&mut self, node: NodeId, context: Context<'_>, user: &mut User, pool: &Pool) {
+        let evaluated = &mut self.evaluated[node.0 as usize];
+        if std::mem::replace(evaluated, self.step) == self.step {
+            return;
+        }
+        let holds = self.seen(context, pool).node_holds(user, node);
+        if user.set_member(node, holds) {
+            self.flipped.push(node);
+        }
+    }
+
+    /// Leaves the nodes that flipped an odd number of times, once each.
+    fn cancel(&mut self) {
+        self.flipped.sort_unstable();
+        let mut kept = 0;
+        let mut from = 0;
+        while let Some(node) = self.flipped.get(from).copied() {
+            let times = self.flipped[from..].iter().take_while(|other| **other == node).count();
+            from += times;
+            if times % 2 == 1 {
+                self.flipped[kept] = node;
+                kept += 1;
+            }
+        }
+        self.flipped.truncate(kept);
+    }
+}

@@ -1,0 +1,146 @@
+//! Rules compiled: their programs, and the places at which the comparisons they ask find them.
+
+use super::{Check, Condition, ConditionId, Expression, FactId, FactKind, NodeId, Plan};
+use crate::operators::matching::{
+    Compared, Leaf, NumberTest, Place, Program, Sensitive, by_default, cover, cover_guards,
+    place_guards,
+};
+use crate::rule::{Comparison, Test};
+
+impl Sensitive for Plan {
+    fn leaves(&self, condition: ConditionId) -> &[Leaf] {
+        self.condition(condition).map_or(&[], |condition| &condition.leaves)
+    }
+
+    fn fact(&self, condition: ConditionId) -> Option<FactId> {
+        self.condition(condition).map(|condition| condition.fact)
+    }
+
+    fn likely(&self, condition: ConditionId) -> f32 {
+        self.condition(condition).map_or(0.5, |condition| condition.likely)
+    }
+
+    fn by_default(&self, condition: ConditionId) -> bool {
+        self.condition_by_default(condition)
+    }
+}
+
+/// How the places of a condition are found.
+fn compared(condition: &Condition) -> Option<Compared<'_>> {
+    let (Check::Value(test), Some(_)) = (&condition.check, condition.column) else { return None };
+    Some(Compared { test, constants: &condition.constants, leaves: &condition.leaves })
+}
+
+impl Plan {
+    /// Compiles the rule of a node, and lets the comparisons it asks find it.
+    pub(super) fn compile(&mut self, node: NodeId, rule: &Expression) {
+        let program = Program::new(rule, self);
+        let mut places = Vec::new();
+        place_guards(rule, self, |id, guards| places.push((id, Place { node, guards })));
+        let mut covers = Vec::new();
+        match cover(rule, self) {
+            Some((_, conditions)) => {
+                let default = by_default(rule, self).unwrap_or_default();
+                covers.extend(conditions.into_iter().map(|id| {
+                    let guards = cover_guards(rule, default, self, id);
+                    (id, Place { node, guards })
+                }));
+                if default {
+                    insert_sorted(&mut self.defaults, node);
+                }
+            }
+            None => insert_sorted(&mut self.personal, node),
+        }
+        for (id, place) in places {
+            self.add_place(id, place);
+        }
+        for (id, place) in covers {
+            self.add_cover(id, place);
+        }
+        self.set_program(node, Some(program));
+    }
+
+    fn add_place(&mut self, id: ConditionId, place: Place) {
+        let Some(Some(condition)) = self.conditions.get_mut(id.0 as usize) else { return };
+        condition.nodes.push(place.node);
+        let fact = self.facts.get_mut(condition.fact.0 as usize).and_then(Option::as_mut);
+        match (compared(condition), fact.map(|fact| &mut fact.kind)) {
+            (Some(compared), Some(FactKind::Attribute { index, .. })) => index.add(compared, place),
+            _ => condition.places.push(place),
+        }
+    }
+
+    fn add_cover(&mut self, id: ConditionId, place: Place) {
+        let Some(Some(condition)) = self.conditions.get(id.0 as usize) else { return };
+        let fact = self.facts.get_mut(condition.fact.0 as usize).and_then(Option::as_mut);
+        if let (Some(compared), Some(FactKind::Attribute { covers, .. })) =
+            (compared(condition), fact.map(|fact| &mut fact.kind))
+        {
+            covers.add(compared, place);
+        }
+    }
+
+    /// Undoes what [`compile`](Self::compile) did for a node that asked these conditions.
+    pub(super) fn displace(&mut self, node: NodeId, conditions: &[ConditionId]) {
+        for id in conditions {
+            let Some(Some(condition)) = self.conditions.get_mut(id.0 as usize) else { continue };
+            condition.nodes.retain(|other| *other != node);
+            condition.places.retain(|place| place.node != node);
+            let fact = self.facts.get_mut(condition.fact.0 as usize).and_then(Option::as_mut);
+            if let (Some(compared), Some(FactKind::Attribute { index, covers, .. })) =
+                (compared(condition), fact.map(|fact| &mut fact.kind))
+            {
+                index.remove(compared, node);
+                covers.remove(compared, node);
+            }
+        }
+        remove_sorted(&mut self.defaults, node);
+        remove_sorted(&mut self.personal, node);
+        self.set_program(node, None);
+    }
+}
+
+fn insert_sorted(nodes: &mut Vec<NodeId>, node: NodeId) {
+    if let Err(place) = nodes.binary_search(&node) {
+        nodes.insert(place, node);
+    }
+}
+
+fn remove_sorted(nodes: &mut Vec<NodeId>, node: NodeId) {
+    if let Ok(place) = nodes.binary_search(&node) {
+        nodes.remove(place);
+    }
+}
+
+/// How likely a comparison is to hold, from its operator alone: a guess that decides what is asked
+/// first, never what the answer is.
+pub(super) fn likely(check: &Check) -> f32 {
+    match check {
+        Check::Holds => 0.1,
+        Check::Value(test) => likely_test(test),
+        Check::Number(NumberTest::Within { ranges, inverted }) => {
+            let inside = (0.15 * ranges.len() as f32).min(0.6);
+            if *inverted { 1.0 - inside } else { inside }
+        }
+        Check::Number(NumberTest::Missing | NumberTest::Never) => 0.05,
+        Check::Number(NumberTest::Present) => 0.9,
+        Check::Number(_) => 0.3,
+    }
+}
+
+fn likely_test(test: &Test) -> f32 {
+    use Comparison::*;
+    let some_of = |values: usize| (0.12 * values as f32).min(0.6);
+    match &test.comparison {
+        Eq(_) => some_of(1),
+        Neq(_) => 0.9 - some_of(1),
+        In(values) => some_of(values.len()),
+        NotIn(values) => 0.9 - some_of(values.len()),
+        IsNull => 0.08,
+        IsNotNull => 0.92,
+        Contains(_) | Matches(_) | StartsWith(_) | EndsWith(_) => 0.2,
+        AnyOf(_) | AllOf(_) | WithinLast(_) | WithinNext(_) | Between(..) => 0.3,
+        NoneOf(_) => 0.7,
+        Gt(_) | Gte(_) | Lt(_) | Lte(_) | Before(_) | After(_) => 0.47,
+    }
+}

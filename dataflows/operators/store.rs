@@ -1,0 +1,31 @@
+//! What the users of a worker share: the values they have, and numbers for attribute names.
+
+use std::hash::BuildHasherDefault;
+
+use hashbrown::HashMap;
+
+use super::pool::Pool;
+use super::users::KeyHasher;
+use crate::model::AttributeKey;
+
+/// An attribute, as one worker knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttributeNumber(pub u32);
+
+/// Values and attribute names (see the module).
+#[derive(Debug, Default)]
+pub struct Store {
+    /// The values.
+    pub pool: Pool,
+    numbers: HashMap<AttributeKey, AttributeNumber, BuildHasherDefault<KeyHasher>>,
+}
+
+impl Store {
+    /// The number of an attribute, a new one if it is new.
+    pub fn number(&mut self, key: AttributeKey) -> AttributeNumber {
+        let next = self.numbers.len();
+        *self.numbers.entry(key).or_insert_with(|| {
+            AttributeNumber(u32::try_from(next).expect("fewer than 2^32 attribute names"))
+        })
+    }
+}
