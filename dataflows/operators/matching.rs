@@ -9,7 +9,7 @@
 //! numeric aggregates); a change that stays within one finds nothing. Every comparison lists its
 //! [`Place`]s: the rules it stands in, each with up to two *guards*, comparisons of other attributes
 //! without which it cannot matter there. Only where the guards let it through the rule's
-//! [`Program`] runs.
+//! [program](Programs) runs.
 //!
 //! Sources of the ideas: predicate indexes of publish/subscribe matching (Fabret et al., *Filtering
 //! algorithms and implementation for very fast publish/subscribe systems*, 2001); path
@@ -24,10 +24,10 @@ mod sensitive;
 mod value_index;
 
 pub use bounds::Bounds;
-pub use code::{Code, Codes, Column, Leaf, Op};
+pub use code::{Code, Codes, Column, Leaf, key};
 pub use cuts::{Cuts, NumberTest, next_change};
 pub use patterns::Patterns;
-pub use program::{Asked, Program};
+pub use program::{Asked, Programs};
 pub use sensitive::{Sensitive, by_default, cover, cover_guards, place_guards};
 pub use value_index::{Compared, Constants, Place, ValueIndex};
 pub(super) use value_index::{constants, leaves};

@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 
 use super::attributes::AttributePath;
 use super::matching::{
-    Column, Constants, Cuts, Leaf, NumberTest, Patterns, Place, Program, ValueIndex,
+    Column, Constants, Cuts, Leaf, NumberTest, Patterns, Place, Programs, ValueIndex,
 };
 use super::sequence::Bounds;
 use super::store::AttributeNumber;
@@ -74,6 +74,7 @@ pub struct Fact {
 
 /// The kinds of facts, each with the index of its comparisons.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are few facts, and most are attributes")]
 pub enum FactKind {
     /// An attribute.
     Attribute {
@@ -127,6 +128,8 @@ pub struct Condition {
     pub leaves: SmallVec<[Leaf; 1]>,
     /// The texts it compares with.
     pub constants: Constants,
+    /// The number of its pattern.
+    pattern: usize,
     /// Where the value's code stands, if nothing but the value decides.
     pub column: Option<Column>,
     /// How likely it is to hold, at a guess.
@@ -165,15 +168,14 @@ pub enum Expression {
     Sample(Sample),
 }
 
-/// A rule whose members are worked out by matching, or a gate, whose members are composed.
+/// A rule whose members are worked out by matching (it has a program), or a gate, whose members are
+/// composed.
 #[derive(Debug)]
 pub struct Node {
     /// The segment it belongs to.
     pub segment: Arc<str>,
     /// Whether its members are the segment's.
     pub public: bool,
-    /// The rule; `None` for a gate.
-    pub program: Option<Program>,
     /// How many edges lead from it: its members are passed on iff there are any.
     pub feeds: u32,
 }
@@ -270,6 +272,7 @@ pub struct Plan {
     conditions: Vec<Option<Condition>>,
     condition_ids: HashMap<(FactId, Check, Option<Duration>), ConditionId>,
     nodes: Vec<Node>,
+    programs: Programs,
     segments: HashMap<Arc<str>, Installed>,
     /// By attribute, the facts that read it.
     attribute_readers: Vec<Vec<FactId>>,
@@ -298,6 +301,7 @@ impl Plan {
             conditions: Vec::new(),
             condition_ids: HashMap::new(),
             nodes: Vec::new(),
+            programs: Programs::default(),
             segments: HashMap::new(),
             attribute_readers: Vec::new(),
             reads: Vec::new(),
@@ -323,6 +327,11 @@ impl Plan {
     /// A node or gate.
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(id.0 as usize).expect("a node id names a node of its plan")
+    }
+
+    /// The rules of nodes; gates have none.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// How many nodes and gates there have been.

@@ -1,16 +1,25 @@
-//! Comparisons of attributes as machine words: a [`Code`] is a value ready to be compared, a
-//! [`Leaf`] a comparison ready to be made.
+//! Comparisons of attributes as machine words: values become keys on one line, in the order of
+//! numbers, and a [`Leaf`] asks whether a key lies within a stretch of it.
+//!
+//! ```text
+//! missing  list/object  false  true  long number │ numbers, in their order │ texts, by id
+//!    0          1         2     3         4      │  as ordered f64 bits    │ 0xfff8…
+//! ```
+//! So `is_null`, `eq`, `gt` and the rest are one subtraction and one comparison, without a branch
+//! on what kind of value it is. `in` tests a bit of the text's id against a mask, and asks only
+//! where that lets it through.
 
-use super::super::cell::Cell;
-use super::super::plan::ConditionId;
+use crate::operators::cell::Cell;
+use crate::operators::plan::ConditionId;
+use crate::operators::pool::ValueId;
 
-/// Index of an attribute among those that rules read.
+/// Index of an attribute, or of a pattern on one, among those that rules ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Column(pub u32);
 
 impl Column {
-    /// How many there can be: a leaf has 24 bits for it.
-    pub const LIMIT: usize = 1 << 24;
+    /// How many there can be.
+    pub const LIMIT: usize = 1 << 28;
 }
 
 /// A value ready to be compared.
@@ -18,156 +27,170 @@ impl Column {
 pub struct Code {
     /// The value.
     pub cell: Cell,
-    /// Of a short number: its `f64`. Of a value of the pool: the truths of the first 64 patterns.
-    pub word: u64,
+    /// Which of the first 64 patterns on its attribute hold.
+    pub truths: u64,
 }
 
-impl Code {
-    /// The number, if it is a short one.
-    pub fn number(self) -> Option<f64> {
-        matches!(self.cell, Cell::Number(_)).then(|| f64::from_bits(self.word))
+/// Where a value stands on the line.
+pub mod key {
+    use super::{Cell, ValueId};
+
+    /// Nothing.
+    pub const MISSING: u64 = 0;
+    /// The least key of a value.
+    pub const PRESENT: u64 = COMPOUND;
+    /// The least key of a value that is neither a list nor an object.
+    pub const SCALAR: u64 = 2;
+    const COMPOUND: u64 = 1;
+    const WIDE: u64 = 4;
+    const TEXT: u64 = 0xfff8_0000_0000_0000;
+    /// The least number.
+    pub const LEAST: u64 = 0x0010_0000_0000_0000;
+    /// The greatest number.
+    pub const GREATEST: u64 = 0xffef_ffff_ffff_ffff;
+
+    /// Of a number.
+    pub fn number(value: f64) -> u64 {
+        let bits = value.to_bits();
+        if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    }
+
+    /// Of a text.
+    pub fn text(id: ValueId) -> u64 {
+        TEXT | id.number()
+    }
+
+    /// Of a boolean.
+    pub fn flag(flag: bool) -> u64 {
+        SCALAR + u64::from(flag)
+    }
+
+    /// Of any value.
+    pub fn of(cell: Cell) -> u64 {
+        match cell {
+            Cell::Missing => MISSING,
+            Cell::Flag(value) => flag(value),
+            Cell::Number(short) => number(short.to_f64()),
+            Cell::Wide(_) => WIDE,
+            Cell::Text(id) => text(id),
+            Cell::Compound(_) => COMPOUND,
+        }
     }
 }
 
 /// The codes of one user, by column.
 #[derive(Debug, Default)]
 pub struct Codes {
-    codes: Vec<Code>,
+    slots: Vec<Slot>,
+    cells: Vec<Cell>,
     set: Vec<Column>,
+    /// Whether some number is too long for the line: then keys do not tell everything.
+    wide: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    key: u64,
+    /// Of a text, one bit by its id.
+    bit: u64,
 }
 
 impl Codes {
     /// Forgets the user, and makes room for so many columns.
     pub fn clear(&mut self, columns: usize) {
         for column in self.set.drain(..) {
-            self.codes[column.0 as usize] = Code::default();
+            self.slots[column.0 as usize] = Slot::default();
+            self.cells[column.0 as usize] = Cell::Missing;
         }
-        if self.codes.len() < columns {
-            self.codes.resize(columns, Code::default());
+        self.wide = false;
+        let columns = columns.max(1); // a guard that lets everything pass looks at one, too
+        if self.slots.len() < columns {
+            self.slots.resize(columns, Slot::default());
+            self.cells.resize(columns, Cell::Missing);
         }
     }
 
-    /// What stands in a column.
-    pub fn get(&self, column: Column) -> Code {
-        self.codes[column.0 as usize]
+    /// Whether some number is too long for guards to be trusted.
+    pub fn are_wide(&self) -> bool {
+        self.wide
     }
 
-    /// Puts a code into a column.
-    pub fn set(&mut self, column: Column, code: Code) {
-        self.codes[column.0 as usize] = code;
+    /// The value in a column.
+    pub fn cell(&self, column: Column) -> Cell {
+        self.cells[column.0 as usize]
+    }
+
+    /// Puts a value into a column.
+    pub fn set(&mut self, column: Column, cell: Cell) {
+        let bit = if let Cell::Text(id) = cell { id.bit() } else { 0 };
+        self.slots[column.0 as usize] = Slot { key: key::of(cell), bit };
+        self.cells[column.0 as usize] = cell;
+        self.wide |= matches!(cell, Cell::Wide(_));
+        self.set.push(column);
+    }
+
+    /// Puts the truth of a pattern into its column.
+    pub fn set_truth(&mut self, column: Column, holds: bool) {
+        self.slots[column.0 as usize] = Slot { key: u64::from(holds), bit: 0 };
         self.set.push(column);
     }
 }
 
-/// How a leaf compares. Numbers are short ones; what they compare with is the operand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Op {
-    /// True of everyone.
-    Always,
-    /// What only the condition itself can tell.
-    Ask,
-    /// A list of users or a share of them; the operand says which of the program's.
-    Person,
-    /// There is no value.
-    Missing,
-    /// There is one.
-    Present,
-    /// This number.
-    SameNumber,
-    /// Another scalar than this number.
-    OtherNumber,
-    /// Above the number.
-    Above,
-    /// At or above it.
-    AtLeast,
-    /// Below it.
-    Below,
-    /// At or below it.
-    AtMost,
-    /// This text: the operand is its cell's id.
-    SameText,
-    /// Another scalar than this text.
-    OtherText,
-    /// This boolean.
-    SameFlag,
-    /// Another scalar than this boolean.
-    OtherFlag,
-    /// One of these texts: the operand has the bits of their ids.
-    AnyText,
-    /// None of these texts, but a scalar.
-    NoText,
-    /// The pattern of this number.
-    Pattern,
-}
-
-/// A comparison ready to be made: 16 bytes.
+/// A comparison ready to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leaf {
-    operand: u64,
-    condition: ConditionId,
-    /// The column, shifted up by eight; [`WANTED`]; the operator.
+    /// Where the stretch begins; or the mask; or what is to be asked.
+    low: u64,
+    /// How far it goes.
+    span: u64,
+    /// The column, and above it what kind of leaf it is.
     packed: u32,
+    condition: ConditionId,
 }
 
-/// Set where a guard lets pass if the comparison holds, and not if it does not.
-const WANTED: u32 = 1 << 7;
-
-/// All operators, in the order of their numbers.
-const OPS: [Op; 18] = {
-    use Op::*;
-    [
-        Always,
-        Ask,
-        Person,
-        Missing,
-        Present,
-        SameNumber,
-        OtherNumber,
-        Above,
-        AtLeast,
-        Below,
-        AtMost,
-        SameText,
-        OtherText,
-        SameFlag,
-        OtherFlag,
-        AnyText,
-        NoText,
-        Pattern,
-    ]
-};
+/// It holds where the test does not.
+const INVERTED: u32 = 1 << 31;
+/// The test is of bits.
+const MASK: u32 = 1 << 30;
+/// Only the condition itself can tell.
+const ASK: u32 = 1 << 29;
+/// It is of persons; which of the program's is in `low`.
+const PERSON: u32 = 1 << 28;
 
 impl Leaf {
     /// True of everyone: as a guard it lets everything pass.
     pub const ALWAYS: Leaf =
-        Leaf { operand: 0, condition: ConditionId(u32::MAX), packed: WANTED | Op::Always as u32 };
+        Leaf { low: 0, span: u64::MAX, packed: 0, condition: ConditionId(u32::MAX) };
 
-    /// A comparison of the condition.
-    pub fn new(op: Op, operand: u64, condition: ConditionId, column: Column) -> Self {
-        Leaf { operand, condition, packed: column.0 << 8 | WANTED | op as u32 }
+    /// The key lies between these, both included.
+    pub fn within(low: u64, high: u64, column: Column, condition: ConditionId) -> Self {
+        Leaf { low, span: high - low, packed: column.0, condition }
+    }
+
+    /// The key is this.
+    pub fn at(key: u64, column: Column, condition: ConditionId) -> Self {
+        Leaf::within(key, key, column, condition)
+    }
+
+    /// It may be one of the texts with these bits; the others it is not.
+    pub fn maybe(bits: u64, column: Column, condition: ConditionId) -> Self {
+        Leaf { low: bits, span: 0, packed: column.0 | MASK, condition }
+    }
+
+    /// What only the condition itself can tell.
+    pub fn ask(condition: ConditionId) -> Self {
+        Leaf { low: 0, span: 0, packed: ASK, condition }
     }
 
     /// Whether the user is one of those with this number in a program.
     pub fn person(number: u64) -> Self {
-        Leaf::new(Op::Person, number, ConditionId(u32::MAX), Column(0))
+        Leaf { low: number, span: 0, packed: PERSON, condition: ConditionId(u32::MAX) }
     }
 
-    /// Lets pass if its truth is this.
+    /// The opposite.
     #[must_use]
-    pub fn wanting(self, wanted: bool) -> Self {
-        let packed = if wanted { self.packed | WANTED } else { self.packed & !WANTED };
-        Leaf { packed, ..self }
-    }
-
-    /// How it compares.
-    pub fn op(self) -> Op {
-        OPS[(self.packed & (WANTED - 1)) as usize]
-    }
-
-    /// What it compares with.
-    pub fn operand(self) -> u64 {
-        self.operand
+    pub fn inverted(self) -> Self {
+        Leaf { packed: self.packed ^ INVERTED, ..self }
     }
 
     /// The condition it is of.
@@ -175,102 +198,100 @@ impl Leaf {
         self.condition
     }
 
-    /// The column it reads.
-    pub fn column(self) -> Column {
-        Column(self.packed >> 8)
-    }
-
-    /// Whether a code is all it needs.
+    /// Whether a key is all it needs.
     pub fn is_quick(self) -> bool {
-        !matches!(self.op(), Op::Ask | Op::Person)
+        self.packed & (ASK | PERSON) == 0
     }
 
-    /// As a guard: whether it lets pass.
+    /// Whether it asks for a bit only: then it may hold where the condition does not.
+    pub fn is_maybe(self) -> bool {
+        self.packed & MASK != 0
+    }
+
+    /// Whether it holds where its test does not.
+    pub fn is_inverted(self) -> bool {
+        self.packed & INVERTED != 0
+    }
+
+    /// Which persons it is of.
+    pub fn persons(self) -> Option<u64> {
+        (self.packed & PERSON != 0).then_some(self.low)
+    }
+
+    /// Whether the key says so. Not to be trusted where [`Codes::are_wide`], nor of a leaf that is
+    /// not quick.
     #[inline]
-    pub fn passes(self, codes: &Codes, ask: impl FnOnce(Leaf) -> bool) -> bool {
-        self.holds(codes, ask) == (self.packed & WANTED != 0)
+    pub fn key_holds(&self, codes: &Codes) -> bool {
+        let slot = &codes.slots[(self.packed & (PERSON - 1)) as usize];
+        let within = slot.key.wrapping_sub(self.low) <= self.span;
+        let shares = slot.bit & self.low != 0;
+        let test = if self.packed & MASK == 0 { within } else { shares };
+        test != (self.packed & INVERTED != 0)
     }
 
-    /// Whether it holds; `ask` answers what the code alone does not tell.
+    /// Whether it holds; `ask` answers for its condition.
     #[inline]
-    pub fn holds(self, codes: &Codes, ask: impl FnOnce(Leaf) -> bool) -> bool {
-        let op = self.op();
-        match op {
-            Op::Always => return true,
-            Op::Ask | Op::Person => return ask(self),
-            _ => {}
+    pub fn holds(&self, codes: &Codes, ask: impl FnOnce(Leaf) -> bool) -> bool {
+        if !self.is_quick() || (codes.wide && self.is_of_wide(codes)) {
+            return ask(*self);
         }
-        let code = codes.get(self.column());
-        match op {
-            Op::Missing => code.cell == Cell::Missing,
-            Op::Present => code.cell != Cell::Missing,
-            Op::Above | Op::AtLeast | Op::Below | Op::AtMost => match code.cell {
-                Cell::Number(_) => {
-                    let (value, bound) = (f64::from_bits(code.word), f64::from_bits(self.operand));
-                    match op {
-                        Op::Above => value > bound,
-                        Op::AtLeast => value >= bound,
-                        Op::Below => value < bound,
-                        _ => value <= bound,
-                    }
-                }
-                Cell::Wide(_) => ask(self),
-                _ => false,
-            },
-            Op::SameNumber => matches!(code.cell, Cell::Number(_)) && code.word == self.operand,
-            Op::SameText => matches!(code.cell, Cell::Text(id) if id.number() == self.operand),
-            Op::SameFlag => {
-                matches!(code.cell, Cell::Flag(flag) if u64::from(flag) == self.operand)
-            }
-            Op::OtherNumber => match code.cell {
-                Cell::Number(_) => code.word != self.operand,
-                other => is_scalar(other),
-            },
-            Op::OtherText => match code.cell {
-                Cell::Text(id) => id.number() != self.operand,
-                other => is_scalar(other),
-            },
-            Op::OtherFlag => match code.cell {
-                Cell::Flag(flag) => u64::from(flag) != self.operand,
-                other => is_scalar(other),
-            },
-            Op::AnyText => match code.cell {
-                Cell::Text(id) => id.bit() & self.operand != 0 && ask(self),
-                _ => false,
-            },
-            Op::NoText => match code.cell {
-                Cell::Text(id) => id.bit() & self.operand == 0 || ask(self),
-                other => is_scalar(other),
-            },
-            Op::Pattern => match code.cell {
-                Cell::Missing => false,
-                Cell::Text(_) | Cell::Wide(_) | Cell::Compound(_) if self.operand < 64 => {
-                    code.word >> self.operand & 1 == 1
-                }
-                _ => ask(self),
-            },
-            Op::Always | Op::Ask | Op::Person => true, // answered above
-        }
+        self.key_holds(codes)
     }
-}
 
-/// Whether it is a value that is neither a list nor an object.
-pub(super) fn is_scalar(cell: Cell) -> bool {
-    !matches!(cell, Cell::Missing | Cell::Compound(_))
+    fn is_of_wide(&self, codes: &Codes) -> bool {
+        matches!(codes.cells[(self.packed & (PERSON - 1)) as usize], Cell::Wide(_))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Decimal, Value};
+    use crate::operators::pool::Pool;
 
     #[test]
-    fn leaves_are_small_and_keep_what_they_are_made_of() {
-        assert_eq!(size_of::<Leaf>(), 16);
-        for (number, op) in OPS.into_iter().enumerate() {
-            assert_eq!(op as usize, number);
-            let leaf = Leaf::new(op, 7, ConditionId(3), Column(Column::LIMIT as u32 - 1));
-            assert_eq!((leaf.op(), leaf.operand(), leaf.condition()), (op, 7, ConditionId(3)));
-            assert_eq!(leaf.wanting(false).column().0 as usize, Column::LIMIT - 1);
+    fn values_stand_on_one_line() {
+        let mut pool = Pool::default();
+        let number = |text: &str| Value::Number(Decimal::parse(text).unwrap());
+        let line = [
+            Value::Null,
+            Value::List([].into()),
+            Value::Bool(false),
+            Value::Bool(true),
+            number("1e300"),
+            number("-99999999999999e22"),
+            number("-0.5"),
+            number("0"),
+            number("1e-22"),
+            number("3"),
+            Value::text(""),
+        ];
+        let keys: Vec<u64> = line.iter().map(|it| key::of(Cell::new(it, &mut pool))).collect();
+        assert!(keys.is_sorted_by(|left, right| left < right), "{keys:x?}");
+        assert!(keys[5..10].iter().all(|it| (key::LEAST..=key::GREATEST).contains(it)));
+        assert!(keys[2] == key::SCALAR && keys[1] == key::PRESENT && keys[0] == key::MISSING);
+    }
+
+    #[test]
+    fn a_leaf_holds_within_its_stretch() {
+        let (column, condition) = (Column(0), ConditionId(0));
+        let mut codes = Codes::default();
+        codes.clear(1);
+        let mut holds = |leaf: Leaf, flag| {
+            codes.set(column, flag);
+            leaf.holds(&codes, |_| unreachable!("a flag is quick"))
+        };
+        let scalar = Leaf::within(key::SCALAR, u64::MAX, column, condition);
+        let flag = Leaf::at(key::flag(true), column, condition);
+        for (cell, is_scalar, is_true) in [
+            (Cell::Missing, false, false),
+            (Cell::Flag(false), true, false),
+            (Cell::Flag(true), true, true),
+        ] {
+            assert_eq!(holds(scalar, cell), is_scalar);
+            assert_eq!(holds(flag, cell), is_true);
+            assert_eq!(holds(flag.inverted(), cell), !is_true);
+            assert!(holds(Leaf::ALWAYS, cell));
         }
     }
 }

@@ -1,19 +1,24 @@
-//! A rule as a program: comparisons, each with where to go if it holds and if it does not.
+//! Rules as programs: comparisons, each with where to go if it holds and if it does not, all rules
+//! in one stretch of memory.
 //!
 //! Parts are put in the order in which the answer is most likely known soonest, so that a rule is
-//! seldom read to its end. Cost: the comparisons made.
+//! seldom read to its end. Cost: the comparisons made. State: 32 bytes a comparison; what rules
+//! that are no more leave behind is cleared when it is half of all.
 
-use super::code::{Codes, Leaf, Op};
+use super::code::{Codes, Leaf};
 use super::sensitive::{Sensitive, cost, likelihood};
-use crate::operators::plan::Expression;
+use crate::operators::plan::{Expression, NodeId};
 
-/// A rule without references, ready to be run.
-#[derive(Debug, Clone)]
-pub struct Program {
-    steps: Box<[Step]>,
-    first: u32,
-    /// What depends on who the user is.
-    people: Box<[Expression]>,
+/// The programs of all nodes.
+#[derive(Debug, Default)]
+pub struct Programs {
+    steps: Vec<Step>,
+    /// By node, where its program begins, and how long it is; [`NONE`] where there is none.
+    places: Vec<(u32, u32)>,
+    /// What depends on who the user is, by node.
+    people: hashbrown::HashMap<NodeId, Box<[Expression]>>,
+    /// Steps of programs that are no more.
+    waste: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,27 +38,89 @@ pub enum Asked<'a> {
 
 const HOLDS: u32 = u32::MAX;
 const FAILS: u32 = u32::MAX - 1;
+const NONE: (u32, u32) = (0, 0);
 
-impl Program {
-    /// Compiles a rule.
-    pub fn new(rule: &Expression, leaves: &impl Sensitive) -> Self {
-        let mut program = Compiler { leaves, steps: Vec::new(), people: Vec::new() };
-        let first = program.compile(rule, HOLDS, FAILS);
-        Program { steps: program.steps.into(), first, people: program.people.into() }
+impl Programs {
+    /// Compiles the rule of a node.
+    pub fn put(&mut self, node: NodeId, rule: &Expression, leaves: &impl Sensitive) {
+        let mut compiler = Compiler { leaves, steps: Vec::new(), people: Vec::new() };
+        let first = compiler.compile(rule, HOLDS, FAILS);
+        // A program is entered at the step written last.
+        if first as usize + 1 != compiler.steps.len() {
+            compiler.step(Leaf::ALWAYS, first, first);
+        }
+        let Compiler { steps, people, .. } = compiler;
+        self.remove(node);
+        if !people.is_empty() {
+            self.people.insert(node, people.into());
+        }
+        let place = node.0 as usize;
+        if self.places.len() <= place {
+            self.places.resize(place + 1, NONE);
+        }
+        let length = steps.len() as u32;
+        self.places[place] = (index(self.steps.len()), length);
+        // Written from its end: turned round, it begins where it is entered.
+        let turned = |at: u32| if at < length { length - 1 - at } else { at };
+        self.steps.extend(steps.into_iter().rev().map(|step| Step {
+            then: turned(step.then),
+            otherwise: turned(step.otherwise),
+            ..step
+        }));
     }
 
-    /// Whether the user of these codes is in; `ask` answers what codes do not tell.
-    pub fn holds(&self, codes: &Codes, mut ask: impl FnMut(Asked<'_>) -> bool) -> bool {
-        let mut at = self.first;
-        while let Some(step) = self.steps.get(at as usize) {
-            let holds = step.leaf.holds(codes, |leaf| match leaf.op() {
-                Op::Person => ask(Asked::Person(&self.people[leaf.operand() as usize])),
-                _ => ask(Asked::Leaf(leaf)),
+    /// Takes a node's program away.
+    pub fn remove(&mut self, node: NodeId) {
+        let Some(place) = self.places.get_mut(node.0 as usize) else { return };
+        self.waste += std::mem::replace(place, NONE).1 as usize;
+        self.people.remove(&node);
+        if self.waste > 1_024 && self.waste * 2 > self.steps.len() {
+            self.compact();
+        }
+    }
+
+    fn compact(&mut self) {
+        let mut steps = Vec::with_capacity(self.steps.len() - self.waste);
+        for (start, length) in &mut self.places {
+            let from = *start as usize;
+            *start = index(steps.len());
+            steps.extend_from_slice(&self.steps[from..from + *length as usize]);
+        }
+        (self.steps, self.waste) = (steps, 0);
+    }
+
+    /// Whether there is a program for the node.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.places.get(node.0 as usize).is_some_and(|place| place.1 > 0)
+    }
+
+    /// Whether the user of these codes is in a node; `ask` answers what codes do not tell.
+    pub fn holds(
+        &self,
+        node: NodeId,
+        codes: &Codes,
+        mut ask: impl FnMut(Asked<'_>) -> bool,
+    ) -> bool {
+        let Some((start, length)) = self.places.get(node.0 as usize) else { return false };
+        let program = &self.steps[*start as usize..*start as usize + *length as usize];
+        let mut at = if program.is_empty() { FAILS } else { 0 };
+        while let Some(step) = program.get(at as usize) {
+            let holds = step.leaf.holds(codes, |leaf| match leaf.persons() {
+                Some(number) => self
+                    .people
+                    .get(&node)
+                    .and_then(|people| people.get(number as usize))
+                    .is_some_and(|people| ask(Asked::Person(people))),
+                None => ask(Asked::Leaf(leaf)),
             });
             at = if holds { step.then } else { step.otherwise };
         }
         at == HOLDS
     }
+}
+
+fn index(length: usize) -> u32 {
+    u32::try_from(length).expect("all rules together have fewer than 2^32 comparisons")
 }
 
 /// Writes programs from their ends: where a step goes is known before the step.
@@ -77,8 +144,17 @@ impl<S: Sensitive> Compiler<'_, S> {
             Expression::Not(part) => self.compile(part, otherwise, then),
             Expression::Everyone => then,
             Expression::Condition(id) => {
-                let leaves = self.leaves.leaves(*id).iter().rev();
-                leaves.fold(then, |then, leaf| self.step(*leaf, then, otherwise))
+                let leaves = self.leaves.leaves(*id);
+                let last = leaves.last().is_some_and(|leaf| leaf.is_maybe());
+                let then = if last { self.confirmed(leaves, then, otherwise) } else { then };
+                leaves.iter().rev().fold(then, |then, leaf| match leaf {
+                    // A bit that is not there says that it is none of the texts.
+                    leaf if leaf.is_maybe() && leaf.is_inverted() => {
+                        let ask = self.step(Leaf::ask(leaf.condition()), then, otherwise);
+                        self.step(*leaf, then, ask)
+                    }
+                    leaf => self.step(*leaf, then, otherwise),
+                })
             }
             Expression::Members(_) | Expression::Sample(_) => {
                 self.people.push(rule.clone());
@@ -88,9 +164,19 @@ impl<S: Sensitive> Compiler<'_, S> {
         }
     }
 
+    /// Where a leaf that only may hold goes on to: to the condition itself, if it is not inverted.
+    fn confirmed(&mut self, leaves: &[Leaf], then: u32, otherwise: u32) -> u32 {
+        match leaves.last() {
+            Some(leaf) if !leaf.is_inverted() => {
+                self.step(Leaf::ask(leaf.condition()), then, otherwise)
+            }
+            _ => then,
+        }
+    }
+
     fn step(&mut self, leaf: Leaf, then: u32, otherwise: u32) -> u32 {
         self.steps.push(Step { leaf, then, otherwise });
-        u32::try_from(self.steps.len() - 1).expect("a rule has fewer than 2^32 comparisons")
+        index(self.steps.len() - 1)
     }
 
     /// The parts, those first that end the matter at the least cost; `ends`: how likely one does.

@@ -5,7 +5,7 @@
 //! not. Followed up from a comparison to the top of its rule that gives *guards*: comparisons of
 //! other facts, any of which can rule the place out. They are chosen by how seldom they let pass.
 
-use super::code::{Leaf, Op};
+use super::code::Leaf;
 use crate::operators::plan::{ConditionId, Expression, FactId};
 
 /// What must be known of conditions to compile rules over them.
@@ -102,13 +102,20 @@ fn necessary(rule: &Expression, wanted: bool, leaves: &impl Sensitive, into: &mu
         Expression::Not(part) => necessary(part, !wanted, leaves, into),
         Expression::Condition(id) => {
             let (all, Some(fact)) = (leaves.leaves(*id), leaves.fact(*id)) else { return };
-            if wanted || all.len() == 1 {
-                let likely = leaves.likely(*id);
-                let passes = if wanted { likely } else { 1.0 - likely };
-                // Where a condition is several leaves, each of them lets pass more often.
-                let passes = passes.powf(1.0 / all.len().max(1) as f32);
-                let quick = all.iter().filter(|leaf| leaf.is_quick());
-                into.extend(quick.map(|leaf| (passes, leaf.wanting(wanted), fact)));
+            let likely = leaves.likely(*id);
+            let passes = if wanted { likely } else { 1.0 - likely };
+            match all {
+                // What only may hold lets pass more than it must, never less.
+                all if wanted => {
+                    let passes = passes.powf(1.0 / all.len().max(1) as f32);
+                    let sure =
+                        |leaf: &&Leaf| leaf.is_quick() && !(leaf.is_maybe() && leaf.is_inverted());
+                    into.extend(all.iter().filter(sure).map(|leaf| (passes, *leaf, fact)));
+                }
+                [leaf] if leaf.is_quick() && !leaf.is_maybe() => {
+                    into.push((passes, leaf.inverted(), fact));
+                }
+                _ => {}
             }
         }
         _ => {}
@@ -192,6 +199,6 @@ pub fn cover_guards(
 ) -> [Leaf; 2] {
     let mut guards = Vec::new();
     necessary(rule, !default, leaves, &mut guards);
-    guards.retain(|(_, leaf, _)| leaf.condition() != of && leaf.op() != Op::Always);
+    guards.retain(|(_, leaf, _)| leaf.condition() != of);
     best(&guards, None)
 }

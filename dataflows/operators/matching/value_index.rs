@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::bounds::Bounds;
-use super::code::{Code, Column, Leaf, Op, is_scalar};
+use super::code::{Code, Column, Leaf, key};
 use super::patterns::Patterns;
 use crate::model::Value;
 use crate::operators::cell::{Cell, Short};
@@ -35,14 +35,11 @@ impl Place {
 /// The texts a condition compares with, in the pool for as long as the condition lives.
 pub type Constants = Box<[ValueId]>;
 
-/// What exactly a value is, where that can be looked up.
-type Exact = (u8, u64);
-
 /// The comparisons on one attribute (see the module).
 #[derive(Debug, Default)]
 pub struct ValueIndex {
-    /// By constant, those that ask for exactly this scalar or exclude it.
-    exact: HashMap<Exact, Vec<Place>>,
+    /// By the key of a constant, those that ask for exactly this scalar or exclude it.
+    exact: HashMap<u64, Vec<Place>>,
     /// Those that exclude scalars: true of all others.
     excluding: Vec<Place>,
     /// Whether there is a value.
@@ -62,13 +59,13 @@ pub struct Compared<'a> {
     pub test: &'a Test,
     /// The texts it compares with.
     pub constants: &'a [ValueId],
-    /// The leaves that all hold iff it does.
-    pub leaves: &'a [Leaf],
+    /// The number of its pattern.
+    pub pattern: usize,
 }
 
 /// How a test is looked up.
 enum Kind {
-    Exact { keys: Vec<Exact>, excluding: bool },
+    Exact { keys: Vec<u64>, excluding: bool },
     Presence,
     Bounds { low: Option<f64>, high: Option<f64> },
     Pattern,
@@ -76,8 +73,7 @@ enum Kind {
 
 impl Kind {
     fn of(compared: Compared<'_>) -> (Kind, usize) {
-        let number = compared.leaves.first().map_or(0, |leaf| leaf.operand() as usize);
-        (kind(compared.test, compared.constants), number)
+        (kind(compared.test, compared.constants), compared.pattern)
     }
 }
 
@@ -106,24 +102,27 @@ pub(crate) fn constants(test: &Test, pool: &mut Pool) -> Constants {
 }
 
 /// The keys of constants, unless one of them is too long a number.
-fn keys(values: &[Value], constants: &[ValueId]) -> Option<Vec<Exact>> {
+fn keys(values: &[Value], constants: &[ValueId]) -> Option<Vec<u64>> {
     let mut texts = constants.iter();
     let key = |value: &Value| match value {
-        Value::Text(_) => texts.next().map(|id| (0, id.number())),
-        Value::Number(_) => short(value).map(|number| (1, number.to_bits())),
-        Value::Bool(flag) => Some((2, u64::from(*flag))),
+        Value::Text(_) => texts.next().map(|id| key::text(*id)),
+        Value::Number(_) => short(value).map(key::number),
+        Value::Bool(flag) => Some(key::flag(*flag)),
         _ => None,
     };
     values.iter().map(key).collect()
 }
 
-fn exact_key(code: Code) -> Option<Exact> {
+fn number(code: Code) -> Option<f64> {
     match code.cell {
-        Cell::Text(id) => Some((0, id.number())),
-        Cell::Number(_) => Some((1, code.word)),
-        Cell::Flag(flag) => Some((2, u64::from(flag))),
-        Cell::Missing | Cell::Wide(_) | Cell::Compound(_) => None,
+        Cell::Number(short) => Some(short.to_f64()),
+        _ => None,
     }
+}
+
+/// Whether it is a value that is neither a list nor an object.
+fn is_scalar(cell: Cell) -> bool {
+    !matches!(cell, Cell::Missing | Cell::Compound(_))
 }
 
 fn kind(test: &Test, constants: &[ValueId]) -> Kind {
@@ -150,45 +149,45 @@ fn kind(test: &Test, constants: &[ValueId]) -> Kind {
     }
 }
 
-/// The leaves that all hold iff a condition does.
+/// The leaves that all hold iff a condition does, but for the last where it
+/// [only may](Leaf::is_maybe); and the pattern's number if there is one.
 pub(crate) fn leaves(
     condition: ConditionId,
     test: &Test,
     constants: &[ValueId],
     column: Column,
-    patterns: &mut Patterns,
-) -> SmallVec<[Leaf; 1]> {
+    pattern: impl FnOnce() -> (usize, Option<Column>),
+) -> (SmallVec<[Leaf; 1]>, usize) {
     use Comparison::*;
-    let leaf = |op, operand| Leaf::new(op, operand, condition, column);
-    match (kind(test, constants), &test.comparison) {
-        (Kind::Presence, IsNull) => smallvec![leaf(Op::Missing, 0)],
-        (Kind::Presence, _) => smallvec![leaf(Op::Present, 0)],
+    let within = |low, high| Leaf::within(low, high, column, condition);
+    let scalar = within(key::SCALAR, u64::MAX);
+    let leaves = match (kind(test, constants), &test.comparison) {
+        (Kind::Presence, IsNull) => smallvec![Leaf::at(key::MISSING, column, condition)],
+        (Kind::Presence, _) => smallvec![within(key::PRESENT, u64::MAX)],
         (Kind::Bounds { low, high }, comparison) => {
-            let (above, below) = match comparison {
-                Gt(_) | Lt(_) => (Op::Above, Op::Below),
-                _ => (Op::AtLeast, Op::AtMost),
-            };
-            let low = low.map(|low| leaf(above, low.to_bits()));
-            low.into_iter().chain(high.map(|high| leaf(below, high.to_bits()))).collect()
+            let beyond = u64::from(matches!(comparison, Gt(_) | Lt(_)));
+            let low = low.map_or(key::LEAST, |low| key::number(low) + beyond);
+            let high = high.map_or(key::GREATEST, |high| key::number(high) - beyond);
+            // Nothing lies between bounds that have changed places.
+            smallvec![if low <= high { within(low, high) } else { Leaf::ALWAYS.inverted() }]
         }
-        (Kind::Exact { keys, excluding }, _) => smallvec![match (keys.as_slice(), excluding) {
-            ([(0, id)], false) => leaf(Op::SameText, *id),
-            ([(0, id)], true) => leaf(Op::OtherText, *id),
-            ([(1, bits)], false) => leaf(Op::SameNumber, *bits),
-            ([(1, bits)], true) => leaf(Op::OtherNumber, *bits),
-            ([(2, flag)], false) => leaf(Op::SameFlag, *flag),
-            ([(2, flag)], true) => leaf(Op::OtherFlag, *flag),
+        (Kind::Exact { keys, excluding }, _) => match (keys.as_slice(), excluding) {
+            ([key], false) => smallvec![within(*key, *key)],
+            ([key], true) => smallvec![scalar, within(*key, *key).inverted()],
             (keys, excluding) if keys.len() == constants.len() => {
                 let bits = constants.iter().fold(0, |bits, id| bits | id.bit());
-                leaf(if excluding { Op::NoText } else { Op::AnyText }, bits)
+                let maybe = Leaf::maybe(bits, column, condition);
+                if excluding { smallvec![scalar, maybe.inverted()] } else { smallvec![maybe] }
             }
-            _ => leaf(Op::Ask, 0),
-        }],
+            _ => smallvec![Leaf::ask(condition)],
+        },
         (Kind::Pattern, _) => {
-            let number = patterns.enter(condition, test);
-            smallvec![leaf(Op::Pattern, number as u64)]
+            let (number, own) = pattern();
+            let leaf = own.map_or(Leaf::ask(condition), |own| Leaf::at(1, own, condition));
+            return (smallvec![leaf], number);
         }
-    }
+    };
+    (leaves, 0)
 }
 
 impl ValueIndex {
@@ -260,8 +259,8 @@ impl ValueIndex {
             return self.all(each);
         }
         if !self.exact.is_empty() {
-            for key in [exact_key(old), exact_key(new)].into_iter().flatten() {
-                self.exact.get(&key).into_iter().for_each(|places| each(places));
+            for code in [old, new] {
+                self.exact.get(&key::of(code.cell)).into_iter().for_each(|places| each(places));
             }
         }
         if is_scalar(old.cell) != is_scalar(new.cell) {
@@ -270,17 +269,17 @@ impl ValueIndex {
         if (old.cell == Cell::Missing) != (new.cell == Cell::Missing) {
             each(&self.presence);
         }
-        match (old.number(), new.number()) {
+        match (number(old), number(new)) {
             (None, None) => {}
             (Some(old), Some(new)) => {
                 let (least, most) = (Some(old.min(new)), Some(old.max(new)));
                 self.above.between(least, most, &mut each);
                 self.below.between(least, most, &mut each);
             }
-            (number, other) => {
-                let number = number.or(other);
-                self.above.between(None, number, &mut each);
-                self.below.between(number, None, &mut each);
+            (one, other) => {
+                let only = one.or(other);
+                self.above.between(None, only, &mut each);
+                self.below.between(only, None, &mut each);
             }
         }
         patterns.that_differ(old, new, pool, |number| {

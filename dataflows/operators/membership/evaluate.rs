@@ -3,11 +3,12 @@
 use super::Context;
 use crate::model::record::sample_place;
 use crate::operators::cell::Cell;
-use crate::operators::matching::{Asked, Codes, Leaf, Op};
+use crate::operators::matching::{Asked, Codes, Leaf};
 use crate::operators::plan::{Check, Condition, Expression, FactId, FactKind, NodeId};
 use crate::operators::pool::Pool;
 use crate::operators::users::{State, StateKind, User};
 use crate::operators::window::{Aggregate, Aggregated, blank};
+use crate::rule::Comparison;
 
 /// A user as programs see them: the codes may be behind the user's attributes, step by step.
 #[derive(Clone, Copy)]
@@ -19,18 +20,14 @@ pub(super) struct Seen<'a> {
 
 impl Seen<'_> {
     pub(super) fn node_holds(&self, user: &User, node: NodeId) -> bool {
-        self.context.plan.node(node).program.as_ref().is_some_and(|program| {
-            program.holds(self.codes, |asked| match asked {
-                Asked::Leaf(leaf) => self.leaf_holds(user, leaf),
-                Asked::Person(Expression::Members(names)) => {
-                    names.binary_search(&user.name).is_ok()
-                }
-                Asked::Person(Expression::Sample(sample)) => {
-                    let place = sample_place(&sample.key, &user.name);
-                    (sample.from..sample.from + sample.size).contains(&place)
-                }
-                Asked::Person(_) => false,
-            })
+        self.context.plan.programs().holds(node, self.codes, |asked| match asked {
+            Asked::Leaf(leaf) => self.leaf_holds(user, leaf),
+            Asked::Person(Expression::Members(names)) => names.binary_search(&user.name).is_ok(),
+            Asked::Person(Expression::Sample(sample)) => {
+                let place = sample_place(&sample.key, &user.name);
+                (sample.from..sample.from + sample.size).contains(&place)
+            }
+            Asked::Person(_) => false,
         })
     }
 
@@ -40,14 +37,15 @@ impl Seen<'_> {
         let Some(column) = condition.column else {
             return self.context.condition_holds(user, condition, self.pool);
         };
-        let cell = self.codes.get(column).cell;
-        match (leaf.op(), cell) {
-            (Op::AnyText, Cell::Text(id)) => condition.constants.contains(&id),
-            (Op::NoText, Cell::Text(id)) => !condition.constants.contains(&id),
-            _ => match &condition.check {
-                Check::Value(test) => test.holds(cell.value(self.pool).as_ref()).holds(),
-                Check::Number(_) | Check::Holds => false,
-            },
+        let Check::Value(test) = &condition.check else { return false };
+        match (&test.comparison, self.codes.cell(column)) {
+            (Comparison::In(_), Cell::Text(id)) if !condition.constants.is_empty() => {
+                condition.constants.contains(&id)
+            }
+            (Comparison::NotIn(_), Cell::Text(id)) if !condition.constants.is_empty() => {
+                !condition.constants.contains(&id)
+            }
+            (_, cell) => test.holds(cell.value(self.pool).as_ref()).holds(),
         }
     }
 }

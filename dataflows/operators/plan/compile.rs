@@ -2,8 +2,7 @@
 
 use super::{Check, Condition, ConditionId, Expression, FactId, FactKind, NodeId, Plan};
 use crate::operators::matching::{
-    Compared, Leaf, NumberTest, Place, Program, Sensitive, by_default, cover, cover_guards,
-    place_guards,
+    Compared, Leaf, NumberTest, Place, Sensitive, by_default, cover, cover_guards, place_guards,
 };
 use crate::rule::{Comparison, Test};
 
@@ -28,13 +27,12 @@ impl Sensitive for Plan {
 /// How the places of a condition are found.
 fn compared(condition: &Condition) -> Option<Compared<'_>> {
     let (Check::Value(test), Some(_)) = (&condition.check, condition.column) else { return None };
-    Some(Compared { test, constants: &condition.constants, leaves: &condition.leaves })
+    Some(Compared { test, constants: &condition.constants, pattern: condition.pattern })
 }
 
 impl Plan {
     /// Compiles the rule of a node, and lets the comparisons it asks find it.
     pub(super) fn compile(&mut self, node: NodeId, rule: &Expression) {
-        let program = Program::new(rule, self);
         let mut places = Vec::new();
         place_guards(rule, self, |id, guards| places.push((id, Place { node, guards })));
         let mut covers = Vec::new();
@@ -57,7 +55,9 @@ impl Plan {
         for (id, place) in covers {
             self.add_cover(id, place);
         }
-        self.set_program(node, Some(program));
+        let mut programs = std::mem::take(&mut self.programs);
+        programs.put(node, rule, self);
+        self.programs = programs;
     }
 
     fn add_place(&mut self, id: ConditionId, place: Place) {
@@ -96,7 +96,7 @@ impl Plan {
         }
         remove_sorted(&mut self.defaults, node);
         remove_sorted(&mut self.personal, node);
-        self.set_program(node, None);
+        self.programs.remove(node);
     }
 }
 

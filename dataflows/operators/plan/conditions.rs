@@ -7,7 +7,7 @@ use super::{
     kind_bit,
 };
 use crate::model::{Duration, EventTime, Value};
-use crate::operators::matching::{Column, Leaf, NumberTest, Op, constants, leaves};
+use crate::operators::matching::{Column, Leaf, NumberTest, constants, leaves};
 use crate::operators::store::Store;
 use crate::rule::{AttributeCondition, Measure, Rule, Test, Truth};
 use smallvec::{SmallVec, smallvec};
@@ -86,7 +86,8 @@ impl Plan {
             held: *held,
             nodes: SmallVec::new(),
             places: Vec::new(),
-            leaves: smallvec![Leaf::new(Op::Ask, 0, id, Column(0))],
+            leaves: smallvec![Leaf::ask(id)],
+            pattern: 0,
             constants: Box::default(),
             column: None,
             likely: likely(check),
@@ -106,8 +107,14 @@ impl Plan {
                     } else {
                         condition.column = Some(*column);
                         condition.constants = constants(test, &mut asking.store.pool);
-                        condition.leaves =
-                            leaves(id, test, &condition.constants, *column, patterns);
+                        let columns = &mut self.columns;
+                        let new = || {
+                            *columns += 1;
+                            Column(index(*columns - 1))
+                        };
+                        let pattern = || patterns.enter(id, test, new);
+                        (condition.leaves, condition.pattern) =
+                            leaves(id, test, &condition.constants, *column, pattern);
                         patterned =
                             (path.inner.is_none() && !patterns.is_empty()).then_some(path.whole);
                     }

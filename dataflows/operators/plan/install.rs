@@ -7,7 +7,6 @@ use super::conditions::Asking;
 use super::gates::Build;
 use super::{Edge, Edited, Installed, Keep, Node, NodeId, Pin, Plan, Subject, index};
 use crate::model::EventTime;
-use crate::operators::matching::Program;
 use crate::operators::store::Store;
 use crate::rule::{Definition, Rule};
 
@@ -119,14 +118,8 @@ impl Plan {
 
     pub(super) fn add_node(&mut self, segment: &Arc<str>, public: bool) -> NodeId {
         let id = NodeId(index(self.nodes.len()));
-        self.nodes.push(Node { segment: segment.clone(), public, program: None, feeds: 0 });
+        self.nodes.push(Node { segment: segment.clone(), public, feeds: 0 });
         id
-    }
-
-    pub(super) fn set_program(&mut self, node: NodeId, program: Option<Program>) {
-        if let Some(node) = self.nodes.get_mut(node.0 as usize) {
-            node.program = program;
-        }
     }
 
     fn connect(&mut self, edges: &[Edge], diff: isize, edited: &mut Edited) {
