@@ -223,7 +223,7 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
         pace.advance(&mut inputs, watermark);
         on_the_way.passed(&probe);
         if waiting.len() < BATCHES_WAITING && !on_the_way.is_full(&probe, pace.time) {
-            match shared.partitions.take(on_the_way.is_much()) {
+            match ingest.take(on_the_way.is_much()) {
                 Ok(Taken::Chunk(task)) => {
                     waiting.push_back(ingest.read(task));
                     busy = true;

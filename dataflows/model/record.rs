@@ -138,6 +138,25 @@ pub struct Update {
     pub change: Change,
 }
 
+/// What is sent to the worker of a user, in this order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Incoming {
+    /// The name of a user, before the first update from the same source.
+    Name(UserKey, Arc<str>),
+    /// A record that is on time.
+    Update(Update),
+}
+
+impl Incoming {
+    /// Whom it concerns.
+    pub fn user(&self) -> UserKey {
+        match self {
+            Incoming::Name(user, _) => *user,
+            Incoming::Update(update) => update.user,
+        }
+    }
+}
+
 /// What it takes to know whether an [`Update`] is a second copy of an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {

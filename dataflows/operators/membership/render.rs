@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -13,20 +12,19 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{Changes, Command, Entering, Flip, Instant, Membership, Tally};
 use crate::clock::Emit;
-use crate::model::{EventTime, Update, UserKey};
+use crate::model::{EventTime, Incoming, Update};
 use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::Edge;
 use crate::operators::settled::{Promise, Settled};
+use crate::operators::users::{Slot, Users};
 use crate::operators::wheel::Wheel;
 
 /// The streams this operator reads.
 pub struct Inputs<'scope> {
-    /// Records that are on time.
-    pub updates: Stream<'scope, EventTime, Vec<Update>>,
+    /// Records that are on time, and the names of their users.
+    pub updates: Stream<'scope, EventTime, Vec<Incoming>>,
     /// Those of them that are second copies.
     pub copies: Stream<'scope, EventTime, Vec<SecondCopy>>,
-    /// The name of every user, at or before the time of the first update from the same source.
-    pub names: Stream<'scope, EventTime, Vec<(UserKey, Arc<str>)>>,
     /// Edits of the plan, the same on every worker.
     pub commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
     /// How old further updates may be.
@@ -56,12 +54,10 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
     let mut builder = OperatorBuilder::new("Membership".to_owned(), scope);
     let (emit, workers) = (state.settings.emit, scope.peers());
     let (mut written, outputs) = new_outputs(&mut builder, state);
-    let by_user = Exchange::new(|update: &Update| update.user.route());
+    let by_user = Exchange::new(|incoming: &Incoming| incoming.user().route());
     let mut updates = builder.new_input(inputs.updates, by_user);
     let by_user = Exchange::new(|copy: &SecondCopy| copy.user.route());
     let mut copies = builder.new_input(inputs.copies, by_user);
-    let by_user = Exchange::new(|(user, _): &(UserKey, Arc<str>)| user.route());
-    let mut names = builder.new_input(inputs.names, by_user);
     let mut commands = builder.new_input(inputs.commands, Pipeline);
     // Nothing is ever produced because of a promise, so they hold nothing back.
     let to = Exchange::new(|promise: &Promise| promise.to as u64);
@@ -74,16 +70,13 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
         let mut changes = Changes::default();
         move |frontiers| {
             let mut state = shared.borrow_mut();
-            names.for_each_time(|_, batches| {
-                for (key, name) in batches.flat_map(|batch| batch.drain(..)) {
-                    state.name(key, name);
-                }
-            });
             updates.for_each_time(|capability, batches| {
                 hold(&mut held, &capability);
-                for update in batches.flat_map(|batch| batch.drain(..)) {
-                    ahead.settled.wait(update.time, update.at);
-                    ahead.updates.insert(update.at, update);
+                for incoming in batches.flat_map(|batch| batch.drain(..)) {
+                    match incoming {
+                        Incoming::Name(user, name) => state.name(user, name),
+                        Incoming::Update(update) => ahead.update(update, &state.users),
+                    }
                 }
             });
             copies.for_each_time(|capability, batches| {
@@ -103,7 +96,9 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             });
             let Some(capabilities) = &mut held else { return };
             let [inputs @ .., _] = frontiers else { return };
-            let passed = |at: &EventTime| !inputs.iter().any(|input| input.less_equal(at));
+            let bounds = inputs.iter().filter_map(|it| it.frontier().first().copied());
+            let bound = bounds.min();
+            let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
             ahead.settled.pass(passed);
             let next = ahead.turn(passed, &mut state, &mut changes);
             if next.as_ref().is_some_and(passed) {
@@ -153,7 +148,9 @@ fn hold(held: &mut Option<[Capability<EventTime>; 4]>, arrived: &InputCapability
 
 /// What has come and waits for the frontier.
 struct Ahead {
-    updates: Wheel<Update>,
+    /// Each with its user's slot: users are looked up as they come, one after the other, which
+    /// lets the machine wait for the memory of several at once.
+    updates: Wheel<(Slot, Update)>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
     settled: Settled,
@@ -169,6 +166,11 @@ impl Ahead {
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
         }
+    }
+
+    fn update(&mut self, update: Update, users: &Users) {
+        self.settled.wait(update.time, update.at);
+        self.updates.insert(update.at, (users.slot(update.user), update));
     }
 
     fn next(&mut self, state: &mut Membership) -> Option<EventTime> {
@@ -200,7 +202,7 @@ impl Ahead {
     fn take(&mut self, at: EventTime, state: &mut Membership) {
         self.updates.take_due(at, &mut self.instant.updates);
         state.settle(self.settled.before(at));
-        self.instant.updates.iter().for_each(|update| self.settled.done(update.time, at));
+        self.instant.updates.iter().for_each(|(_, update)| self.settled.done(update.time, at));
         self.copies.take_due(at, &mut self.instant.copies);
         self.commands.take_due(at, &mut self.instant.commands);
         state.wheel.take_due(at, &mut self.instant.alarms);
