@@ -12,7 +12,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{Changes, Command, Entering, Flip, Instant, Membership, Tally};
 use crate::clock::Emit;
-use crate::model::{EventTime, Incoming, Update};
+use crate::model::{Change, EventTime, Incoming, Update};
 use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::Edge;
 use crate::operators::settled::{Promise, Settled};
@@ -70,9 +70,11 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
         let mut changes = Changes::default();
         move |frontiers| {
             let mut state = shared.borrow_mut();
-            updates.for_each_time(|capability, batches| {
+            // In the order in which each worker sent it, so that names come first: by time, batches
+            // of one time would change places.
+            updates.for_each(|capability, batch| {
                 hold(&mut held, &capability);
-                for incoming in batches.flat_map(|batch| batch.drain(..)) {
+                for incoming in batch.drain(..) {
                     match incoming {
                         Incoming::Name(user, name) => state.name(user, name),
                         Incoming::Update(update) => ahead.update(update, &state.users),
@@ -155,6 +157,9 @@ struct Ahead {
     commands: Wheel<Command>,
     settled: Settled,
     instant: Instant,
+    emit: Emit,
+    /// By slot, whether the user is sure to exist.
+    exists: Vec<bool>,
 }
 
 impl Ahead {
@@ -165,6 +170,8 @@ impl Ahead {
             commands: Wheel::default(),
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
+            emit,
+            exists: Vec::new(),
         }
     }
 
@@ -194,6 +201,7 @@ impl Ahead {
             let next = self.next(state);
             let Some(at) = next.filter(&passed) else { return next };
             self.take(at, state);
+            self.pass_over(at, changes);
             state.instant(at, &mut self.instant, changes);
         }
         self.next(state)
@@ -206,6 +214,36 @@ impl Ahead {
         self.copies.take_due(at, &mut self.instant.copies);
         self.commands.take_due(at, &mut self.instant.commands);
         state.wheel.take_due(at, &mut self.instant.alarms);
+    }
+
+    /// Counts the events no rule asks about, and lets them be: of a user who exists they change
+    /// nothing. Where records may come out of order they may show that the user is older than
+    /// known, and an instant with deletions or second copies is worked off as it is.
+    fn pass_over(&mut self, at: EventTime, changes: &mut Changes) {
+        let Instant { updates, copies, .. } = &mut self.instant;
+        let is_deletion = |(_, update): &(Slot, Update)| update.change == Change::Delete;
+        if self.emit == Emit::OnEvent || updates.is_empty() {
+            return;
+        }
+        if !copies.is_empty() || updates.iter().any(is_deletion) {
+            for (slot, _) in updates {
+                if let Some(exists) = self.exists.get_mut(*slot as usize) {
+                    *exists = false;
+                }
+            }
+            return;
+        }
+        let before = updates.len();
+        updates.retain(|(slot, update)| {
+            let slot = *slot as usize;
+            if self.exists.len() <= slot {
+                self.exists.resize(slot + 1, false);
+            }
+            let existed = std::mem::replace(&mut self.exists[slot], true);
+            !existed || !update.change.is_unasked()
+        });
+        changes.tally.applied += (before - updates.len()) as u64;
+        changes.tally.last = changes.tally.last.max(Some(at));
     }
 }
 
