@@ -56,7 +56,17 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(super) fn members(
         &mut self,
-        mut each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
+        each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.members_by(|scan| Ok(scan.key()?), each)
+    }
+
+    /// Does that where `key` reads the keys, each with its colon.
+    #[inline]
+    pub(super) fn members_by<K>(
+        &mut self,
+        mut key: impl FnMut(&mut Self) -> Result<K, Fault>,
+        mut each: impl FnMut(K, Raw<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.enter(b'{')?;
         if self.next_token() == Some(b'}') {
@@ -64,16 +74,8 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         loop {
-            if self.next_token() != Some(b'"') {
-                return Err(Fault::Structure);
-            }
-            let start = self.at;
-            let escaped = self.string()?;
-            let key = self.raw(start, escaped)?;
-            if self.next_token() != Some(b':') {
-                return Err(Fault::Structure);
-            }
-            self.at += 1;
+            self.next_token();
+            let key = key(self)?;
             self.next_token();
             let start = self.at;
             let escaped = self.value()?;
@@ -87,6 +89,43 @@ impl<'a> Scan<'a> {
                 _ => return Err(Fault::Structure),
             }
         }
+    }
+
+    /// Reads the key that begins here, and its colon.
+    #[inline]
+    pub(super) fn key(&mut self) -> Result<Raw<'a>, Broken> {
+        if self.byte() != Some(b'"') {
+            return Err(Broken);
+        }
+        let start = self.at;
+        let escaped = self.string()?;
+        let key = self.raw(start, escaped)?;
+        if self.next_token() != Some(b':') {
+            return Err(Broken);
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// Goes past these characters, if they are what comes.
+    #[inline]
+    pub(super) fn skip(&mut self, written: &str) -> bool {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let same = rest.starts_with(written.as_bytes());
+        if same {
+            self.at += written.len();
+        }
+        same
+    }
+
+    /// How much has been read.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What has been read since a place.
+    pub(super) fn since(&self, place: usize) -> &'a str {
+        self.text.get(place..self.at).unwrap_or_default()
     }
 
     /// Reads a list and calls `each` with every item.
