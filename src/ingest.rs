@@ -396,6 +396,8 @@ impl Ingest {
         let mut turn = lock(&partition.turn);
         let (mut latest, mut sent) = (None, 0);
         let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
+        updates.reserve(records.len());
+        stamps.reserve(records.len());
         for record in records.drain(..) {
             let position = Position { partition: partition.index, offset: record.offset };
             let raw = || record.line.bytes(chunk).to_vec();
