@@ -44,7 +44,7 @@ const BATCHES_WAITING: usize = 4;
 const PARK: WallDuration = WallDuration::from_millis(50);
 /// How long pipes must be silent before the latest instant counts as complete (`on_event`): a
 /// record of the same millisecond may be close behind.
-const SILENCE: WallDuration = WallDuration::from_millis(1);
+const SILENCE: WallDuration = WallDuration::from_micros(100);
 
 /// What keeps a run from ending well.
 #[derive(Debug, Error)]
