@@ -5,6 +5,8 @@
 //! partition have had their turn, lets the partition's clock decide what is late
 //! ([`Ingest::settle`]). So reading runs on all cores, and lateness still goes strictly by offset.
 
+mod record;
+
 use std::borrow::Cow;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -15,11 +17,13 @@ use std::thread::Thread;
 use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::{ClockSettings, Emit, PartitionClock, Punctuality};
 use dataflows::mentions::Mentions;
-use dataflows::model::{Change, EventTime, Incoming, MessageKey, Position, Stamp, Update, UserKey};
+use dataflows::model::{EventTime, Incoming, Position, Stamp, Update, UserKey};
 use dataflows::operators::users::KeyHasher;
 use dataflows::segmentation::{Inputs, Late, Rejected};
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
+
+use record::{Name, Record, Span, Understood};
 
 use crate::format::{self, Mapping, Reader};
 use crate::source::file::{FilePartition, Progress};
@@ -258,59 +262,6 @@ impl Reading {
             },
         }
     }
-}
-
-/// A record that was understood.
-struct Understood {
-    user: UserKey,
-    name: Name,
-    time: Option<EventTime>,
-    id: Option<MessageKey>,
-    change: Change,
-}
-
-/// The name of a user.
-enum Name {
-    /// As it stands in the chunk.
-    Written(Span),
-    /// Where it is written in another way than it is.
-    Decoded(Arc<str>),
-}
-
-impl Name {
-    fn shared(self, chunk: &[u8]) -> Arc<str> {
-        match self {
-            Name::Written(span) => String::from_utf8_lossy(span.bytes(chunk)).into(),
-            Name::Decoded(name) => name,
-        }
-    }
-}
-
-/// A piece of a chunk's bytes.
-#[derive(Clone, Copy)]
-struct Span {
-    from: u32,
-    length: u32,
-}
-
-impl Span {
-    /// The place of `part` in `whole`, of which it is a slice.
-    fn of(part: &[u8], whole: &[u8]) -> Self {
-        let from = part.as_ptr() as usize - whole.as_ptr() as usize;
-        let within = |number| u32::try_from(number).expect("a chunk is below 4 GiB");
-        Span { from: within(from), length: within(part.len()) }
-    }
-
-    fn bytes(self, whole: &[u8]) -> &[u8] {
-        &whole[self.from as usize..][..self.length as usize]
-    }
-}
-
-/// A line of a chunk, read.
-struct Record {
-    offset: u64,
-    line: Span,
-    content: Result<Understood, String>,
 }
 
 /// A chunk that has been read and waits for its turn.
