@@ -10,8 +10,8 @@ use timely::dataflow::operators::{Inspect, Probe};
 
 use crate::clock::{Emit, PartitionClock, Punctuality};
 use crate::model::{
-    Action, Arrival, AttributeKey, Change, Difference, EventTime, MessageKey, Stamp, Update,
-    UserKey,
+    Action, Arrival, AttributeKey, Change, Difference, EventTime, Incoming, MessageKey, Stamp,
+    Update, UserKey,
 };
 use crate::operators::membership::Tally;
 use crate::oracle::{Answer, Log};
@@ -142,9 +142,9 @@ pub fn feed(
             inputs.advance_to(first.clock, first.watermark);
             if number % pace.workers == worker.index() {
                 for Ready { update, stamp, name, .. } in block {
-                    inputs.names.send((update.user, name.clone()));
+                    inputs.updates.send(Incoming::Name(update.user, name.clone()));
                     stamp.iter().for_each(|stamp| inputs.stamps.send(*stamp));
-                    inputs.updates.send(update.clone());
+                    inputs.updates.send(Incoming::Update(update.clone()));
                 }
             }
             worker.step();

@@ -12,8 +12,8 @@ pub mod value;
 pub use difference::{Difference, Sign};
 pub use number::{Amount, Decimal};
 pub use record::{
-    Action, Arrival, AttributeKey, Change, Hit, MessageKey, Payload, Position, Stamp, StreamId,
-    Update, UserKey,
+    Action, Arrival, AttributeKey, Change, Hit, Incoming, MessageKey, Payload, Position, Stamp,
+    StreamId, Update, UserKey,
 };
 pub use time::{Duration, EventTime};
 pub use value::{Path, Value};

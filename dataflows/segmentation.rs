@@ -4,8 +4,8 @@
 //! ```text
 //! stamps ── dedup ── copies ─┐
 //! updates ───────────────────┼─ membership ─┬──────────────── differences ─┐
-//! names ─────────────────────┤              ├─ flips ─┐                    ├─ release ─ differences
-//! commands ──────────────────┘              └─ edges ─┴─ compose ─ gates ──┘
+//! commands ──────────────────┘              ├─ flips ─┐                    ├─ release ─ differences
+//!                                           └─ edges ─┴─ compose ─ gates ──┘
 //! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
 //! promises ──── to dedup and membership: how old further records may be (`on_event`)
 //! ```
@@ -23,7 +23,7 @@ use timely::dataflow::{Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::{ClockSettings, Emit};
-use crate::model::{Difference, Duration, EventTime, Position, Stamp, Update, UserKey};
+use crate::model::{Difference, Duration, EventTime, Incoming, Position, Stamp};
 use crate::operators::compose::compose;
 use crate::operators::dedup::dedup;
 use crate::operators::feed::Feed;
@@ -64,12 +64,10 @@ pub struct Rejected {
 
 /// The ends into which a worker feeds what its sources read. All of them are advanced together.
 pub struct Inputs {
-    /// Records that are on time.
-    pub updates: Feed<Update>,
+    /// Records that are on time, and the name of every user before the first of them.
+    pub updates: Feed<Incoming>,
     /// What tells second copies, for those of them that carry an identifier.
     pub stamps: Feed<Stamp>,
-    /// The name of every user, before the first update from the same source.
-    pub names: Feed<(UserKey, Arc<str>)>,
     /// Edits of the plan, the same on every worker.
     pub commands: Feed<(EventTime, Command)>,
     /// Late records, each with the partition's clock.
@@ -136,20 +134,18 @@ pub fn segmentation<'scope>(
 ) -> (Inputs, Outputs<'scope>) {
     let (updates, updates_stream) = Feed::new(scope, "Updates");
     let (stamps, stamps_stream) = Feed::new(scope, "Stamps");
-    let (names, names_stream) = Feed::new(scope, "Names");
     let (commands, commands_stream) = Feed::new(scope, "Commands");
     let (late, late_stream) = Feed::<(EventTime, Late)>::new(scope, "Late records");
     let (rejected, rejected_stream) = Feed::<(EventTime, Rejected)>::new(scope, "Rejected records");
     let (feed, promises_stream) = Feed::new(scope, "Promises");
     let (from, workers) = (scope.index(), scope.peers());
     let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
-    let inputs = Inputs { updates, stamps, names, commands, late, rejected, promises };
+    let inputs = Inputs { updates, stamps, commands, late, rejected, promises };
 
     let members = membership(
         membership::Inputs {
             updates: updates_stream,
             copies: dedup(stamps_stream, promises_stream.clone(), settings),
-            names: names_stream,
             commands: commands_stream,
             promises: promises_stream,
         },
@@ -268,7 +264,6 @@ impl Inputs {
     pub fn advance_to(&mut self, time: EventTime, watermark: EventTime) {
         self.updates.advance_to(time);
         self.stamps.advance_to(time);
-        self.names.advance_to(time);
         self.commands.advance_to(time);
         self.late.advance_to(time);
         self.rejected.advance_to(time);

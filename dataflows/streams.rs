@@ -66,12 +66,13 @@ impl Stream {
             Take::Nothing => Payload::Happened,
             Take::Amount(path) => match properties.at(path.as_str()) {
                 Some(Value::Number(number)) => {
-                    number.to_amount().map_or(Payload::Mismatch, Payload::Amount)
+                    number.to_amount().map_or(Payload::Mismatch, Payload::from)
                 }
                 _ => Payload::Mismatch,
             },
             Take::Value(path) => {
-                properties.at(path.as_str()).cloned().map_or(Payload::Mismatch, Payload::Value)
+                let value = properties.at(path.as_str()).cloned();
+                value.map_or(Payload::Mismatch, |value| Payload::Value(Box::new(value)))
             }
         })
     }
@@ -189,7 +190,7 @@ impl Streams {
 
     /// The hits of an event, given what is wanted of its name and an object of (at least) the
     /// wanted properties.
-    pub fn hits(&self, wanted: &Wanted, properties: &Value) -> SmallVec<[Hit; 1]> {
+    pub fn hits(&self, wanted: &Wanted, properties: &Value) -> SmallVec<[Hit; 2]> {
         let hit = |id: &StreamId| {
             let payload = self.get(*id)?.payload(properties)?;
             Some(Hit { stream: *id, payload })
@@ -234,7 +235,7 @@ mod tests {
             streams.hits(&wanted, &value).into_vec()
         };
         let happened = Hit { stream: any, payload: Payload::Happened };
-        let amount = Hit { stream: spent, payload: Payload::Amount(Amount::whole(5)) };
+        let amount = Hit { stream: spent, payload: Payload::from(Amount::whole(5)) };
         assert_eq!(hits(r#"{"amount":5,"order":{"currency":"EUR"}}"#), [amount, happened.clone()]);
         assert_eq!(
             hits(r#"{"amount":5,"order":{"currency":"USD"}}"#),

@@ -5,6 +5,9 @@
 //! partition have had their turn, lets the partition's clock decide what is late
 //! ([`Ingest::settle`]). So reading runs on all cores, and lateness still goes strictly by offset.
 
+mod record;
+
+use std::borrow::Cow;
 use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -14,11 +17,13 @@ use std::thread::Thread;
 use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::{ClockSettings, Emit, PartitionClock, Punctuality};
 use dataflows::mentions::Mentions;
-use dataflows::model::{Change, EventTime, MessageKey, Position, Stamp, Update, UserKey};
+use dataflows::model::{EventTime, Incoming, Position, Stamp, Update, UserKey};
 use dataflows::operators::users::KeyHasher;
 use dataflows::segmentation::{Inputs, Late, Rejected};
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
+
+use record::{Name, Record, Span, Understood};
 
 use crate::format::{self, Mapping, Reader};
 use crate::source::file::{FilePartition, Progress};
@@ -122,10 +127,8 @@ impl Partitions {
 
     /// The next chunk of the partition whose clock is furthest behind. Where that one has nothing
     /// at present, of the next, unless `only_behind`: then no other is read further ahead.
-    ///
-    /// # Errors
-    /// A file cannot be read on.
-    pub fn take(&self, only_behind: bool) -> Result<Taken, SourceError> {
+    /// The memory of `done`, a chunk that is done with, is used again.
+    fn take(&self, only_behind: bool, done: &mut Option<Chunk>) -> Result<Taken, SourceError> {
         let is_open =
             |partition: &&(usize, &Partition)| !partition.1.exhausted.load(Ordering::Acquire);
         let mut open: Vec<_> = self.list.iter().enumerate().filter(|it| is_open(&it)).collect();
@@ -135,7 +138,7 @@ impl Partitions {
         open.sort_by_key(|(_, partition)| partition.clock.load(Ordering::Acquire));
         for (place, partition) in open {
             let mut reading = lock(&partition.reading);
-            match reading.next()? {
+            match reading.next(done)? {
                 Next::Chunk(chunk) => {
                     let number = reading.taken;
                     reading.taken += 1;
@@ -246,9 +249,12 @@ impl Input {
 }
 
 impl Reading {
-    fn next(&mut self) -> Result<Next, SourceError> {
+    fn next(&mut self, done: &mut Option<Chunk>) -> Result<Next, SourceError> {
         match &mut self.input {
-            Input::File(file) => Ok(file.next_chunk(CHUNK_BYTES)?.map_or(Next::End, Next::Chunk)),
+            Input::File(file) => {
+                done.take().into_iter().for_each(|chunk| file.recycle(chunk));
+                Ok(file.next_chunk(CHUNK_BYTES)?.map_or(Next::End, Next::Chunk))
+            }
             Input::Pipe(chunks) => match chunks.try_recv() {
                 Ok(chunk) => Ok(Next::Chunk(chunk?)),
                 Err(TryRecvError::Empty) => Ok(Next::Nothing),
@@ -258,28 +264,10 @@ impl Reading {
     }
 }
 
-/// A record that was understood.
-struct Understood {
-    user: UserKey,
-    time: Option<EventTime>,
-    id: Option<MessageKey>,
-    change: Change,
-}
-
-/// A line of a chunk, read.
-struct Record {
-    offset: u64,
-    /// Where in the chunk's bytes it stands.
-    from: usize,
-    length: usize,
-    content: Result<Understood, String>,
-}
-
 /// A chunk that has been read and waits for its turn.
 pub struct Batch {
     task: Task,
     records: Vec<Record>,
-    names: Vec<(UserKey, Arc<str>)>,
 }
 
 /// One worker's way from chunks to the dataflow.
@@ -290,6 +278,8 @@ pub struct Ingest {
     /// Users whose name this worker has passed on.
     named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
     mentioned: Mentioned,
+    /// The last chunk that is done with, and a list that is empty: memory to be used again.
+    done: (Option<Chunk>, Vec<Record>),
 }
 
 impl Ingest {
@@ -304,14 +294,23 @@ impl Ingest {
             |partition: &Partition| Reader::new(streams.clone(), partition.mapping.clone());
         let readers = partitions.list.iter().map(reader).collect();
         let mentioned = Mentioned { streams: streams.clone(), timeline, version: None };
-        Ingest { partitions, settings, readers, named: HashSet::default(), mentioned }
+        let (named, done) = Default::default();
+        Ingest { partitions, settings, readers, named, mentioned, done }
+    }
+
+    /// Takes the next chunk: see [`Partitions`].
+    ///
+    /// # Errors
+    /// A file cannot be read on.
+    pub fn take(&mut self, only_behind: bool) -> Result<Taken, SourceError> {
+        self.partitions.take(only_behind, &mut self.done.0)
     }
 
     /// Reads a chunk into records.
     pub fn read(&mut self, task: Task) -> Batch {
         let reader = &mut self.readers[task.partition];
-        let (mut records, mut names) = (Vec::with_capacity(1_024), Vec::new());
-        let start = task.chunk.bytes.as_ptr() as usize;
+        let mut records = std::mem::take(&mut self.done.1);
+        let chunk = &task.chunk.bytes;
         for line in task.chunk.lines() {
             let parsed = match format::oversize(line.length) {
                 Some(reason) => Err(reason),
@@ -319,16 +318,17 @@ impl Ingest {
             };
             let content = parsed.map(|parsed| {
                 let user = UserKey::of(&parsed.user);
-                if self.named.insert(user) {
-                    names.push((user, Arc::from(&*parsed.user)));
-                }
-                Understood { user, time: parsed.time, id: parsed.id, change: parsed.change }
+                let name = match parsed.user {
+                    Cow::Borrowed(name) => Name::Written(Span::of(name.as_bytes(), chunk)),
+                    Cow::Owned(name) => Name::Decoded(name.into()),
+                };
+                Understood { user, name, time: parsed.time, id: parsed.id, change: parsed.change }
             });
-            let from = line.bytes.as_ptr() as usize - start;
-            records.push(Record { offset: line.offset, from, length: line.bytes.len(), content });
+            let span = Span::of(line.bytes, chunk);
+            records.push(Record { offset: line.offset, line: span, content });
         }
         self.partitions.read.fetch_add(records.len() as u64, Ordering::Relaxed);
-        Batch { task, records, names }
+        Batch { task, records }
     }
 
     /// Whether every earlier chunk of its partition has had its turn.
@@ -340,15 +340,18 @@ impl Ingest {
     /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
     /// back the greatest time at which something of it takes effect, and how many records do.
     pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
-        let Batch { task, records, mut names } = batch;
+        let Batch { task, mut records } = batch;
         let partitions = self.partitions.clone();
         let partition = &partitions.list[task.partition];
-        inputs.names.append(&mut names);
+        let chunk = &task.chunk.bytes;
         let mut turn = lock(&partition.turn);
         let (mut latest, mut sent) = (None, 0);
-        for record in records {
+        let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
+        updates.reserve(records.len());
+        stamps.reserve(records.len());
+        for record in records.drain(..) {
             let position = Position { partition: partition.index, offset: record.offset };
-            let raw = || task.chunk.bytes[record.from..record.from + record.length].to_vec();
+            let raw = || record.line.bytes(chunk).to_vec();
             let understood = match record.content {
                 Ok(understood) => understood,
                 Err(reason) => {
@@ -357,16 +360,19 @@ impl Ingest {
                     continue;
                 }
             };
-            let Understood { user, time, id, change } = understood;
+            let Understood { user, name, time, id, change } = understood;
             match turn.clock.observe(time) {
                 Punctuality::OnTime(time) => {
                     let at = self.effective(time);
                     latest = latest.max(Some(at));
                     sent += 1;
-                    if let Some(id) = id {
-                        inputs.stamps.send(Stamp { time, at, position, id, user });
+                    if self.named.insert(user) {
+                        updates.push(Incoming::Name(user, name.shared(chunk)));
                     }
-                    inputs.updates.send(Update { user, time, at, position, change });
+                    if let Some(id) = id {
+                        stamps.push(Stamp { time, at, position, id, user });
+                    }
+                    updates.push(Incoming::Update(Update { user, time, at, position, change }));
                 }
                 Punctuality::Late { time, clock } => {
                     let segments = self.mentioned.at(clock).segments(&change);
@@ -385,6 +391,7 @@ impl Ingest {
         partition.clock.store(clock, Ordering::Release);
         drop(turn);
         partitions.wake();
+        self.done = (Some(task.chunk), records);
         latest.map(|latest| (latest, sent))
     }
 

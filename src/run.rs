@@ -44,7 +44,7 @@ const BATCHES_WAITING: usize = 4;
 const PARK: WallDuration = WallDuration::from_millis(50);
 /// How long pipes must be silent before the latest instant counts as complete (`on_event`): a
 /// record of the same millisecond may be close behind.
-const SILENCE: WallDuration = WallDuration::from_millis(1);
+const SILENCE: WallDuration = WallDuration::from_micros(100);
 
 /// What keeps a run from ending well.
 #[derive(Debug, Error)]
@@ -223,7 +223,7 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
         pace.advance(&mut inputs, watermark);
         on_the_way.passed(&probe);
         if waiting.len() < BATCHES_WAITING && !on_the_way.is_full(&probe, pace.time) {
-            match shared.partitions.take(on_the_way.is_much()) {
+            match ingest.take(on_the_way.is_much()) {
                 Ok(Taken::Chunk(task)) => {
                     waiting.push_back(ingest.read(task));
                     busy = true;

@@ -138,6 +138,25 @@ pub struct Update {
     pub change: Change,
 }
 
+/// What is sent to the worker of a user, in this order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Incoming {
+    /// The name of a user, before the first update from the same source.
+    Name(UserKey, Arc<str>),
+    /// A record that is on time.
+    Update(Update),
+}
+
+impl Incoming {
+    /// Whom it concerns.
+    pub fn user(&self) -> UserKey {
+        match self {
+            Incoming::Name(user, _) => *user,
+            Incoming::Update(update) => update.user,
+        }
+    }
+}
+
 /// What it takes to know whether an [`Update`] is a second copy of an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Stamp {
@@ -158,11 +177,18 @@ pub struct Stamp {
 pub enum Change {
     /// An event, as the streams it belongs to see it. With no hits it still tells that the user
     /// exists.
-    Event(SmallVec<[Hit; 1]>),
+    Event(SmallVec<[Hit; 2]>),
     /// Attributes and their values from now on.
     Attributes(Box<[(AttributeKey, Value)]>),
     /// The user is erased.
     Delete,
+}
+
+impl Change {
+    /// Whether it is an event no rule asks about.
+    pub fn is_unasked(&self) -> bool {
+        matches!(self, Change::Event(hits) if hits.is_empty())
+    }
 }
 
 /// An event as one stream sees it.
@@ -174,17 +200,26 @@ pub struct Hit {
     pub payload: Payload,
 }
 
-/// What a stream takes from an event.
+/// What a stream takes from an event. Two words: what is seldom or large is elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
     /// Only that it happened.
     Happened,
-    /// A number.
-    Amount(Amount),
+    /// A number, in millionths.
+    Micros(i64),
+    /// A number beyond that.
+    Amount(Box<Amount>),
     /// A value of any type.
-    Value(Value),
+    Value(Box<Value>),
     /// Nothing: a property the stream asks for is missing or of the wrong type. Counted.
     Mismatch,
+}
+
+impl From<Amount> for Payload {
+    fn from(amount: Amount) -> Self {
+        let micros = i64::try_from(amount.micros());
+        micros.map_or_else(|_| Payload::Amount(Box::new(amount)), Payload::Micros)
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 
 use std::hash::BuildHasherDefault;
 
+use hashbrown::hash_map::Entry;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
@@ -64,13 +65,19 @@ impl Seen {
     /// remembered. No update from this one on is older than `settled`.
     pub fn observe(&mut self, id: MessageKey, time: EventTime, settled: EventTime) -> bool {
         self.turn(settled);
-        let applied = self.recent.get(&id).or_else(|| self.older.get(&id));
-        let copy = applied.is_some_and(|applied| (time - applied).abs() <= self.horizon.ms());
-        if !copy {
-            self.recent.insert(id, time);
-            self.latest = self.latest.max(time);
+        let within = |applied: &EventTime| (time - applied).abs() <= self.horizon.ms();
+        match self.recent.entry(id) {
+            Entry::Occupied(applied) if within(applied.get()) => return true,
+            Entry::Occupied(mut applied) => {
+                applied.insert(time);
+            }
+            Entry::Vacant(_) if self.older.get(&id).is_some_and(within) => return true,
+            Entry::Vacant(place) => {
+                place.insert(time);
+            }
         }
-        copy
+        self.latest = self.latest.max(time);
+        false
     }
 
     /// Drops what no later update can be a copy of.
@@ -80,7 +87,8 @@ impl Seen {
         }
         // All of `older` was applied at `turned_at` or before, more than a horizon before what
         // can come.
-        self.older = std::mem::take(&mut self.recent);
+        std::mem::swap(&mut self.older, &mut self.recent);
+        self.recent.clear();
         self.turned_at = self.latest;
     }
 }

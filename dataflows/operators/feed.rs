@@ -4,7 +4,7 @@
 //! buffers of an exchange; if the worker steps meanwhile, the frontier never passes it (seen with
 //! timely 0.31 and two workers). This one writes through an operator's session, which sends all.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use timely::container::CapacityContainerBuilder;
@@ -45,7 +45,10 @@ impl<D: Clone + 'static> Feed<D> {
             move |_| {
                 let mut state = shared.borrow_mut();
                 let Some(capability) = &mut held else { return };
-                output.activate().session(capability).give_iterator(state.data.drain(..));
+                if !state.data.is_empty() {
+                    output.activate().session(capability).give_container(&mut state.data);
+                    state.data.clear();
+                }
                 match state.time {
                     Some(time) if time > *capability.time() => capability.downgrade(&time),
                     Some(_) => {}
@@ -61,9 +64,9 @@ impl<D: Clone + 'static> Feed<D> {
         self.state.borrow_mut().data.push(data);
     }
 
-    /// Hands over all of these, and leaves none.
-    pub fn append(&mut self, data: &mut Vec<D>) {
-        self.state.borrow_mut().data.append(data);
+    /// Where to put what is to be handed over, at the time last said, if it is much.
+    pub fn open(&mut self) -> RefMut<'_, Vec<D>> {
+        RefMut::map(self.state.borrow_mut(), |state| &mut state.data)
     }
 
     /// Says that nothing before `time` will be handed over any more, once what has been is gone.

@@ -58,7 +58,7 @@ pub struct Alarm {
 #[derive(Debug, Default)]
 pub struct Instant {
     /// Updates that take effect.
-    pub updates: Vec<Update>,
+    pub updates: Vec<(Slot, Update)>,
     /// Those of them that have no effect.
     pub copies: Vec<SecondCopy>,
     /// Alarms that go off.
@@ -121,14 +121,11 @@ impl Membership {
     /// Works off an instant.
     pub fn instant(&mut self, at: EventTime, instant: &mut Instant, changes: &mut Changes) {
         self.drop_copies(instant, changes);
-        let mut updates: Vec<(Slot, Update)> = instant
+        instant
             .updates
-            .drain(..)
-            .map(|update| (self.users.slot(update.user), update))
-            .collect();
-        updates.sort_unstable_by_key(|(slot, update)| (*slot, update.time, update.position));
+            .sort_unstable_by_key(|(slot, update)| (*slot, update.time, update.position));
         instant.alarms.sort_unstable();
-        let (mut updates, mut alarms) = (updates.as_slice(), instant.alarms.as_slice());
+        let (mut updates, mut alarms) = (instant.updates.as_slice(), instant.alarms.as_slice());
         loop {
             let slots = [updates.first().map(|(slot, _)| *slot), alarms.first().map(|it| it.slot)];
             let Some(slot) = slots.into_iter().flatten().min() else { break };
@@ -139,6 +136,7 @@ impl Membership {
             (updates, alarms) = (others, later);
             self.user_instant(slot, mine, due, at, changes);
         }
+        instant.updates.clear();
         instant.alarms.clear();
         for command in std::mem::take(&mut instant.commands) {
             self.command(command, at, changes);
@@ -154,12 +152,12 @@ impl Membership {
                     .any(|copy| copy.user == update.user && copy.position == update.position)
             };
             let before = instant.updates.len();
-            instant.updates.retain(|update| !is_copy(update));
+            instant.updates.retain(|(_, update)| !is_copy(update));
             changes.tally.duplicate += (before - instant.updates.len()) as u64;
             instant.copies.clear();
         }
         changes.tally.applied += instant.updates.len() as u64;
-        let last = instant.updates.iter().map(|update| update.time).max();
+        let last = instant.updates.iter().map(|(_, update)| update.time).max();
         changes.tally.last = changes.tally.last.max(last);
     }
 

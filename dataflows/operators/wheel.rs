@@ -1,12 +1,13 @@
 //! The expiry wheel: things to be handed out when event time reaches them.
 //!
-//! Ordered buckets of 64 milliseconds; a bucket is sorted when it is opened. Keeping
-//! what lies in the future here, in front of every arrangement, is what makes windows cheap: an
-//! arrangement would merge all of it again each time the frontier moves.
+//! Buckets of 64 milliseconds; a bucket is put in order when it is opened. Keeping what lies in the
+//! future here, in front of every arrangement, is what makes windows cheap: an arrangement would
+//! merge all of it again each time the frontier moves.
 //!
-//! Cost: O(log buckets) to insert, O(log bucket) to take out; memory is what is held.
+//! Cost: O(1) to insert within [`NEAR_BUCKETS`] of what is held, O(log buckets) beyond; O(1) to
+//! take out. Memory is what is held, and a list for each bucket in between.
 //! Source of the idea: Varghese and Lauck, *Hashed and Hierarchical Timing Wheels* (1987), here
-//! over an ordered map, since event time jumps.
+//! with an ordered map behind the ring, since event time jumps.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,25 +15,42 @@ use crate::model::EventTime;
 
 /// The width of a bucket as a power of two, in milliseconds: 64 ms.
 const BUCKET_BITS: u32 = 6;
+const BUCKET_MS: usize = 1 << BUCKET_BITS;
+/// How many buckets in a row are kept in a ring: 17 minutes.
+const NEAR_BUCKETS: usize = 16_384;
+/// How many empty lists are kept to be used again.
+const SPARE_LISTS: usize = 8;
+
+/// `None` where an item has been taken.
+type Bucket<T> = Vec<(EventTime, Option<T>)>;
 
 /// Things that fall due at an instant.
 #[derive(Debug)]
 pub struct Wheel<T> {
-    buckets: BTreeMap<EventTime, Vec<(EventTime, T)>>,
-    /// The opened bucket, by due time, latest first; `None` where an item has been taken.
-    opened: VecDeque<(EventTime, u32)>,
-    items: Vec<Option<T>>,
+    /// Buckets in a row, from the number `base` on.
+    near: VecDeque<Bucket<T>>,
+    base: EventTime,
+    /// Buckets that were out of the ring's reach. Of a bucket that is in both places, what is here
+    /// was put in earlier.
+    far: BTreeMap<EventTime, Bucket<T>>,
+    opened: Bucket<T>,
+    /// Indexes into the opened bucket, by due time, latest first.
+    order: Vec<u32>,
     /// The number of the opened bucket; earlier ones are empty.
     opened_bucket: EventTime,
+    spare: Vec<Bucket<T>>,
 }
 
 impl<T> Default for Wheel<T> {
     fn default() -> Self {
         Wheel {
-            buckets: BTreeMap::new(),
-            opened: VecDeque::new(),
-            items: Vec::new(),
+            near: VecDeque::new(),
+            base: 0,
+            far: BTreeMap::new(),
+            opened: Vec::new(),
+            order: Vec::new(),
             opened_bucket: EventTime::MIN,
+            spare: Vec::new(),
         }
     }
 }
@@ -41,33 +59,104 @@ impl<T> Wheel<T> {
     /// Holds `item` until `due`.
     pub fn insert(&mut self, due: EventTime, item: T) {
         let bucket = due >> BUCKET_BITS;
-        if bucket > self.opened_bucket || self.opened.is_empty() {
-            self.buckets.entry(bucket).or_default().push((due, item));
+        if bucket <= self.opened_bucket && !self.order.is_empty() {
+            let later = |index: &u32| self.opened[*index as usize].0 > due;
+            let place = self.order.partition_point(later);
+            self.order.insert(place, index(self.opened.len()));
+            self.opened.push((due, Some(item)));
             return;
         }
-        let index = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
-        self.items.push(Some(item));
-        let place = self.opened.partition_point(|(other, _)| *other > due);
-        self.opened.insert(place, (due, index));
+        let place = self.place(bucket);
+        let list = match place.and_then(|place| self.near.get_mut(place)) {
+            Some(list) => list,
+            None => self.far.entry(bucket).or_default(),
+        };
+        if list.capacity() == 0
+            && let Some(spare) = self.spare.pop()
+        {
+            *list = spare;
+        }
+        list.push((due, Some(item)));
+    }
+
+    /// Where a bucket stands in the ring, which is made to reach it if that is not too far.
+    fn place(&mut self, bucket: EventTime) -> Option<usize> {
+        if self.near.is_empty() {
+            self.base = bucket;
+        }
+        if let Ok(place) = usize::try_from(bucket - self.base) {
+            if place < self.near.len() {
+                return Some(place);
+            }
+            if place < NEAR_BUCKETS {
+                self.near.resize_with(place + 1, Vec::new);
+                return Some(place);
+            }
+            return None;
+        }
+        let before = usize::try_from(self.base - bucket).ok()?;
+        if before + self.near.len() > NEAR_BUCKETS {
+            return None;
+        }
+        (0..before).for_each(|_| self.near.push_front(Vec::new()));
+        self.base = bucket;
+        Some(0)
     }
 
     /// The earliest instant at which something falls due.
     pub fn next_due(&mut self) -> Option<EventTime> {
-        if self.opened.is_empty() {
+        if self.order.is_empty() {
             self.open_next()?;
         }
-        self.opened.back().map(|(due, _)| *due)
+        self.order.last().map(|index| self.opened[*index as usize].0)
     }
 
     fn open_next(&mut self) -> Option<()> {
-        let (bucket, items) = self.buckets.pop_first()?;
+        while self.near.front().is_some_and(Vec::is_empty) {
+            self.near.pop_front();
+            self.base += 1;
+        }
+        let far = self.far.first_key_value().map(|(bucket, _)| *bucket);
+        let near = (!self.near.is_empty()).then_some(self.base);
+        let bucket = near.into_iter().chain(far).min()?;
+        let mut spent = std::mem::take(&mut self.opened);
+        if far == Some(bucket) {
+            self.opened = self.far.pop_first().map(|(_, list)| list).unwrap_or_default();
+        }
+        if near == Some(bucket) {
+            let mut list = self.near.pop_front().unwrap_or_default();
+            self.base += 1;
+            if self.opened.is_empty() {
+                self.opened = list;
+            } else {
+                self.opened.append(&mut list);
+            }
+        }
         self.opened_bucket = bucket;
-        self.items.clear();
-        let numbered = (0_u32..).zip(&items).map(|(index, (due, _))| (*due, index));
-        self.opened.extend(numbered);
-        self.opened.make_contiguous().sort_unstable_by(|left, right| right.cmp(left));
-        self.items.extend(items.into_iter().map(|(_, item)| Some(item)));
+        self.sort_opened();
+        spent.clear();
+        if self.spare.len() < SPARE_LISTS && spent.capacity() > 0 {
+            self.spare.push(spent);
+        }
         Some(())
+    }
+
+    /// Puts the opened bucket in order, by counting how much falls due at each of its instants.
+    fn sort_opened(&mut self) {
+        let within = |due: &EventTime| (*due & (BUCKET_MS as EventTime - 1)) as usize;
+        let mut starts = [0_u32; BUCKET_MS];
+        self.opened.iter().for_each(|(due, _)| starts[within(due)] += 1);
+        let mut sum = 0;
+        for start in starts.iter_mut().rev() {
+            sum += std::mem::replace(start, sum);
+        }
+        self.order.clear();
+        self.order.resize(self.opened.len(), 0);
+        for (number, (due, _)) in self.opened.iter().enumerate().rev() {
+            let start = &mut starts[within(due)];
+            self.order[*start as usize] = index(number);
+            *start += 1;
+        }
     }
 
     /// Takes out what falls due at exactly the earliest instant, if that is `at`, in the order it
@@ -76,25 +165,30 @@ impl<T> Wheel<T> {
         if self.next_due() != Some(at) {
             return;
         }
-        while let Some((due, index)) = self.opened.back().copied() {
-            if due != at {
+        while let Some(index) = self.order.last() {
+            let (due, item) = &mut self.opened[*index as usize];
+            if *due != at {
                 break;
             }
-            self.opened.pop_back();
-            let place = usize::try_from(index).ok().and_then(|index| self.items.get_mut(index));
-            into.extend(place.and_then(Option::take));
+            into.extend(item.take());
+            self.order.pop();
         }
     }
 
     /// How many things are held.
     pub fn len(&self) -> usize {
-        self.opened.len() + self.buckets.values().map(Vec::len).sum::<usize>()
+        let buckets = self.near.iter().chain(self.far.values());
+        self.order.len() + buckets.map(Vec::len).sum::<usize>()
     }
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.opened.is_empty() && self.buckets.is_empty()
+        self.len() == 0
     }
+}
+
+fn index(number: usize) -> u32 {
+    u32::try_from(number).expect("fewer than 2^32 things fall due within 64 ms")
 }
 
 #[cfg(test)]
@@ -143,5 +237,39 @@ mod tests {
         assert!(taken.is_empty());
         wheel.take_due(10, &mut taken);
         assert_eq!(taken, [1]);
+    }
+
+    #[test]
+    fn hands_out_in_order_however_far_apart() {
+        let mut wheel = Wheel::default();
+        let mut expected: Vec<(EventTime, u32)> = Vec::new();
+        let far = BUCKET_MS as EventTime * NEAR_BUCKETS as EventTime;
+        let mut state = 7_u64;
+        for number in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let random = (state >> 33) as EventTime;
+            let due = match random % 4 {
+                0 => random % 100,
+                1 => random % (3 * far),
+                2 => -(random % far),
+                _ => far - random % 1_000,
+            };
+            wheel.insert(due, number);
+            expected.push((due, number));
+            if number % 50 == 0 {
+                let due = wheel.next_due().unwrap();
+                let mut taken = Vec::new();
+                wheel.take_due(due, &mut taken);
+                let first = expected.iter().map(|(due, _)| *due).min();
+                assert_eq!(first, Some(due));
+                let same: Vec<u32> =
+                    expected.iter().filter(|it| it.0 == due).map(|it| it.1).collect();
+                assert_eq!(taken, same);
+                expected.retain(|it| it.0 != due);
+            }
+        }
+        assert_eq!(wheel.len(), expected.len());
+        expected.sort_by_key(|(due, _)| *due);
+        assert_eq!(drain(&mut wheel), expected);
     }
 }

@@ -87,7 +87,7 @@ impl Bench {
         let (user, change) = (UserKey::of("u"), change_of(action, &self.streams));
         let position = Position { partition: 0, offset: self.offset };
         self.offset += 1;
-        let updates = vec![Update { user, time, at, position, change }];
+        let updates = vec![(0, Update { user, time, at, position, change })];
         self.instant(at, Instant { updates, ..Instant::default() });
     }
 

@@ -4,6 +4,7 @@ use dataflows::model::time::in_range;
 use dataflows::model::{Decimal, EventTime};
 
 use super::MAX_USER_BYTES;
+use super::scan::eight_digits;
 
 /// What `type` says a record of the Segment shape is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +76,7 @@ pub(super) fn is_integer(number: &str) -> bool {
 
 /// Reads epoch milliseconds; a fraction is cut off, towards the past.
 pub(super) fn epoch_ms(label: &str, number: &str) -> Result<EventTime, String> {
-    if let Ok(ms) = number.parse() {
+    if let Some(ms) = usual_epoch(number).or_else(|| number.parse().ok()) {
         return in_range(ms).map_err(|reason| format!("{label}: {reason}"));
     }
     let decimal = Decimal::parse(number).map_err(|reason| format!("{label}: {reason}"))?;
@@ -85,6 +86,16 @@ pub(super) fn epoch_ms(label: &str, number: &str) -> Result<EventTime, String> {
         None => return Err(far(label, number, "before year 1")),
     };
     in_range(ms).map_err(|reason| format!("{label}: {reason}"))
+}
+
+/// The usual length, eight digits and five: the years 2001 to 2286.
+fn usual_epoch(number: &str) -> Option<EventTime> {
+    let (first, rest) = number.as_bytes().split_at_checked(8)?;
+    let first = eight_digits(first, 0)?;
+    let rest: &[u8; 5] = rest.try_into().ok()?;
+    rest.iter().try_fold(i64::from(first), |ms, digit| {
+        digit.is_ascii_digit().then(|| ms * 10 + i64::from(digit - b'0'))
+    })
 }
 
 fn far(label: &str, number: &str, bound: &str) -> String {
@@ -112,6 +123,10 @@ mod tests {
     fn epoch_times_are_floored_and_bounded() {
         let read = |number| epoch_ms("timestamp", number);
         assert_eq!(read("1767225600000"), Ok(1_767_225_600_000));
+        for other in ["0767225600000", "176722560000", "17672256000001", "1767225600009"] {
+            assert_eq!(read(other), Ok(other.parse().unwrap()));
+        }
+        assert!(read("17672256000x0").is_err());
         assert_eq!(read("-0.5"), Ok(-1));
         assert_eq!(read("1.7672256e12"), Ok(1_767_225_600_000));
         let year = "253433923200000";

@@ -36,6 +36,20 @@ const SEGMENT: [(Slot, &str); 9] = [
     (Slot::Traits, "traits"),
 ];
 
+/// How many members of a record are remembered.
+const REMEMBERED_MEMBERS: usize = 64;
+
+/// A set of slots, as bits.
+type Slots = u16;
+
+/// A key as the last record had it, up to its colon, and the fields of this name. Records of one
+/// source are much alike: to compare is faster than to read and look up.
+#[derive(Default)]
+struct Remembered {
+    written: String,
+    slots: Slots,
+}
+
 /// Under which names the fields stand in the records of one source.
 pub(super) struct Layout {
     /// Fields that are members of the record.
@@ -43,6 +57,8 @@ pub(super) struct Layout {
     /// Fields whose name has a dot: they may stand deeper.
     dotted: Vec<(Slot, Box<str>)>,
     labels: [Box<str>; SLOTS],
+    /// By its place in the record, what the last one had there.
+    remembered: Vec<Remembered>,
 }
 
 /// The fields of one record.
@@ -67,6 +83,7 @@ impl Layout {
             plain: Vec::new(),
             dotted: Vec::new(),
             labels: std::array::from_fn(|_| Box::default()),
+            remembered: Vec::new(),
         };
         if mapping.is_segment() {
             SEGMENT.iter().for_each(|(slot, name)| layout.add(*slot, name));
@@ -102,15 +119,18 @@ impl Layout {
     }
 
     /// Checks the whole text and finds the fields in it; of equal names the last one counts.
-    pub(super) fn find<'a>(&self, text: &'a str) -> Result<Found<'a>, Fault> {
+    pub(super) fn find<'a>(&mut self, text: &'a str) -> Result<Found<'a>, Fault> {
         let mut slots = [None; SLOTS];
         let mut scan = Scan::new(text);
-        scan.members(|key, value| {
-            let key = key.decode()?;
-            for (slot, name) in &self.plain {
-                if **name == *key {
-                    slots[*slot as usize] = Some(value);
-                }
+        let mut place = 0;
+        let key = |scan: &mut Scan<'a>| {
+            place += 1;
+            self.key(place - 1, scan)
+        };
+        scan.members_by(key, |mut named, value| {
+            while named != 0 {
+                slots[named.trailing_zeros() as usize] = Some(value);
+                named &= named - 1;
             }
             Ok(())
         })?;
@@ -121,6 +141,29 @@ impl Layout {
             slots[*slot as usize] = follow(text, path)?;
         }
         Ok(Found { slots, large_numbers: scan.large_numbers })
+    }
+}
+
+impl Layout {
+    /// Reads the key of the member at this place; gives back the fields of this name.
+    fn key(&mut self, place: usize, scan: &mut Scan<'_>) -> Result<Slots, Fault> {
+        if let Some(last) = self.remembered.get(place)
+            && scan.skip(&last.written)
+        {
+            return Ok(last.slots);
+        }
+        let start = scan.place();
+        let key = scan.key()?.decode()?;
+        let named = self.plain.iter().filter(|(_, name)| **name == *key);
+        let slots = named.fold(0, |slots, (slot, _)| slots | 1 << (*slot as usize));
+        if place < REMEMBERED_MEMBERS {
+            self.remembered.resize_with(self.remembered.len().max(place + 1), Default::default);
+            let last = &mut self.remembered[place];
+            last.slots = slots;
+            last.written.clear();
+            last.written.push_str(scan.since(start));
+        }
+        Ok(slots)
     }
 }
 

@@ -56,7 +56,17 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(super) fn members(
         &mut self,
-        mut each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
+        each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.members_by(|scan| Ok(scan.key()?), each)
+    }
+
+    /// Does that where `key` reads the keys, each with its colon.
+    #[inline]
+    pub(super) fn members_by<K>(
+        &mut self,
+        mut key: impl FnMut(&mut Self) -> Result<K, Fault>,
+        mut each: impl FnMut(K, Raw<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.enter(b'{')?;
         if self.next_token() == Some(b'}') {
@@ -64,16 +74,8 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         loop {
-            if self.next_token() != Some(b'"') {
-                return Err(Fault::Structure);
-            }
-            let start = self.at;
-            let escaped = self.string()?;
-            let key = self.raw(start, escaped)?;
-            if self.next_token() != Some(b':') {
-                return Err(Fault::Structure);
-            }
-            self.at += 1;
+            self.next_token();
+            let key = key(self)?;
             self.next_token();
             let start = self.at;
             let escaped = self.value()?;
@@ -87,6 +89,43 @@ impl<'a> Scan<'a> {
                 _ => return Err(Fault::Structure),
             }
         }
+    }
+
+    /// Reads the key that begins here, and its colon.
+    #[inline]
+    pub(super) fn key(&mut self) -> Result<Raw<'a>, Broken> {
+        if self.byte() != Some(b'"') {
+            return Err(Broken);
+        }
+        let start = self.at;
+        let escaped = self.string()?;
+        let key = self.raw(start, escaped)?;
+        if self.next_token() != Some(b':') {
+            return Err(Broken);
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// Goes past these characters, if they are what comes.
+    #[inline]
+    pub(super) fn skip(&mut self, written: &str) -> bool {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let same = rest.starts_with(written.as_bytes());
+        if same {
+            self.at += written.len();
+        }
+        same
+    }
+
+    /// How much has been read.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What has been read since a place.
+    pub(super) fn since(&self, place: usize) -> &'a str {
+        self.text.get(place..self.at).unwrap_or_default()
     }
 
     /// Reads a list and calls `each` with every item.
@@ -204,6 +243,9 @@ impl<'a> Scan<'a> {
     /// Reads at least one digit.
     fn digits(&mut self) -> Result<usize, Broken> {
         let start = self.at;
+        while eight_digits(self.text.as_bytes(), self.at).is_some() {
+            self.at += 8;
+        }
         while let Some(b'0'..=b'9') = self.byte() {
             self.at += 1;
         }
@@ -284,6 +326,25 @@ fn next_special(bytes: &[u8], mut at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     at + found.unwrap_or(rest.len())
+}
+
+/// The number that the eight digits at this place are written for, if they are digits.
+///
+/// All eight are looked at together: neighbours are joined to two digits, to four, to eight.
+#[inline]
+pub(super) fn eight_digits(bytes: &[u8], at: usize) -> Option<u32> {
+    let eight = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())?;
+    let word = u64::from_le_bytes(*eight);
+    let halves = ONES * 0xf0;
+    let above_nine = word.wrapping_add(ONES * 0x06);
+    if (word & halves) | ((above_nine & halves) >> 4) != ONES * 0x33 {
+        return None;
+    }
+    let digits = word & (ONES * 0x0f);
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let all = (fours * 10_000 + (fours >> 32)) & 0xffff_ffff;
+    u32::try_from(all).ok()
 }
 
 #[cfg(test)]
@@ -379,6 +440,23 @@ mod tests {
             }
         }
         assert_eq!(next_special(&[b' '; 19], 3), 19);
+    }
+
+    #[test]
+    fn eight_digits_are_digits() {
+        for number in (0..100_000_000).step_by(9_973) {
+            assert_eq!(eight_digits(format!(" {number:08}").as_bytes(), 1), Some(number));
+        }
+        for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+            for place in 0..8 {
+                for digit in [b'0', b'9'] {
+                    let mut bytes = [digit; 8];
+                    bytes[place] = byte;
+                    assert_eq!(eight_digits(&bytes, 0), None, "{bytes:?}");
+                }
+            }
+        }
+        assert_eq!(eight_digits(b"1234567", 0), None);
     }
 
     #[test]

@@ -100,26 +100,25 @@ impl FilePartition {
     /// # Errors
     /// The file cannot be read on, or its compression is damaged.
     pub fn next_chunk(&mut self, target_bytes: usize) -> Result<Option<Chunk>, SourceError> {
-        let mut bytes = std::mem::take(&mut self.spare);
-        bytes.clear();
-        bytes.append(&mut self.carried);
+        let mut buffer = Buffer { bytes: std::mem::take(&mut self.spare), filled: 0 };
+        buffer.append(&mut self.carried);
         let mut wanted = target_bytes.clamp(1, MAX_LINE_BYTES);
         loop {
-            self.fill(&mut bytes, wanted)?;
-            if let Some(end) = memchr::memrchr(b'\n', &bytes) {
+            self.fill(&mut buffer, wanted)?;
+            let bytes = buffer.filled();
+            if let Some(end) = memchr::memrchr(b'\n', bytes) {
                 self.carried.extend_from_slice(bytes.get(end + 1..).unwrap_or_default());
-                bytes.truncate(end + 1);
-                return Ok(Some(self.chunk(bytes, None)));
+                return Ok(Some(self.chunk(buffer.up_to(end + 1), None)));
             }
+            let length = bytes.len();
             if self.at_end {
-                return Ok((!bytes.is_empty()).then(|| self.chunk(bytes, None)));
+                return Ok((length > 0).then(|| self.chunk(buffer.up_to(length), None)));
             }
-            if bytes.len() > MAX_LINE_BYTES {
-                let length = self.skip_line(&bytes)?;
-                bytes.truncate(MAX_LINE_BYTES);
-                return Ok(Some(self.chunk(bytes, Some(length))));
+            if length > MAX_LINE_BYTES {
+                let length = self.skip_line(bytes)?;
+                return Ok(Some(self.chunk(buffer.up_to(MAX_LINE_BYTES), Some(length))));
             }
-            wanted = bytes.len().saturating_mul(2).min(MAX_LINE_BYTES + 1);
+            wanted = length.saturating_mul(2).min(MAX_LINE_BYTES + 1);
         }
     }
 
@@ -133,11 +132,11 @@ impl FilePartition {
 
     /// Reads until there are as many bytes as wanted, or the file ends. What is being written
     /// while it is read, such as a pipe, is handed on as soon as there is a line of it.
-    fn fill(&mut self, bytes: &mut Vec<u8>, wanted: usize) -> Result<(), SourceError> {
-        while bytes.len() < wanted && !self.at_end {
-            let before = bytes.len();
-            self.read_some(bytes)?;
-            let new = bytes.get(before..).unwrap_or_default();
+    fn fill(&mut self, buffer: &mut Buffer, wanted: usize) -> Result<(), SourceError> {
+        while buffer.filled < wanted && !self.at_end {
+            let before = buffer.filled;
+            self.read_some(buffer)?;
+            let new = buffer.filled().get(before..).unwrap_or_default();
             if self.total.is_none() && memchr::memchr(b'\n', new).is_some() {
                 break;
             }
@@ -145,21 +144,20 @@ impl FilePartition {
         Ok(())
     }
 
-    fn read_some(&mut self, bytes: &mut Vec<u8>) -> Result<(), SourceError> {
-        let before = bytes.len();
-        bytes.resize(before + READ_BYTES, 0);
+    fn read_some(&mut self, buffer: &mut Buffer) -> Result<(), SourceError> {
         let count = loop {
-            match self.input.read(&mut bytes[before..]) {
+            match self.input.read(buffer.room()) {
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 other => break other.map_err(|cause| self.failed(cause))?,
             }
         };
-        bytes.truncate(before + count);
+        buffer.filled += count;
         self.at_end = count == 0;
-        if self.at_start && (self.at_end || !BYTE_ORDER_MARK.starts_with(bytes)) {
+        if self.at_start && (self.at_end || !BYTE_ORDER_MARK.starts_with(buffer.filled())) {
             self.at_start = false;
-            if bytes.starts_with(BYTE_ORDER_MARK) {
-                bytes.drain(..BYTE_ORDER_MARK.len());
+            if buffer.filled().starts_with(BYTE_ORDER_MARK) {
+                buffer.bytes.drain(..BYTE_ORDER_MARK.len());
+                buffer.filled -= BYTE_ORDER_MARK.len();
             }
         }
         Ok(())
@@ -169,11 +167,12 @@ impl FilePartition {
     fn skip_line(&mut self, start: &[u8]) -> Result<u64, SourceError> {
         let mut length = start.len() as u64;
         let mut last = start.last().copied();
-        let mut bytes = Vec::new();
+        let mut buffer = Buffer::default();
         while !self.at_end {
-            bytes.clear();
-            self.read_some(&mut bytes)?;
-            let end = memchr::memchr(b'\n', &bytes);
+            buffer.filled = 0;
+            self.read_some(&mut buffer)?;
+            let bytes = buffer.filled();
+            let end = memchr::memchr(b'\n', bytes);
             let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
             length += line.len() as u64;
             last = line.last().copied().or(last);
@@ -192,6 +191,45 @@ impl FilePartition {
             Some(format) if !system_said => SourceError::Corrupt { path, format, read, cause },
             _ => SourceError::Read { path, read, cause },
         }
+    }
+}
+
+/// Memory to read into. It stays as long as it was, so that it is not blanked for every read.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    /// How much of it has been read; what follows means nothing.
+    filled: usize,
+}
+
+impl Buffer {
+    fn filled(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// Where to read to.
+    fn room(&mut self) -> &mut [u8] {
+        let end = self.filled + READ_BYTES;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        &mut self.bytes[self.filled..end]
+    }
+
+    fn append(&mut self, bytes: &mut Vec<u8>) {
+        let end = self.filled + bytes.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[self.filled..end].copy_from_slice(bytes);
+        self.filled = end;
+        bytes.clear();
+    }
+
+    /// Its first bytes.
+    fn up_to(mut self, length: usize) -> Vec<u8> {
+        self.bytes.truncate(length);
+        self.bytes
     }
 }
 

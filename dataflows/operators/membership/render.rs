@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -13,20 +12,19 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{Changes, Command, Entering, Flip, Instant, Membership, Tally};
 use crate::clock::Emit;
-use crate::model::{EventTime, Update, UserKey};
+use crate::model::{Change, EventTime, Incoming, Update};
 use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::Edge;
 use crate::operators::settled::{Promise, Settled};
+use crate::operators::users::{Slot, Users};
 use crate::operators::wheel::Wheel;
 
 /// The streams this operator reads.
 pub struct Inputs<'scope> {
-    /// Records that are on time.
-    pub updates: Stream<'scope, EventTime, Vec<Update>>,
+    /// Records that are on time, and the names of their users.
+    pub updates: Stream<'scope, EventTime, Vec<Incoming>>,
     /// Those of them that are second copies.
     pub copies: Stream<'scope, EventTime, Vec<SecondCopy>>,
-    /// The name of every user, at or before the time of the first update from the same source.
-    pub names: Stream<'scope, EventTime, Vec<(UserKey, Arc<str>)>>,
     /// Edits of the plan, the same on every worker.
     pub commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
     /// How old further updates may be.
@@ -56,12 +54,10 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
     let mut builder = OperatorBuilder::new("Membership".to_owned(), scope);
     let (emit, workers) = (state.settings.emit, scope.peers());
     let (mut written, outputs) = new_outputs(&mut builder, state);
-    let by_user = Exchange::new(|update: &Update| update.user.route());
+    let by_user = Exchange::new(|incoming: &Incoming| incoming.user().route());
     let mut updates = builder.new_input(inputs.updates, by_user);
     let by_user = Exchange::new(|copy: &SecondCopy| copy.user.route());
     let mut copies = builder.new_input(inputs.copies, by_user);
-    let by_user = Exchange::new(|(user, _): &(UserKey, Arc<str>)| user.route());
-    let mut names = builder.new_input(inputs.names, by_user);
     let mut commands = builder.new_input(inputs.commands, Pipeline);
     // Nothing is ever produced because of a promise, so they hold nothing back.
     let to = Exchange::new(|promise: &Promise| promise.to as u64);
@@ -74,16 +70,15 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
         let mut changes = Changes::default();
         move |frontiers| {
             let mut state = shared.borrow_mut();
-            names.for_each_time(|_, batches| {
-                for (key, name) in batches.flat_map(|batch| batch.drain(..)) {
-                    state.name(key, name);
-                }
-            });
-            updates.for_each_time(|capability, batches| {
+            // In the order in which each worker sent it, so that names come first: by time, batches
+            // of one time would change places.
+            updates.for_each(|capability, batch| {
                 hold(&mut held, &capability);
-                for update in batches.flat_map(|batch| batch.drain(..)) {
-                    ahead.settled.wait(update.time, update.at);
-                    ahead.updates.insert(update.at, update);
+                for incoming in batch.drain(..) {
+                    match incoming {
+                        Incoming::Name(user, name) => state.name(user, name),
+                        Incoming::Update(update) => ahead.update(update, &state.users),
+                    }
                 }
             });
             copies.for_each_time(|capability, batches| {
@@ -103,7 +98,9 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             });
             let Some(capabilities) = &mut held else { return };
             let [inputs @ .., _] = frontiers else { return };
-            let passed = |at: &EventTime| !inputs.iter().any(|input| input.less_equal(at));
+            let bounds = inputs.iter().filter_map(|it| it.frontier().first().copied());
+            let bound = bounds.min();
+            let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
             ahead.settled.pass(passed);
             let next = ahead.turn(passed, &mut state, &mut changes);
             if next.as_ref().is_some_and(passed) {
@@ -153,11 +150,16 @@ fn hold(held: &mut Option<[Capability<EventTime>; 4]>, arrived: &InputCapability
 
 /// What has come and waits for the frontier.
 struct Ahead {
-    updates: Wheel<Update>,
+    /// Each with its user's slot: users are looked up as they come, one after the other, which
+    /// lets the machine wait for the memory of several at once.
+    updates: Wheel<(Slot, Update)>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
     settled: Settled,
     instant: Instant,
+    emit: Emit,
+    /// By slot, whether the user is sure to exist.
+    exists: Vec<bool>,
 }
 
 impl Ahead {
@@ -168,7 +170,14 @@ impl Ahead {
             commands: Wheel::default(),
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
+            emit,
+            exists: Vec::new(),
         }
+    }
+
+    fn update(&mut self, update: Update, users: &Users) {
+        self.settled.wait(update.time, update.at);
+        self.updates.insert(update.at, (users.slot(update.user), update));
     }
 
     fn next(&mut self, state: &mut Membership) -> Option<EventTime> {
@@ -192,6 +201,7 @@ impl Ahead {
             let next = self.next(state);
             let Some(at) = next.filter(&passed) else { return next };
             self.take(at, state);
+            self.pass_over(at, changes);
             state.instant(at, &mut self.instant, changes);
         }
         self.next(state)
@@ -200,10 +210,40 @@ impl Ahead {
     fn take(&mut self, at: EventTime, state: &mut Membership) {
         self.updates.take_due(at, &mut self.instant.updates);
         state.settle(self.settled.before(at));
-        self.instant.updates.iter().for_each(|update| self.settled.done(update.time, at));
+        self.instant.updates.iter().for_each(|(_, update)| self.settled.done(update.time, at));
         self.copies.take_due(at, &mut self.instant.copies);
         self.commands.take_due(at, &mut self.instant.commands);
         state.wheel.take_due(at, &mut self.instant.alarms);
+    }
+
+    /// Counts the events no rule asks about, and lets them be: of a user who exists they change
+    /// nothing. Where records may come out of order they may show that the user is older than
+    /// known, and an instant with deletions or second copies is worked off as it is.
+    fn pass_over(&mut self, at: EventTime, changes: &mut Changes) {
+        let Instant { updates, copies, .. } = &mut self.instant;
+        let is_deletion = |(_, update): &(Slot, Update)| update.change == Change::Delete;
+        if self.emit == Emit::OnEvent || updates.is_empty() {
+            return;
+        }
+        if !copies.is_empty() || updates.iter().any(is_deletion) {
+            for (slot, _) in updates {
+                if let Some(exists) = self.exists.get_mut(*slot as usize) {
+                    *exists = false;
+                }
+            }
+            return;
+        }
+        let before = updates.len();
+        updates.retain(|(slot, update)| {
+            let slot = *slot as usize;
+            if self.exists.len() <= slot {
+                self.exists.resize(slot + 1, false);
+            }
+            let existed = std::mem::replace(&mut self.exists[slot], true);
+            !existed || !update.change.is_unasked()
+        });
+        changes.tally.applied += (before - updates.len()) as u64;
+        changes.tally.last = changes.tally.last.max(Some(at));
     }
 }
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::compare::{Before, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
-use crate::model::{Change, EventTime, Hit, Payload, Position, StreamId, Update, Value};
+use crate::model::{Amount, Change, EventTime, Hit, Payload, Position, StreamId, Update, Value};
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
 use crate::operators::store::{AttributeNumber, Store};
@@ -173,8 +173,9 @@ impl Context<'_> {
         };
         let entry = match &hit.payload {
             Payload::Happened => Entry::Happened,
-            Payload::Amount(amount) => Entry::Amount(*amount),
-            Payload::Value(value) => Entry::Value(update.position, value.clone()),
+            Payload::Micros(micros) => Entry::Amount(Amount::from_micros((*micros).into())),
+            Payload::Amount(amount) => Entry::Amount(**amount),
+            Payload::Value(value) => Entry::Value(update.position, (**value).clone()),
             Payload::Mismatch => {
                 for (_, _, fact) in facts() {
                     let conditions = fact.conditions.iter();
