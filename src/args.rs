@@ -68,9 +68,10 @@ Examples:
     /// Measure how fast it all is, in one table
     #[command(after_help = "\
 Examples:
-  rivulet bench
-  rivulet bench latency latency-lone")]
-    Bench(bench::Args),
+  rivulet bench --list
+  rivulet bench --runs 3 w1 w2-selective-1000
+  rivulet bench --peers=../shared/peers --json bench.json")]
+    Bench(Box<bench::Args>),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:

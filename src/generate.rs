@@ -6,6 +6,7 @@
 //! duplicates, not late.
 
 pub mod catalogue;
+pub mod changes;
 pub mod clicks;
 mod line;
 mod random;

@@ -40,7 +40,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             Err(generate::GenerateError::Closed) => {}
             Err(error) => return Err(error.into()),
         },
-        Verb::Bench(arguments) => bench::run(&arguments)?,
+        Verb::Bench(arguments) => print(bench::run(&arguments)?.as_bytes())?,
         Verb::Schema(arguments) => print_schema(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -4,9 +4,9 @@
 //! was due during it, and there is nothing to correct afterwards (no coordinated omission).
 //!
 //! Which record caused a difference is worked out from event time, which runs as fast as the wall
-//! clock here: the earliest record of the user that took effect at the difference's time. Where
-//! the user has none, time itself was the cause (something left a window), and counted is from the
-//! first record of all that took event time so far.
+//! clock here: the earliest record of the user that takes effect at the difference's time. Where
+//! the program has closed instants of its own accord, in silence, it is the user's last one before.
+//! The windows of the rules must be longer than the schedule: nothing leaves one by itself.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -250,7 +250,9 @@ fn latencies(
     for (moment, lines) in arrived {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line: Line<'_> = serde_json::from_slice(line).map_err(|error| broken(&error))?;
-            let Some(due) = causes.due(&line) else { continue };
+            let Some(due) = causes.due(&line, moment.saturating_duration_since(began)) else {
+                continue;
+            };
             if due >= schedule.warm_up {
                 let waited = moment.saturating_duration_since(began + due);
                 histogram.saturating_record(waited.as_nanos() as u64);
@@ -277,20 +279,22 @@ impl<'a> Causes<'a> {
         Causes { records: &schedule.records, by_user }
     }
 
-    /// When the cause of a difference was due; `None` from the last instant on.
-    fn due(&self, line: &Line<'_>) -> Option<Duration> {
+    /// When the cause of a difference that came at `moment` was due; `None` from the last instant
+    /// on.
+    fn due(&self, line: &Line<'_>, moment: Duration) -> Option<Duration> {
         if line.time >= self.records.last()?.at {
             return None;
         }
         let user: usize = line.user.strip_prefix('u')?.parse().ok()?;
         let own = self.by_user.get(user)?;
-        let at = |number: &u32| self.records.get(*number as usize).map(|record| record.at);
+        let record = |number: &u32| self.records.get(*number as usize);
+        let at = |number: &u32| record(number).map(|record| record.at);
         let place = own.partition_point(|number| at(number) < Some(line.time));
-        let cause = match own.get(place) {
-            Some(number) if at(number) == Some(line.time) => *number as usize,
-            _ => self.records.partition_point(|record| record.at < line.time),
-        };
-        self.records.get(cause).map(|record| record.due)
+        match own.get(place) {
+            Some(number) if at(number) == Some(line.time) => record(number),
+            _ => own[..place].iter().rev().filter_map(record).find(|record| record.due <= moment),
+        }
+        .map(|record| record.due)
     }
 }
 
@@ -299,18 +303,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cause_is_the_users_own_record_or_else_the_passing_of_time() {
+    fn the_cause_is_a_record_of_the_user() {
         let mut schedule = Schedule { bytes: vec![], records: vec![], warm_up: Duration::ZERO };
         for (due, user, time) in [(0, 1, 100), (1, 2, 90), (2, 2, 100), (3, 1, 130), (4, 1, 200)] {
             schedule.push(Duration::from_millis(due), user, time);
         }
         let causes = Causes::of(&schedule);
-        let due = |time, user: &'static str| {
-            causes.due(&Line { time, user: user.into() }).map(|due| due.as_millis())
+        let due = |time, user: &'static str, moment| {
+            let line = Line { time, user: user.into() };
+            causes.due(&line, Duration::from_millis(moment)).map(|due| due.as_millis())
         };
-        assert_eq!(due(100, "u2"), Some(1), "it took effect at 100, where time stood");
-        assert_eq!(due(130, "u1"), Some(3));
-        assert_eq!(due(120, "u2"), Some(3), "nothing of the user's: time came past 120 then");
-        assert_eq!(due(200, "u1"), None, "the end of the input closes the last instant");
+        assert_eq!(due(100, "u2", 9), Some(1), "it took effect at 100, where time stood");
+        assert_eq!(due(130, "u1", 9), Some(3));
+        assert_eq!(due(101, "u2", 9), Some(2), "an instant was closed in silence");
+        assert_eq!(due(101, "u2", 1), Some(1), "what comes later is no cause");
+        assert_eq!(due(200, "u1", 9), None, "the end of the input closes the last instant");
     }
 }
