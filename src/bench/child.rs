@@ -17,7 +17,7 @@ use super::figures::Figures;
 use super::resources::cpu_s;
 
 /// How much of the end of what a child said is told when it fails.
-const SAID_BYTES: usize = 600;
+const SAID_CHARACTERS: usize = 600;
 
 /// This program.
 pub(super) fn own() -> Result<PathBuf, BenchError> {
@@ -38,11 +38,9 @@ pub(super) fn watched(command: &[String], note: &Path) -> Result<(Figures, Strin
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let all = said + &String::from_utf8_lossy(&output.stderr);
-        let from = all.floor_char_boundary(all.len().saturating_sub(SAID_BYTES));
-        return Err(BenchError::Child {
-            what: command.join(" "),
-            said: all[from..].trim().to_owned(),
-        });
+        let skipped = all.chars().count().saturating_sub(SAID_CHARACTERS);
+        let said = all.chars().skip(skipped).collect::<String>().trim().to_owned();
+        return Err(BenchError::Child { what: command.join(" "), said });
     }
     let text = fs::read_to_string(note).map_err(BenchError::file("read", note))?;
     let figures = serde_json::from_str(&text)

@@ -241,7 +241,8 @@ mod tests {
         let w1 = result(row("w1"), &samples, false);
         let value = Summary { median: 1.7e6, min: 1.5e6, max: 3.1e6, runs: 3 };
         assert_eq!((w1.value, w1.reached, w1.stretched), (Some(value), Some(true), Some(false)));
-        assert_eq!(result(row("w1-flink-warm"), &samples, false).value.unwrap().median, 1.7);
+        let warm = result(row("w1-flink-warm"), &samples, false).value.unwrap();
+        assert_eq!(number(warm.median), "1.70");
         let rocks = result(row("w1-flink-rocksdb"), &samples, false);
         assert_eq!((rocks.value.unwrap().median, rocks.reached), (34.0, Some(false)));
         assert_eq!(result(row("w1s"), &samples, false).missing.as_deref(), Some("not measured"));
@@ -257,7 +258,8 @@ mod tests {
         ];
         let held: Vec<_> =
             held.iter().map(|(name, rate)| (*name, "per_s", std::slice::from_ref(rate))).collect();
-        assert_eq!(result(row("alone-flat"), &samples(&held), false).value.unwrap().median, 2.5);
+        let flat = result(row("alone-flat"), &samples(&held), false).value.unwrap();
+        assert_eq!(number(flat.median), "2.50");
         let mut memory = Samples::new();
         for (name, peak, users) in [("memory/w1/25000", 1e6, 1e4), ("memory/w1/200000", 5e6, 3e4)] {
             let mut figures = Figures::default();
