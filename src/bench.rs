@@ -140,10 +140,10 @@ impl<'a> Bench<'a> {
                 {
                     say(&format!("run {} of {}: {name}", run + 1, self.args.runs));
                     self.sample(name, measurement);
+                    // At once, so that what comes later cannot lose it.
+                    self.write(&[])?;
                 }
             }
-            // After every round, so that what comes later cannot lose it.
-            self.write(&[])?;
         }
         let comparisons = self.comparisons()?;
         let text = self.write(&comparisons)?;

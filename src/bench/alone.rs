@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dataflows::clock::ClockSettings;
 use dataflows::in_memory::{Pace, feed, prepare};
-use dataflows::model::Position;
+use dataflows::model::{Action, Arrival, Decimal, Position, Value};
 use dataflows::oracle::Log;
 use dataflows::streams::Streams;
 
@@ -13,8 +13,7 @@ use super::error::BenchError;
 use super::figures::Figures;
 use super::resources::Cpu;
 use super::shapes;
-use crate::format;
-use crate::generate::clicks::{Clicks, Settings};
+use crate::generate::clicks::{Click, Clicks, Settings};
 
 /// The length of the mark's windows.
 const WINDOW_S: f64 = 600.0;
@@ -38,17 +37,15 @@ pub(super) fn measure(data: &Data, held: u32, clicks_min: u32) -> Result<Figures
     let count =
         u64::from((f64::from(held) / HELD) as u32).max(u64::from(clicks_min.min(CLICKS_MIN)));
     let (mut clicks, mut line) = (Clicks::new(Settings::mark(rate)), Vec::new());
-    let mapping = shapes::clicks();
-    let (mut ready, mut arrivals, mut offset) = (Vec::new(), Vec::new(), 0);
+    let (mut ready, mut arrivals) = (Vec::new(), Vec::new());
     while clicks.count() < count {
         line.clear();
+        let click = clicks.next(&mut line);
         // What is sent again comes late, and would end before the dataflow.
-        if clicks.next(&mut line).is_again {
-            continue;
+        if !click.is_again {
+            let position = Position { partition: 0, offset: clicks.count() };
+            arrivals.push(arrival(click, position)?);
         }
-        let position = Position { partition: 0, offset };
-        offset += 1;
-        arrivals.push(format::arrival(&mapping, position, &line).map_err(BenchError::Measure)?);
         if arrivals.len() == TOGETHER || clicks.count() == count {
             // Each part starts with a new clock, which no click is late for either.
             ready.append(&mut prepare(&Log { arrivals: &arrivals, ..log }, &streams).0);
@@ -65,4 +62,21 @@ pub(super) fn measure(data: &Data, held: u32, clicks_min: u32) -> Result<Figures
     figures.set("feed_s", took_s);
     figures.set("differences", differences.len() as f64);
     Ok(figures)
+}
+
+/// What a click says, as far as the mark's segments ask.
+fn arrival(click: Click, position: Position) -> Result<Arrival, BenchError> {
+    let amount = |cents: u64| {
+        let text = format!("{}.{:02}", cents / 100, cents % 100);
+        let amount = Decimal::parse(&text).map_err(BenchError::Measure)?;
+        Ok::<_, BenchError>(vec![("amount".into(), Value::Number(amount))])
+    };
+    let properties = click.cents.map(amount).transpose()?.unwrap_or_default();
+    Ok(Arrival {
+        position,
+        time: Some(click.time),
+        user: format!("u{}", click.user).into(),
+        id: Some(format!("{:032x}", position.offset).into()),
+        action: Action::Event { name: click.kind.into(), properties: Value::object(properties) },
+    })
 }

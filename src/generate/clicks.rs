@@ -45,12 +45,16 @@ impl Settings {
 }
 
 /// A click that was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Click {
     /// The number of its user, which is `u` and this number.
     pub user: u32,
     /// When it happened.
     pub time: EventTime,
+    /// The name of the event.
+    pub kind: &'static str,
+    /// What was spent, if it is a purchase.
+    pub cents: Option<u64>,
     /// Whether it was written before.
     pub is_again: bool,
 }
@@ -68,8 +72,8 @@ pub struct Clicks {
     digits: itoa::Buffer,
 }
 
-/// A click to be sent again: user, time, line.
-type Again = (u32, EventTime, Vec<u8>);
+/// A click to be sent again, and its line.
+type Again = (Click, Vec<u8>);
 
 impl Clicks {
     /// None written yet.
@@ -110,14 +114,15 @@ impl Clicks {
         let time = base - random.below(self.settings.jitter_ms).cast_signed();
         let user = self.users[self.ranks.draw(random)];
         let kind = self.kinds.draw(random);
-        self.line(out, user, KINDS[kind], time);
+        let cents = self.line(out, user, KINDS[kind], time);
+        let click = Click { user, time, kind: KINDS[kind], cents, is_again: false };
         self.written += 1;
         if self.random.chance(self.settings.again) {
             let delay = self.random.fraction() * AGAIN_WITHIN_S * self.settings.rate;
             let due = number + (delay as u64).max(1);
-            self.waiting.push(Reverse((due, number, (user, time, out[from..].to_vec()))));
+            self.waiting.push(Reverse((due, number, (click, out[from..].to_vec()))));
         }
-        Click { user, time, is_again: false }
+        click
     }
 
     /// Writes one that is due to be sent again.
@@ -126,12 +131,14 @@ impl Clicks {
         if *due > self.written {
             return None;
         }
-        let Reverse((_, _, (user, time, line))) = self.waiting.pop()?;
+        let Reverse((_, _, (click, line))) = self.waiting.pop()?;
         out.extend_from_slice(&line);
-        Some(Click { user, time, is_again: true })
+        Some(Click { is_again: true, ..click })
     }
 
-    fn line(&mut self, out: &mut Vec<u8>, user: u32, kind: &str, time: EventTime) {
+    /// Writes a line; gives back what is spent.
+    fn line(&mut self, out: &mut Vec<u8>, user: u32, kind: &str, time: EventTime) -> Option<u64> {
+        let mut spent = None;
         push(out, "{\"event_id\":\"");
         hex(out, self.random.next() >> 1);
         hex(out, self.random.next() >> 1);
@@ -145,6 +152,7 @@ impl Clicks {
         match kind {
             "purchase" => {
                 let cents = self.random.cents(40.0, 0.8);
+                spent = Some(cents);
                 push(out, "\"amount\":");
                 push(out, self.digits.format(cents / 100));
                 out.push(b'.');
@@ -164,6 +172,7 @@ impl Clicks {
             }
         }
         push(out, "}}\n");
+        spent
     }
 }
 
