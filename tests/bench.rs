@@ -64,4 +64,10 @@ fn what_cannot_be_measured_is_said() {
         place.run("bench --quick --runs 1 --out out --peers=nowhere w1 w1-flink-cold").fine();
     let line = done.stdout.lines().find(|line| line.starts_with("w1-flink-cold ")).unwrap();
     assert!(line.contains("missing") && line.contains("nowhere"), "{line}");
+    place.write("peers/run-peers.sh", "exit 7");
+    let done = place.run("bench --quick --runs 1 --out out --peers=peers w1 w1-flink-cold").fine();
+    let line = done.stdout.lines().find(|line| line.starts_with("w1-flink-cold ")).unwrap();
+    assert!(line.contains("missing") && line.contains("exit status: 7"), "{line}");
+    assert!(place.path("out/peers/run-peers.sh").is_file(), "it is set up apart");
+    assert!(!place.path("peers/data").exists(), "nothing is written into the folder of the peers");
 }
