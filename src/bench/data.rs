@@ -2,7 +2,7 @@
 //! again as long as that is the same. Where the peers have their own, both read that.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::BenchError;
@@ -11,6 +11,7 @@ use super::shapes;
 use crate::generate::{catalogue, changes, clicks};
 
 const SEED: u64 = 7;
+const BLANK_BYTES: usize = 1_000_000;
 
 /// Where data is.
 #[derive(Debug, Clone)]
@@ -126,17 +127,11 @@ impl Data {
         let own = self.folder.join(format!("{name}-stream"));
         let parts = [folder.join("users.jsonl"), folder.join("changes.jsonl")];
         let made_of = format!(
-            "{folder:?} {:?}",
+            "{folder:?} {BLANK_BYTES} {:?}",
             parts.each_ref().map(|it| fs::metadata(it).map(|it| it.len()).ok())
         );
         let stream = own.join("stream.jsonl");
-        self.make(&own, &made_of, || {
-            let mut stream = create(&stream)?;
-            for part in &parts {
-                io::copy(&mut File::open(part)?, &mut stream)?;
-            }
-            stream.flush()
-        })?;
+        self.make(&own, &made_of, || join(&parts, &stream))?;
         Ok(ChangeFiles {
             folder: folder.to_owned(),
             segments: segments.to_owned(),
@@ -152,8 +147,10 @@ impl Data {
         let folder = self.folder.join(format!("intervals-{segments}"));
         self.make(&folder, &format!("{users} {count} {segments} {SEED}"), || {
             fs::write(folder.join("segments.json"), catalogue::intervals(segments))?;
-            let mut stream = create(&folder.join("stream.jsonl"))?;
-            changes::write_steps((users, count), segments / 20, SEED, &mut stream)
+            let parts = [folder.join("users.jsonl"), folder.join("changes.jsonl")];
+            let mut to = (create(&parts[0])?, create(&parts[1])?);
+            changes::write_steps((users, count), segments / 20, SEED, &mut to.0, &mut to.1)?;
+            join(&parts, &folder.join("stream.jsonl"))
         })?;
         Ok(ChangeFiles {
             segments: folder.join("segments.json"),
@@ -170,8 +167,10 @@ impl Data {
         let folder = self.folder.join(if references { "references" } else { "no-references" });
         self.make(&folder, &format!("{users} {count} {SEED}"), || {
             fs::write(folder.join("segments.json"), catalogue::references(references))?;
-            let mut stream = create(&folder.join("stream.jsonl"))?;
-            changes::write_flags((users, count), SEED, &mut stream)
+            let parts = [folder.join("users.jsonl"), folder.join("changes.jsonl")];
+            let mut to = (create(&parts[0])?, create(&parts[1])?);
+            changes::write_flags((users, count), SEED, &mut to.0, &mut to.1)?;
+            join(&parts, &folder.join("stream.jsonl"))
         })?;
         Ok(ChangeFiles {
             segments: folder.join("segments.json"),
@@ -248,6 +247,20 @@ impl Data {
 fn click_files(stem: &Path) -> ClickFiles {
     let part = |ending: &str| stem.with_extension(ending);
     ClickFiles { whole: part("jsonl"), parts: [part("p0.jsonl"), part("p1.jsonl")] }
+}
+
+/// Joins users and changes to one stream. A blank line longer than any chunk that is read at once
+/// keeps the first change apart from the others: it says that all users are in.
+fn join([users, changes]: &[PathBuf; 2], stream: &Path) -> io::Result<()> {
+    let mut stream = create(stream)?;
+    io::copy(&mut File::open(users)?, &mut stream)?;
+    let (mut changes, mut first) = (BufReader::new(File::open(changes)?), Vec::new());
+    changes.read_until(b'\n', &mut first)?;
+    stream.write_all(&first)?;
+    stream.write_all(&vec![b' '; BLANK_BYTES])?;
+    stream.write_all(b"\n")?;
+    io::copy(&mut changes, &mut stream)?;
+    stream.flush()
 }
 
 fn create(path: &Path) -> io::Result<BufWriter<File>> {

@@ -256,6 +256,10 @@ fn dealt_out(files: &ChangeFiles, folder: &Path) -> Result<PathBuf, BenchError> 
         let mut stream = BufReader::with_capacity(1 << 20, File::open(&files.stream)?);
         let mut line = Vec::new();
         while stream.read_until(b'\n', &mut line)? > 0 {
+            if line.trim_ascii().is_empty() {
+                line.clear();
+                continue;
+            }
             let user = line.split(|byte| *byte == b'"').nth(3).unwrap_or_default();
             let odd = user.last().is_some_and(|digit| digit % 2 == 1);
             parts[usize::from(odd)].write_all(&line)?;

@@ -2,7 +2,8 @@
 //! by itself.
 //!
 //! Records of users have no time, so all of them take effect at the start of time, and their
-//! differences are given out when the first change says that it is over. That moment parts the two.
+//! differences are given out when the first change says that it is over. The data has that change
+//! alone in a chunk (see [`data`](super::data)), so no other is worked on before they are out.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -22,30 +23,24 @@ use super::shapes;
 use crate::run::{self, Cluster, Form, InputFile, Outputs, Run};
 use crate::sink::Sink;
 
-/// Wall and CPU time so far at the moment at which the first change was answered.
+/// Wall and CPU time so far, and differences, when the users were all in.
 type Parting = Arc<Mutex<Option<(f64, f64, u64)>>>;
 
-/// A file that notes when the first difference after the start of time comes.
+/// A file that notes when the last difference of the start of time came.
 struct Parted {
     file: BufWriter<File>,
     began: (Instant, Cpu),
     start: Vec<u8>,
     lines: u64,
     parting: Parting,
-    parted: bool,
 }
 
 impl Write for Parted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.parted {
-            self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
-            let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-            let last = memchr::memrchr(b'\n', body).map_or(0, |end| end + 1);
-            if !bytes[last..].starts_with(&self.start) {
-                self.parted = true;
-                let (wall, cpu) = (self.began.0.elapsed().as_secs_f64(), self.began.1.elapsed_s());
-                *lock(&self.parting) = Some((wall, cpu, self.lines));
-            }
+        if bytes.starts_with(&self.start) {
+            let (wall, cpu) = (self.began.0.elapsed().as_secs_f64(), self.began.1.elapsed_s());
+            self.lines += memchr::memmem::find_iter(bytes, &self.start).count() as u64;
+            *lock(&self.parting) = Some((wall, cpu, self.lines));
         }
         self.file.write_all(bytes)?;
         Ok(bytes.len())
@@ -73,7 +68,6 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
         start: format!("{{\"time\":{MIN_TIME},").into_bytes(),
         lines: 0,
         parting: parting.clone(),
-        parted: false,
     };
     let cpu = Cpu::now();
     let outputs = Outputs {
@@ -95,9 +89,9 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
     };
     let (summary, _) = run::run(run, outputs)?;
     let (wall_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu.elapsed_s());
-    let (load_s, load_cpu_s, load_differences) = lock(&parting)
-        .take()
-        .ok_or_else(|| BenchError::Measure("no change made a difference".to_owned()))?;
+    let (load_s, load_cpu_s, load_differences) = lock(&parting).take().ok_or_else(|| {
+        BenchError::Measure("no user is in any segment from the start".to_owned())
+    })?;
     let (change_s, changes) = (wall_s - load_s, files.changes as f64);
     let mut figures = Figures::default();
     figures.set("load_s", load_s);

@@ -167,7 +167,8 @@ pub fn write_steps(
     (users, steps): (u32, u32),
     cells: u32,
     seed: u64,
-    to: &mut impl Write,
+    to_users: &mut impl Write,
+    to_changes: &mut impl Write,
 ) -> io::Result<()> {
     let mut random = Random::new(seed);
     // In hundredths: the end of each cell is left free, so that a value is in one cell or in none.
@@ -180,7 +181,11 @@ pub fn write_steps(
             .enumerate()
             .map(|(number, value)| format!("\"i{number}\":{}", hundredths(*value)))
             .collect();
-        writeln!(to, "{{\"user_id\":\"u{user}\",\"attributes\":{{{}}}}}", attributes.join(","))?;
+        writeln!(
+            to_users,
+            "{{\"user_id\":\"u{user}\",\"attributes\":{{{}}}}}",
+            attributes.join(",")
+        )?;
         values.push(own);
     }
     for step in 0..steps {
@@ -195,11 +200,12 @@ pub fn write_steps(
         };
         let (value, time) = (hundredths(*value), START + i64::from(step));
         writeln!(
-            to,
+            to_changes,
             "{{\"user_id\":\"u{user}\",\"attribute\":\"i{number}\",\"value\":{value},\"ts\":{time}}}"
         )?;
     }
-    to.flush()
+    to_users.flush()?;
+    to_changes.flush()
 }
 
 fn hundredths(value: u64) -> String {
@@ -210,14 +216,19 @@ fn hundredths(value: u64) -> String {
 ///
 /// # Errors
 /// The output cannot be written.
-pub fn write_flags((users, flips): (u32, u32), seed: u64, to: &mut impl Write) -> io::Result<()> {
+pub fn write_flags(
+    (users, flips): (u32, u32),
+    seed: u64,
+    to_users: &mut impl Write,
+    to_changes: &mut impl Write,
+) -> io::Result<()> {
     let mut random = Random::new(seed);
     let mut values = Vec::new();
     for user in 0..users {
         let own: [u64; 8] = std::array::from_fn(|_| random.below(2));
         let flags: Vec<String> =
             own.iter().enumerate().map(|(flag, value)| format!("\"f{flag}\":{value}")).collect();
-        writeln!(to, "{{\"user_id\":\"u{user}\",\"attributes\":{{{}}}}}", flags.join(","))?;
+        writeln!(to_users, "{{\"user_id\":\"u{user}\",\"attributes\":{{{}}}}}", flags.join(","))?;
         values.push(own);
     }
     for flip in 0..flips {
@@ -226,11 +237,12 @@ pub fn write_flags((users, flips): (u32, u32), seed: u64, to: &mut impl Write) -
         *value = 1 - *value;
         let time = START + i64::from(flip / 1_000);
         writeln!(
-            to,
+            to_changes,
             "{{\"user_id\":\"u{user}\",\"attribute\":\"f{flag}\",\"value\":{value},\"ts\":{time}}}"
         )?;
     }
-    to.flush()
+    to_users.flush()?;
+    to_changes.flush()
 }
 
 #[cfg(test)]
