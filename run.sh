@@ -10,7 +10,8 @@ help() {
     cat <<'TEXT'
 ./run.sh               set up what is missing, build, and replay a real clickstream
 ./run.sh test [NAME]   everything the CI runs; with a name, only the tests it is part of
-./run.sh bench         the speed mark: two million events, two segments, two workers
+./run.sh bench [ROW…]  every promised figure, measured five times, in one table (about half an hour);
+                       --list names the rows, --peers[=DIR] runs Flink and plain Rust beside it
 ./run.sh help          this
 TEXT
 }
@@ -105,32 +106,10 @@ test_all() {
     say "All is well: format, lints, tests and the real data pass, in $((SECONDS - start)) s."
 }
 
-median() { sort -g | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
-
-# The medians of a key, a number, over the statistics of all rounds.
-of_rounds() {
-    sed -n "s/.*\"$1\": *\([-+0-9.eE]*\).*/\1/p" target/bench/stats.*.json | median
-}
-
 bench() {
     setup
     build
-    local events=target/bench/events.jsonl round
-    mkdir -p target/bench
-    rm -f target/bench/stats.*.json
-    say "generating 2,000,000 events of 200,000 users"
-    "$rivulet" generate --events 2000000 --users 200000 --out "$events"
-    for round in 1 2 3 4 5; do
-        say "round $round of 5"
-        "$rivulet" replay --segments fixtures/segments/mark --events "$events" --workers 2 \
-            --out target/bench/differences.jsonl --stats "target/bench/stats.$round.json"
-    done
-    awk -v read="$(of_rounds read)" -v wall="$(of_rounds wall_s)" -v cpu="$(of_rounds cpu_s)" \
-        -v peak="$(of_rounds peak_bytes)" -v out="$(of_rounds differences)" 'BEGIN {
-        printf "%.0f events/s, the median of 5 rounds with 2 workers\n", read / wall
-        printf "wall %.2f s, CPU %.2f s, peak memory %.0f MiB\n", wall, cpu, peak / 1048576
-        printf "%d records read, %d differences written\n", read, out
-    }'
+    "$rivulet" bench "$@"
 }
 
 verb=${1:-demo}
@@ -138,7 +117,7 @@ verb=${1:-demo}
 case $verb in
     demo) demo ;;
     test) test_all "$@" ;;
-    bench) bench ;;
+    bench) bench "$@" ;;
     help | -h | --help) help ;;
     *) say "no such verb: $verb"; help >&2; exit 2 ;;
 esac

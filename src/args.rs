@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dataflows::model::time::parse_time;
 use dataflows::model::{Duration, EventTime};
 
-use crate::generate;
 use crate::run::Until;
+use crate::{bench, generate};
 
 /// Who is in which segment, the moment it changes
 #[derive(Debug, Parser)]
@@ -65,6 +65,13 @@ Examples:
   rivulet generate --events 2000000 --users 200000 --out events.jsonl
   rivulet generate --events 1000 --mix page_view=1,purchase=1 --jitter 1s | head -3")]
     Generate(generate::Args),
+    /// Measure how fast it all is, in one table
+    #[command(after_help = "\
+Examples:
+  rivulet bench --list
+  rivulet bench --runs 3 w1 w2-selective-1000
+  rivulet bench --peers=../shared/peers --json bench.json")]
+    Bench(Box<bench::Args>),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:

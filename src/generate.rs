@@ -5,6 +5,9 @@
 //! with that much disorder allowed none is late. Copies come within the same bound: they are
 //! duplicates, not late.
 
+pub mod catalogue;
+pub mod changes;
+pub mod clicks;
 mod line;
 mod random;
 

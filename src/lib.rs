@@ -23,7 +23,7 @@
 //!    text, in the order of (time, segment, user). Late and rejected records take the same way.
 //!
 //! Beside it: [`generate`] makes a clickstream from a seed, and [`schema`] holds the published JSON
-//! Schemas. `verify` and `explain` read the log the other way, whole, for `dataflows::oracle`.
+//! Schemas. [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the other way, whole, for `dataflows::oracle`.
 //!
 //! # Who sees whom
 //! `source` and `sink` know bytes, `format` knows records, `job` and `definitions` know files of
@@ -33,6 +33,7 @@
 //! `tests/layering.rs` holds the files to it.
 
 pub mod args;
+pub mod bench;
 pub mod definitions;
 pub mod format;
 pub mod generate;

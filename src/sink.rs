@@ -64,6 +64,17 @@ impl Sink {
         })
     }
 
+    /// Anything else that is written to. Every batch is passed on at once.
+    pub fn prompt(name: &str, writer: Box<dyn Write + Send>) -> Self {
+        Sink {
+            name: name.to_owned(),
+            writer: BufWriter::with_capacity(BUFFER_BYTES, writer),
+            prompt: true,
+            colour: false,
+            is_terminal: false,
+        }
+    }
+
     /// Standard output; in colour on a terminal, unless `NO_COLOR` is set.
     ///
     /// # Errors

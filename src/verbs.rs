@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Check, Schema, Verb};
-use crate::{generate, schema};
+use crate::{bench, generate, schema};
 
 pub use what::WhatError;
 
@@ -40,6 +40,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             Err(generate::GenerateError::Closed) => {}
             Err(error) => return Err(error.into()),
         },
+        Verb::Bench(arguments) => print(bench::run(&arguments)?.as_bytes())?,
         Verb::Schema(arguments) => print_schema(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

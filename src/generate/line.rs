@@ -195,16 +195,16 @@ impl Writer {
     }
 }
 
-fn push(out: &mut Vec<u8>, text: &str) {
+pub(super) fn push(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn two_digits(out: &mut Vec<u8>, number: u64) {
+pub(super) fn two_digits(out: &mut Vec<u8>, number: u64) {
     out.push(b'0' + (number / 10) as u8);
     out.push(b'0' + (number % 10) as u8);
 }
 
-fn hex(out: &mut Vec<u8>, bits: u64) {
+pub(super) fn hex(out: &mut Vec<u8>, bits: u64) {
     let digit = |place: u32| b"0123456789abcdef"[(bits >> (60 - 4 * place) & 15) as usize];
     out.extend((0..16).map(digit));
 }

@@ -41,12 +41,28 @@ impl Random {
         choices[self.below(4) as usize]
     }
 
+    /// One of these, each as often as another.
+    pub(super) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+        &choices[self.below(choices.len() as u64) as usize]
+    }
+
+    /// A normal deviate (Box and Muller).
+    pub(super) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * libm::log(1.0 - self.fraction())).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * self.fraction())
+    }
+
+    /// Puts these into an order in which every other is as likely (Fisher and Yates).
+    pub(super) fn shuffle<T>(&mut self, things: &mut [T]) {
+        for last in (1..things.len()).rev() {
+            things.swap(last, self.below(last as u64 + 1) as usize);
+        }
+    }
+
     /// Whole cents, log-normal: half of them below `median` (in units), most within a factor of
     /// e^`spread`, never less than one cent.
     pub(super) fn cents(&mut self, median: f64, spread: f64) -> u64 {
-        let radius = (-2.0 * libm::log(1.0 - self.fraction())).sqrt();
-        let normal = radius * libm::cos(std::f64::consts::TAU * self.fraction());
-        let cents = median * libm::exp(spread * normal) * 100.0;
+        let cents = median * libm::exp(spread * self.normal()) * 100.0;
         (cents.round() as u64).max(1)
     }
 }

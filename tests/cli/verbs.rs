@@ -7,7 +7,7 @@ use crate::common::Place;
 #[test]
 fn help_has_examples() {
     let place = Place::new();
-    for verb in ["", "replay", "check", "verify", "explain", "generate", "schema"] {
+    for verb in ["", "replay", "check", "verify", "explain", "generate", "bench", "schema"] {
         let help = place.run(&format!("{verb} --help")).fine();
         let example = format!("  rivulet {verb}");
         assert!(help.stdout.contains("Examples:\n"), "{verb}");

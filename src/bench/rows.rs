@@ -1,0 +1,123 @@
+//! The table, as data: what is promised, in which unit, and of which measurements it is made.
+
+/// Whether more or less of it is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Better {
+    Higher,
+    Lower,
+}
+
+/// A number of a measurement (see [`Measurement`](super::measurement::Measurement)).
+pub(super) type Key = (&'static str, &'static str);
+
+/// How a row is worked out of measurements, run by run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Formula {
+    Of(Key),
+    /// The first by the second.
+    Ratio(Key, Key),
+    /// The greatest by the least.
+    Spread(&'static [Key]),
+    /// By how much a number grows from the first measurement to the second, for each of what their
+    /// second numbers count.
+    Slope([Key; 2], [Key; 2]),
+}
+
+/// A row of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) id: &'static str,
+    pub(super) what: &'static str,
+    pub(super) unit: &'static str,
+    pub(super) better: Better,
+    /// The mark; `None` where the table only tells.
+    pub(super) reach: Option<f64>,
+    pub(super) stretch: Option<f64>,
+    pub(super) value: Formula,
+}
+
+impl Formula {
+    /// What it needs, ours before theirs.
+    pub(super) fn needs(&self) -> Vec<Key> {
+        match *self {
+            Formula::Of(key) => vec![key],
+            Formula::Ratio(over, under) => vec![over, under],
+            Formula::Spread(keys) => keys.to_vec(),
+            Formula::Slope(from, to) => vec![from[0], from[1], to[0], to[1]],
+        }
+    }
+}
+
+const RATE: &str = "per_s";
+
+const fn row(
+    id: &'static str,
+    what: &'static str,
+    unit: &'static str,
+    better: Better,
+    marks: (Option<f64>, Option<f64>),
+    value: Formula,
+) -> Row {
+    Row { id, what, unit, better, reach: marks.0, stretch: marks.1, value }
+}
+
+use Better::{Higher, Lower};
+use Formula::{Of, Ratio, Slope, Spread};
+
+const fn marks(reach: f64, stretch: f64) -> (Option<f64>, Option<f64>) {
+    (Some(reach), Some(stretch))
+}
+
+const fn mark(reach: f64) -> (Option<f64>, Option<f64>) {
+    (Some(reach), None)
+}
+
+const HELD: &[Key] = &[
+    ("alone/10000", RATE),
+    ("alone/100000", RATE),
+    ("alone/1000000", RATE),
+    ("alone/10000000", RATE),
+];
+const INTERVALS: &[Key] = &[
+    ("intervals/100", "us_per_change"),
+    ("intervals/1000", "us_per_change"),
+    ("intervals/10000", "us_per_change"),
+    ("intervals/100000", "us_per_change"),
+];
+
+/// Every row, in the order of the table.
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    row("w1", "W1, 5,000 events a second of event time: files in, file out, 2 workers", "events/s", Higher, marks(1.6e6, 3e6), Of(("w1/2", RATE))),
+    row("w1-flink-warm", "  … by Flink, heap state, third job of a warm JVM", "x", Higher, marks(1.4, 2.5), Ratio(("w1/2", RATE), ("peer/flink-warm/w1", RATE))),
+    row("w1-flink-cold", "  … by Flink, heap state, cold JVM", "x", Higher, mark(3.5), Ratio(("w1/2", RATE), ("peer/flink-cold/w1", RATE))),
+    row("w1-flink-rocksdb", "  … by Flink, RocksDB state", "x", Higher, mark(35.0), Ratio(("w1/2", RATE), ("peer/flink-rocksdb/w1", RATE))),
+    row("w1-rust", "  … by the hand-written Rust program", "x", Higher, (None, None), Ratio(("w1/2", RATE), ("peer/rust/w1", RATE))),
+    row("w1s", "W1, 1,000 events a second of event time: files in, file out, 2 workers", "events/s", Higher, marks(1.6e6, 3e6), Of(("w1s/2", RATE))),
+    row("w1s-flink-warm", "  … by Flink, heap state, third job of a warm JVM", "x", Higher, marks(1.4, 2.5), Ratio(("w1s/2", RATE), ("peer/flink-warm/w1s", RATE))),
+    row("w1s-flink-cold", "  … by Flink, heap state, cold JVM", "x", Higher, mark(3.5), Ratio(("w1s/2", RATE), ("peer/flink-cold/w1s", RATE))),
+    row("w1-cpu", "W1, CPU an event, 1 worker", "ns", Lower, (None, None), Of(("w1/1", "cpu_ns"))),
+    row("w1-cpu-rust", "  … by the hand-written Rust program", "x", Lower, marks(2.0, 1.3), Ratio(("w1/1", "cpu_ns"), ("peer/rust/w1", "cpu_ns"))),
+    row("w1s-cpu-rust", "  … at 1,000 events a second", "x", Lower, marks(2.0, 1.3), Ratio(("w1s/1", "cpu_ns"), ("peer/rust/w1s", "cpu_ns"))),
+    row("workers", "W1, 1 → 2 workers", "x", Higher, marks(1.7, 1.9), Ratio(("w1/2", RATE), ("w1/1", RATE))),
+    row("alone", "computation alone, records parsed, 1 worker, a million events in windows", "events/s", Higher, marks(2e6, 4e6), Of(("alone/1000000", RATE))),
+    row("alone-flat", "  … fastest by slowest, 10 thousand to 10 million events in windows", "x", Lower, mark(1.3), Spread(HELD)),
+    row("w2-selective-1000", "W2 selective, 1,000 segments, 1 worker", "changes/s", Higher, marks(3e5, 6e5), Of(("w2/selective/1000", RATE))),
+    row("w2-selective-10000", "W2 selective, 10,000 segments, 1 worker", "changes/s", Higher, marks(5e4, 1e5), Of(("w2/selective/10000", RATE))),
+    row("w2-selective-10000-index", "  … by the attribute-index program in Rust", "x", Higher, mark(7.0), Ratio(("w2/selective/10000", RATE), ("peer/index/selective/10000", RATE))),
+    row("w2-selective-10000-flip", "  … by the flip program in Rust", "x", Higher, (None, None), Ratio(("w2/selective/10000", RATE), ("peer/flip/selective/10000", RATE))),
+    row("w2-dense-1000", "W2 dense, 1,000 segments, 1 worker", "changes/s", Higher, marks(1.3e5, 2.5e5), Of(("w2/dense/1000", RATE))),
+    row("w2-dense-1000-flink", "  … by Flink, broadcast state and attribute index, 2 slots", "x", Higher, (None, None), Ratio(("w2/dense/1000", RATE), ("peer/flink-w2/dense/1000", RATE))),
+    row("w2-dense-10000", "W2 dense, 10,000 segments, 1 worker", "changes/s", Higher, marks(1.5e4, 3e4), Of(("w2/dense/10000", RATE))),
+    row("w2-dense-10000-index", "  … by the attribute-index program in Rust", "x", Higher, (None, None), Ratio(("w2/dense/10000", RATE), ("peer/index/dense/10000", RATE))),
+    row("first-load", "first load: 100,000 users x 20 attributes over 10,000 selective segments", "s", Lower, marks(4.0, 1.5), Of(("w2/selective/10000", "load_s"))),
+    row("segments-flat", "cost of a change, 100 to 100,000 segments with the same flips: dearest by cheapest", "x", Lower, marks(2.0, 1.2), Spread(INTERVALS)),
+    row("references", "segment references, three levels, CPU a base flip in batches of 1,000", "us", Lower, marks(12.0, 5.0), Of(("references", "cpu_us"))),
+    row("latency-p50", "on_event, open loop 100,000 events/s, W1 and 1,000 segments: p50", "ms", Lower, mark(1.0), Of(("latency/clicks", "p50_ms"))),
+    row("latency-p99", "  … p99", "ms", Lower, marks(10.0, 3.0), Of(("latency/clicks", "p99_ms"))),
+    row("latency-in-order-p99", "  … records in order: p99", "ms", Lower, (None, None), Of(("latency/in-order", "p99_ms"))),
+    row("latency-fraud-p99", "on_event, open loop 500,000 events/s, 100 ms of disorder, 2 workers: p99", "ms", Lower, marks(50.0, 20.0), Of(("latency/fraud", "p99_ms"))),
+    row("latency-lone-p50", "on_event, one event every 10 ms: p50", "ms", Lower, mark(1.0), Of(("latency/lone", "p50_ms"))),
+    row("memory-w1", "memory for one more active user, W1", "B", Lower, marks(200.0, 120.0), Slope([("memory/w1/25000", "peak_bytes"), ("memory/w1/25000", "users")], [("memory/w1/200000", "peak_bytes"), ("memory/w1/200000", "users")])),
+    row("memory-w2", "memory for one more user, 20 attributes, 1,000 selective segments", "B", Lower, marks(600.0, 400.0), Slope([("memory/w2/25000", "peak_bytes"), ("memory/w2/25000", "users")], [("memory/w2/200000", "peak_bytes"), ("memory/w2/200000", "users")])),
+];
