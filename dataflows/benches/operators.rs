@@ -206,7 +206,7 @@ fn released(criterion: &mut Criterion) {
                     });
                     input.advance_to(0);
                     worker.step();
-                    input.append(&mut partial);
+                    input.open().append(&mut partial);
                     drop(input);
                     while !probe.done() {
                         worker.step();
