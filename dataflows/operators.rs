@@ -7,6 +7,7 @@ pub mod dedup;
 pub mod feed;
 pub mod held;
 pub mod matching;
+pub mod members;
 pub mod membership;
 pub mod plan;
 pub mod pool;

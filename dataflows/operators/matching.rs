@@ -7,7 +7,7 @@
 //! ```
 //! The comparisons on one attribute cut its values into intervals ([`ValueIndex`]; [`Cuts`] for
 //! numeric aggregates); a change that stays within one finds nothing. Every comparison lists its
-//! [`Place`]s: the rules it stands in, each with up to two *guards*, comparisons of other attributes
+//! [`Place`]s: the rules it stands in, each with up to four *guards*, comparisons of other attributes
 //! without which it cannot matter there. Only where the guards let it through the rule's
 //! [program](Programs) runs.
 //!
@@ -19,15 +19,17 @@ mod bounds;
 mod code;
 mod cuts;
 mod patterns;
+mod places;
 mod program;
 mod sensitive;
 mod value_index;
 
 pub use bounds::Bounds;
-pub use code::{Code, Codes, Column, Leaf, key};
+pub use code::{Code, Codes, Column, Guard, Leaf, key};
 pub use cuts::{Cuts, NumberTest, next_change};
 pub use patterns::Patterns;
+pub use places::{Place, Places, Stretch};
 pub use program::{Asked, Programs};
 pub use sensitive::{Sensitive, by_default, cover, cover_guards, place_guards};
-pub use value_index::{Compared, Constants, Place, ValueIndex};
+pub use value_index::{Compared, Constants, ValueIndex};
 pub(super) use value_index::{constants, leaves};

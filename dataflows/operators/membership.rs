@@ -196,8 +196,8 @@ impl Membership {
             let Scratch { touched, conditions } = &scratch;
             if created {
                 self.matcher.create(context, user, touched, conditions, pool);
-                for node in &user.members {
-                    emit(&self.plan, user, slot, *node, true, at, changes);
+                for node in user.members.iter() {
+                    emit(&self.plan, user, slot, node, true, at, changes);
                 }
             } else {
                 for node in self.matcher.change(context, user, touched, conditions, pool) {

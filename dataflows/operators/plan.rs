@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 
 use super::attributes::AttributePath;
 use super::matching::{
-    Column, Constants, Cuts, Leaf, NumberTest, Patterns, Place, Programs, ValueIndex,
+    Column, Constants, Cuts, Leaf, NumberTest, Patterns, Places, Programs, ValueIndex,
 };
 use super::sequence::Bounds;
 use super::store::AttributeNumber;
@@ -123,7 +123,7 @@ pub struct Condition {
     /// The nodes it stands in, each as often as it does.
     pub nodes: SmallVec<[NodeId; 2]>,
     /// The same with guards, where it is not found by a [`ValueIndex`].
-    pub places: Vec<Place>,
+    pub places: Places,
     /// The leaves that all hold iff it does.
     pub leaves: SmallVec<[Leaf; 1]>,
     /// The texts it compares with.

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 
 use super::attributes::{Attributes, Writer};
 use super::held::Held;
+use super::members::Members;
 use super::plan::{FactId, NodeId};
 use super::pool::Pool;
 use super::sequence::Progress;
@@ -32,8 +33,8 @@ pub struct User {
     pub logs: Vec<(StreamId, Log)>,
     /// What is kept for facts, by fact.
     pub states: Vec<(FactId, State)>,
-    /// The nodes the user is in, in order.
-    pub members: Vec<NodeId>,
+    /// The nodes the user is in.
+    pub members: Members,
     /// Updates the watermark has not passed, by writer; kept only where they may come out of order.
     pub recent: Vec<Update>,
     /// The last deletion; kept only where earlier updates may come after it.
@@ -70,7 +71,7 @@ impl User {
             attributes: Attributes::default(),
             logs: Vec::new(),
             states: Vec::new(),
-            members: Vec::new(),
+            members: Members::default(),
             recent: Vec::new(),
             erased: None,
         }
@@ -96,17 +97,12 @@ impl User {
 
     /// Whether the user is in a node.
     pub fn is_member(&self, node: NodeId) -> bool {
-        self.members.binary_search(&node).is_ok()
+        self.members.contains(node)
     }
 
     /// Puts the user into a node or takes it out; says whether that changed anything.
     pub fn set_member(&mut self, node: NodeId, member: bool) -> bool {
-        match (self.members.binary_search(&node), member) {
-            (Err(place), true) => self.members.insert(place, node),
-            (Ok(place), false) => drop(self.members.remove(place)),
-            _ => return false,
-        }
-        true
+        self.members.set(node, member)
     }
 }
 

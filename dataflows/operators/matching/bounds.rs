@@ -4,7 +4,7 @@
 //! Blocks of up to 256 entries, a B-tree of two levels. Cost: two binary searches to find, a block
 //! to insert or remove.
 
-use super::value_index::Place;
+use super::places::{Place, Places, Stretch};
 use crate::operators::plan::NodeId;
 
 /// How many entries a block holds before it is split.
@@ -21,7 +21,7 @@ pub struct Bounds {
 #[derive(Debug, Default)]
 struct Block {
     bounds: Vec<f64>,
-    places: Vec<Place>,
+    places: Places,
 }
 
 impl Bounds {
@@ -49,7 +49,7 @@ impl Bounds {
         let is_near = |block: &Block| block.bounds.first() <= Some(&bound);
         for block in self.blocks.iter_mut().skip(first).take_while(|block| is_near(block)) {
             for at in (0..block.bounds.len()).rev() {
-                if block.bounds[at].total_cmp(&bound).is_eq() && block.places[at].node == node {
+                if block.bounds[at].total_cmp(&bound).is_eq() && block.places.node(at) == node {
                     block.bounds.remove(at);
                     block.places.remove(at);
                 }
@@ -59,7 +59,7 @@ impl Bounds {
     }
 
     /// The places between two bounds, both included; `None`: from the beginning, to the end.
-    pub fn between(&self, from: Option<f64>, to: Option<f64>, mut each: impl FnMut(&[Place])) {
+    pub fn between(&self, from: Option<f64>, to: Option<f64>, mut each: impl FnMut(Stretch<'_>)) {
         let first = from.map_or(0, |from| {
             self.blocks.partition_point(|block| block.bounds.last() < Some(&from))
         });
@@ -69,7 +69,7 @@ impl Bounds {
                 block.bounds.partition_point(|bound| *bound <= to)
             });
             if begin < end {
-                each(&block.places[begin..end]);
+                each(block.places.stretch(begin..end));
             }
             if end < block.bounds.len() {
                 break;
@@ -80,11 +80,14 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
+    use super::super::code::Codes;
     use super::*;
 
     fn found(bounds: &Bounds, from: Option<f64>, to: Option<f64>) -> Vec<u32> {
         let mut nodes = Vec::new();
-        bounds.between(from, to, |places| nodes.extend(places.iter().map(|place| place.node.0)));
+        let mut codes = Codes::default();
+        codes.clear(1);
+        bounds.between(from, to, |places| places.for_each(&codes, |node| nodes.push(node.0)));
         nodes.sort_unstable();
         nodes
     }

@@ -19,7 +19,7 @@ pub struct Column(pub u32);
 
 impl Column {
     /// How many there can be.
-    pub const LIMIT: usize = 1 << 28;
+    pub const LIMIT: usize = 1 << 27;
 }
 
 /// A value ready to be compared.
@@ -115,6 +115,12 @@ impl Codes {
         self.wide
     }
 
+    /// Whether the text a leaf asks for is one of these, or is none where it is inverted.
+    pub fn is_one_of(&self, keys: &[u64], leaf: Leaf) -> bool {
+        let key = self.slots[(leaf.packed & !KINDS) as usize].key;
+        keys.contains(&key) != leaf.is_inverted()
+    }
+
     /// The value in a column.
     pub fn cell(&self, column: Column) -> Cell {
         self.cells[column.0 as usize]
@@ -156,6 +162,10 @@ const MASK: u32 = 1 << 30;
 const ASK: u32 = 1 << 29;
 /// It is of persons; which of the program's is in `low`.
 const PERSON: u32 = 1 << 28;
+/// It is of texts; which of the programs' is in `low` and `span`.
+const TEXTS: u32 = 1 << 27;
+/// All of the above.
+const KINDS: u32 = INVERTED | MASK | ASK | PERSON | TEXTS;
 
 impl Leaf {
     /// True of everyone: as a guard it lets everything pass.
@@ -187,6 +197,18 @@ impl Leaf {
         Leaf { low: number, span: 0, packed: PERSON, condition: ConditionId(u32::MAX) }
     }
 
+    /// The text is one of a list, which begins there in the programs' and is so long.
+    pub fn texts(start: usize, length: usize, like: Leaf) -> Self {
+        let packed = like.packed & !KINDS | TEXTS | like.packed & INVERTED;
+        Leaf { low: start as u64, span: length as u64, packed, ..like }
+    }
+
+    /// Where the list of texts is.
+    pub fn list(self) -> Option<std::ops::Range<usize>> {
+        let start = self.low as usize;
+        (self.packed & TEXTS != 0).then(|| start..start + self.span as usize)
+    }
+
     /// The opposite.
     #[must_use]
     pub fn inverted(self) -> Self {
@@ -200,7 +222,7 @@ impl Leaf {
 
     /// Whether a key is all it needs.
     pub fn is_quick(self) -> bool {
-        self.packed & (ASK | PERSON) == 0
+        self.packed & (ASK | PERSON | TEXTS) == 0
     }
 
     /// Whether it asks for a bit only: then it may hold where the condition does not.
@@ -218,28 +240,45 @@ impl Leaf {
         (self.packed & PERSON != 0).then_some(self.low)
     }
 
-    /// Whether the key says so. Not to be trusted where [`Codes::are_wide`], nor of a leaf that is
-    /// not quick.
-    #[inline]
-    pub fn key_holds(&self, codes: &Codes) -> bool {
-        let slot = &codes.slots[(self.packed & (PERSON - 1)) as usize];
-        let within = slot.key.wrapping_sub(self.low) <= self.span;
-        let shares = slot.bit & self.low != 0;
-        let test = if self.packed & MASK == 0 { within } else { shares };
-        test != (self.packed & INVERTED != 0)
-    }
-
     /// Whether it holds; `ask` answers for its condition.
     #[inline]
     pub fn holds(&self, codes: &Codes, ask: impl FnOnce(Leaf) -> bool) -> bool {
         if !self.is_quick() || (codes.wide && self.is_of_wide(codes)) {
             return ask(*self);
         }
-        self.key_holds(codes)
+        Guard::from(*self).passes(codes)
     }
 
     fn is_of_wide(&self, codes: &Codes) -> bool {
-        matches!(codes.cells[(self.packed & (PERSON - 1)) as usize], Cell::Wide(_))
+        matches!(codes.cells[(self.packed & !KINDS) as usize], Cell::Wide(_))
+    }
+}
+
+/// A leaf that lets pass where it holds: all that is needed to know is the key.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, packed(4))]
+pub struct Guard {
+    low: u64,
+    span: u64,
+    packed: u32,
+}
+
+impl From<Leaf> for Guard {
+    fn from(leaf: Leaf) -> Self {
+        Guard { low: leaf.low, span: leaf.span, packed: leaf.packed }
+    }
+}
+
+impl Guard {
+    /// Whether it lets pass. Not to be trusted where [`Codes::are_wide`], nor of a leaf that is not
+    /// quick.
+    #[inline]
+    pub fn passes(&self, codes: &Codes) -> bool {
+        let slot = &codes.slots[(self.packed & !KINDS) as usize];
+        let within = slot.key.wrapping_sub(self.low) <= self.span;
+        let shares = slot.bit & self.low != 0;
+        let test = if self.packed & MASK == 0 { within } else { shares };
+        test != (self.packed & INVERTED != 0)
     }
 }
 

@@ -5,7 +5,7 @@
 //! seldom read to its end. Cost: the comparisons made. State: 32 bytes a comparison; what rules
 //! that are no more leave behind is cleared when it is half of all.
 
-use super::code::{Codes, Leaf};
+use super::code::{Codes, Leaf, key};
 use super::sensitive::{Sensitive, cost, likelihood};
 use crate::operators::plan::{Expression, NodeId};
 
@@ -17,6 +17,8 @@ pub struct Programs {
     places: Vec<(u32, u32)>,
     /// What depends on who the user is, by node.
     people: hashbrown::HashMap<NodeId, Box<[Expression]>>,
+    /// The keys of the texts that steps compare with.
+    texts: Vec<u64>,
     /// Steps of programs that are no more.
     waste: usize,
 }
@@ -43,7 +45,8 @@ const NONE: (u32, u32) = (0, 0);
 impl Programs {
     /// Compiles the rule of a node.
     pub fn put(&mut self, node: NodeId, rule: &Expression, leaves: &impl Sensitive) {
-        let mut compiler = Compiler { leaves, steps: Vec::new(), people: Vec::new() };
+        let mut compiler =
+            Compiler { leaves, steps: Vec::new(), people: Vec::new(), texts: &mut self.texts };
         let first = compiler.compile(rule, HOLDS, FAILS);
         // A program is entered at the step written last.
         if first as usize + 1 != compiler.steps.len() {
@@ -81,10 +84,15 @@ impl Programs {
 
     fn compact(&mut self) {
         let mut steps = Vec::with_capacity(self.steps.len() - self.waste);
+        let texts = std::mem::take(&mut self.texts);
         for (start, length) in &mut self.places {
             let from = *start as usize;
             *start = index(steps.len());
-            steps.extend_from_slice(&self.steps[from..from + *length as usize]);
+            steps.extend(self.steps[from..from + *length as usize].iter().map(|step| {
+                let Some(list) = step.leaf.list() else { return *step };
+                let keys = texts[list].iter().copied();
+                Step { leaf: texts_leaf(&mut self.texts, keys, step.leaf), ..*step }
+            }));
         }
         (self.steps, self.waste) = (steps, 0);
     }
@@ -105,13 +113,14 @@ impl Programs {
         let program = &self.steps[*start as usize..*start as usize + *length as usize];
         let mut at = if program.is_empty() { FAILS } else { 0 };
         while let Some(step) = program.get(at as usize) {
-            let holds = step.leaf.holds(codes, |leaf| match leaf.persons() {
-                Some(number) => self
+            let holds = step.leaf.holds(codes, |leaf| match (leaf.list(), leaf.persons()) {
+                (Some(list), _) => codes.is_one_of(&self.texts[list], leaf),
+                (_, Some(number)) => self
                     .people
                     .get(&node)
                     .and_then(|people| people.get(number as usize))
                     .is_some_and(|people| ask(Asked::Person(people))),
-                None => ask(Asked::Leaf(leaf)),
+                _ => ask(Asked::Leaf(leaf)),
             });
             at = if holds { step.then } else { step.otherwise };
         }
@@ -123,11 +132,19 @@ fn index(length: usize) -> u32 {
     u32::try_from(length).expect("all rules together have fewer than 2^32 comparisons")
 }
 
+/// A leaf that compares with these texts, which are put down.
+fn texts_leaf(texts: &mut Vec<u64>, keys: impl Iterator<Item = u64>, like: Leaf) -> Leaf {
+    let start = texts.len();
+    texts.extend(keys);
+    Leaf::texts(start, texts.len() - start, like)
+}
+
 /// Writes programs from their ends: where a step goes is known before the step.
 struct Compiler<'a, S> {
     leaves: &'a S,
     steps: Vec<Step>,
     people: Vec<Expression>,
+    texts: &'a mut Vec<u64>,
 }
 
 impl<S: Sensitive> Compiler<'_, S> {
@@ -145,15 +162,19 @@ impl<S: Sensitive> Compiler<'_, S> {
             Expression::Everyone => then,
             Expression::Condition(id) => {
                 let leaves = self.leaves.leaves(*id);
-                let last = leaves.last().is_some_and(|leaf| leaf.is_maybe());
-                let then = if last { self.confirmed(leaves, then, otherwise) } else { then };
-                leaves.iter().rev().fold(then, |then, leaf| match leaf {
-                    // A bit that is not there says that it is none of the texts.
-                    leaf if leaf.is_maybe() && leaf.is_inverted() => {
-                        let ask = self.step(Leaf::ask(leaf.condition()), then, otherwise);
-                        self.step(*leaf, then, ask)
+                leaves.iter().rev().fold(then, |then, leaf| {
+                    if !leaf.is_maybe() {
+                        return self.step(*leaf, then, otherwise);
                     }
-                    leaf => self.step(*leaf, then, otherwise),
+                    let keys = self.leaves.constants(*id).iter().map(|text| key::text(*text));
+                    let sure = texts_leaf(self.texts, keys, *leaf);
+                    let sure = self.step(sure, then, otherwise);
+                    // A bit that is not there says that it is none of the texts.
+                    if leaf.is_inverted() {
+                        self.step(*leaf, then, sure)
+                    } else {
+                        self.step(*leaf, sure, otherwise)
+                    }
                 })
             }
             Expression::Members(_) | Expression::Sample(_) => {
@@ -161,16 +182,6 @@ impl<S: Sensitive> Compiler<'_, S> {
                 let number = self.people.len() as u64 - 1;
                 self.step(Leaf::person(number), then, otherwise)
             }
-        }
-    }
-
-    /// Where a leaf that only may hold goes on to: to the condition itself, if it is not inverted.
-    fn confirmed(&mut self, leaves: &[Leaf], then: u32, otherwise: u32) -> u32 {
-        match leaves.last() {
-            Some(leaf) if !leaf.is_inverted() => {
-                self.step(Leaf::ask(leaf.condition()), then, otherwise)
-            }
-            _ => then,
         }
     }
 

@@ -6,12 +6,16 @@
 //! other facts, any of which can rule the place out. They are chosen by how seldom they let pass.
 
 use super::code::Leaf;
+use super::places::GUARDS;
 use crate::operators::plan::{ConditionId, Expression, FactId};
+use crate::operators::pool::ValueId;
 
 /// What must be known of conditions to compile rules over them.
 pub trait Sensitive {
     /// The leaves that all hold iff the condition does.
     fn leaves(&self, condition: ConditionId) -> &[Leaf];
+    /// The texts it compares with.
+    fn constants(&self, condition: ConditionId) -> &[ValueId];
     /// The fact it compares.
     fn fact(&self, condition: ConditionId) -> Option<FactId>;
     /// How likely it is to hold, roughly.
@@ -60,7 +64,7 @@ type Guard = (f32, Leaf, FactId);
 pub fn place_guards(
     rule: &Expression,
     leaves: &impl Sensitive,
-    mut each: impl FnMut(ConditionId, [Leaf; 2]),
+    mut each: impl FnMut(ConditionId, [Leaf; GUARDS]),
 ) {
     descend(rule, leaves, &mut Vec::new(), &mut each);
 }
@@ -69,7 +73,7 @@ fn descend(
     rule: &Expression,
     leaves: &impl Sensitive,
     guards: &mut Vec<Guard>,
-    each: &mut impl FnMut(ConditionId, [Leaf; 2]),
+    each: &mut impl FnMut(ConditionId, [Leaf; GUARDS]),
 ) {
     match rule {
         Expression::Condition(id) => each(*id, best(guards, leaves.fact(*id))),
@@ -122,20 +126,22 @@ fn necessary(rule: &Expression, wanted: bool, leaves: &impl Sensitive, into: &mu
     }
 }
 
-/// The two that let pass least, of other facts than this one.
-fn best(guards: &[Guard], but: Option<FactId>) -> [Leaf; 2] {
-    let mut found = [(2.0, Leaf::ALWAYS); 2];
-    for (passes, leaf, fact) in guards {
-        if Some(*fact) == but || found.iter().any(|(_, other)| other == leaf) {
-            continue;
+/// Those that let pass least, of other facts than this one, the most seldom first.
+fn best(guards: &[Guard], but: Option<FactId>) -> [Leaf; GUARDS] {
+    let mut ordered: Vec<&Guard> = guards.iter().filter(|guard| Some(guard.2) != but).collect();
+    ordered.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let mut best = [Leaf::ALWAYS; GUARDS];
+    let mut chosen = 0;
+    for (_, leaf, _) in ordered {
+        if chosen == GUARDS {
+            break;
         }
-        if *passes < found[0].0 {
-            found = [(*passes, *leaf), found[0]];
-        } else if *passes < found[1].0 {
-            found[1] = (*passes, *leaf);
+        if !best.contains(leaf) {
+            best[chosen] = *leaf;
+            chosen += 1;
         }
     }
-    found.map(|(_, leaf)| leaf)
+    best
 }
 
 /// Conditions such that a user is in or out as one of whom nothing is known unless one of them is
@@ -196,7 +202,7 @@ pub fn cover_guards(
     default: bool,
     leaves: &impl Sensitive,
     of: ConditionId,
-) -> [Leaf; 2] {
+) -> [Leaf; GUARDS] {
     let mut guards = Vec::new();
     necessary(rule, !default, leaves, &mut guards);
     guards.retain(|(_, leaf, _)| leaf.condition() != of);

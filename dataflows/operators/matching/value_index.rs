@@ -10,27 +10,12 @@ use smallvec::{SmallVec, smallvec};
 use super::bounds::Bounds;
 use super::code::{Code, Column, Leaf, key};
 use super::patterns::Patterns;
+use super::places::{Place, Places, Stretch};
 use crate::model::Value;
 use crate::operators::cell::{Cell, Short};
 use crate::operators::plan::{ConditionId, NodeId};
 use crate::operators::pool::{Pool, ValueId};
 use crate::rule::{Comparison, Test};
-
-/// A rule in which a comparison stands, and what else must be so there for it to matter.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    /// The rule.
-    pub node: NodeId,
-    /// The guards; all must let pass.
-    pub guards: [Leaf; 2],
-}
-
-impl Place {
-    /// A place where the comparison always matters.
-    pub fn bare(node: NodeId) -> Self {
-        Place { node, guards: [Leaf::ALWAYS; 2] }
-    }
-}
 
 /// The texts a condition compares with, in the pool for as long as the condition lives.
 pub type Constants = Box<[ValueId]>;
@@ -39,17 +24,17 @@ pub type Constants = Box<[ValueId]>;
 #[derive(Debug, Default)]
 pub struct ValueIndex {
     /// By the key of a constant, those that ask for exactly this scalar or exclude it.
-    exact: HashMap<u64, Vec<Place>>,
+    exact: HashMap<u64, Places>,
     /// Those that exclude scalars: true of all others.
-    excluding: Vec<Place>,
+    excluding: Places,
     /// Whether there is a value.
-    presence: Vec<Place>,
+    presence: Places,
     /// Lower bounds: true from there up.
     above: Bounds,
     /// Upper bounds: true from there down.
     below: Bounds,
     /// By the number of a pattern.
-    patterns: Vec<Vec<Place>>,
+    patterns: Vec<Places>,
 }
 
 /// A comparison as it is looked up.
@@ -209,7 +194,7 @@ impl ValueIndex {
             }
             (Kind::Pattern, number) => {
                 if self.patterns.len() <= number {
-                    self.patterns.resize_with(number + 1, Vec::new);
+                    self.patterns.resize_with(number + 1, Places::default);
                 }
                 self.patterns[number].push(place);
             }
@@ -218,9 +203,8 @@ impl ValueIndex {
 
     /// Takes the places of a node away from a comparison.
     pub fn remove(&mut self, compared: Compared<'_>, node: NodeId) {
-        let others = |place: &Place| place.node != node;
         match Kind::of(compared) {
-            (Kind::Presence, _) => self.presence.retain(others),
+            (Kind::Presence, _) => self.presence.forget(node),
             (Kind::Bounds { low, high }, _) => {
                 low.into_iter().for_each(|low| self.above.remove(low, node));
                 high.into_iter().for_each(|high| self.below.remove(high, node));
@@ -228,18 +212,18 @@ impl ValueIndex {
             (Kind::Exact { keys, excluding }, _) => {
                 for key in keys {
                     if let Some(places) = self.exact.get_mut(&key) {
-                        places.retain(others);
+                        places.forget(node);
                         if places.is_empty() {
                             self.exact.remove(&key);
                         }
                     }
                 }
                 if excluding {
-                    self.excluding.retain(others);
+                    self.excluding.forget(node);
                 }
             }
             (Kind::Pattern, number) => {
-                self.patterns.get_mut(number).into_iter().for_each(|it| it.retain(others));
+                self.patterns.get_mut(number).into_iter().for_each(|it| it.forget(node));
             }
         }
     }
@@ -250,7 +234,7 @@ impl ValueIndex {
         (old, new): (Code, Code),
         patterns: &Patterns,
         pool: &Pool,
-        mut each: impl FnMut(&[Place]),
+        mut each: impl FnMut(Stretch<'_>),
     ) {
         if old.cell == new.cell {
             return;
@@ -260,14 +244,17 @@ impl ValueIndex {
         }
         if !self.exact.is_empty() {
             for code in [old, new] {
-                self.exact.get(&key::of(code.cell)).into_iter().for_each(|places| each(places));
+                self.exact
+                    .get(&key::of(code.cell))
+                    .into_iter()
+                    .for_each(|places| each(places.all()));
             }
         }
         if is_scalar(old.cell) != is_scalar(new.cell) {
-            each(&self.excluding);
+            each(self.excluding.all());
         }
         if (old.cell == Cell::Missing) != (new.cell == Cell::Missing) {
-            each(&self.presence);
+            each(self.presence.all());
         }
         match (number(old), number(new)) {
             (None, None) => {}
@@ -283,16 +270,16 @@ impl ValueIndex {
             }
         }
         patterns.that_differ(old, new, pool, |number| {
-            self.patterns.get(number).into_iter().for_each(|places| each(places));
+            self.patterns.get(number).into_iter().for_each(|places| each(places.all()));
         });
     }
 
-    fn all(&self, mut each: impl FnMut(&[Place])) {
-        self.exact.values().for_each(|places| each(places));
-        each(&self.excluding);
-        each(&self.presence);
+    fn all(&self, mut each: impl FnMut(Stretch<'_>)) {
+        self.exact.values().for_each(|places| each(places.all()));
+        each(self.excluding.all());
+        each(self.presence.all());
         self.above.between(None, None, &mut each);
         self.below.between(None, None, &mut each);
-        self.patterns.iter().for_each(|places| each(places));
+        self.patterns.iter().for_each(|places| each(places.all()));
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn leave_all(
     at: EventTime,
     changes: &mut Changes,
 ) {
-    for node in std::mem::take(&mut user.members) {
+    for node in std::mem::take(&mut user.members).iter() {
         emit(plan, user, slot, node, false, at, changes);
     }
 }

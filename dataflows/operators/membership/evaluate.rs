@@ -2,13 +2,11 @@
 
 use super::Context;
 use crate::model::record::sample_place;
-use crate::operators::cell::Cell;
 use crate::operators::matching::{Asked, Codes, Leaf};
 use crate::operators::plan::{Check, Condition, Expression, FactId, FactKind, NodeId};
 use crate::operators::pool::Pool;
 use crate::operators::users::{State, StateKind, User};
 use crate::operators::window::{Aggregate, Aggregated, blank};
-use crate::rule::Comparison;
 
 /// A user as programs see them: the codes may be behind the user's attributes, step by step.
 #[derive(Clone, Copy)]
@@ -38,15 +36,7 @@ impl Seen<'_> {
             return self.context.condition_holds(user, condition, self.pool);
         };
         let Check::Value(test) = &condition.check else { return false };
-        match (&test.comparison, self.codes.cell(column)) {
-            (Comparison::In(_), Cell::Text(id)) if !condition.constants.is_empty() => {
-                condition.constants.contains(&id)
-            }
-            (Comparison::NotIn(_), Cell::Text(id)) if !condition.constants.is_empty() => {
-                !condition.constants.contains(&id)
-            }
-            (_, cell) => test.holds(cell.value(self.pool).as_ref()).holds(),
-        }
+        test.holds(self.codes.cell(column).value(self.pool).as_ref()).holds()
     }
 }
 

@@ -11,7 +11,8 @@ use super::compare::Before;
 use super::evaluate::Seen;
 use crate::model::Value;
 use crate::operators::cell::Cell;
-use crate::operators::matching::{Code, Codes, Column, Patterns, Place};
+use crate::operators::matching::{Code, Codes, Column, Patterns, Stretch};
+use crate::operators::members::Members;
 use crate::operators::plan::{ConditionId, Fact, FactId, FactKind, NodeId};
 use crate::operators::pool::Pool;
 use crate::operators::users::User;
@@ -23,6 +24,8 @@ pub(super) struct Matcher {
     /// Per node, the last step in which it was evaluated.
     evaluated: Vec<u64>,
     step: u64,
+    /// Nodes that no guard rules out.
+    found: Vec<NodeId>,
     /// Nodes as often as they flipped.
     flipped: Vec<NodeId>,
 }
@@ -121,7 +124,7 @@ impl Matcher {
             steps += 1;
             self.begin_step();
             let known = conditions.iter().filter_map(|id| plan.condition(*id));
-            known.for_each(|it| self.look(&it.places, context, user, pool));
+            known.for_each(|it| self.look(it.places.all(), context, user, pool));
         }
         for (id, old, new) in news {
             if let Some(fact) = plan.fact(id)
@@ -155,14 +158,13 @@ impl Matcher {
         let plan = context.plan;
         self.load(context, user, pool);
         self.evaluated.resize(plan.node_count(), 0);
-        user.members.clear();
-        user.members.extend_from_slice(plan.defaults());
+        user.members = Members::of(plan.defaults());
         self.begin_step();
         for node in plan.personal() {
             self.evaluate(*node, context, user, pool);
         }
         for condition in conditions.iter().filter_map(|id| plan.condition(*id)) {
-            self.look(&condition.places, context, user, pool);
+            self.look(condition.places.all(), context, user, pool);
         }
         for (id, _) in touched {
             if let Some(fact) = plan.fact(*id)
@@ -180,14 +182,11 @@ impl Matcher {
         self.step += 1;
     }
 
-    fn look(&mut self, places: &[Place], context: Context<'_>, user: &mut User, pool: &Pool) {
-        let trusted = !self.codes.are_wide();
-        for place in places {
-            let [first, second] = &place.guards;
-            if trusted && !(first.key_holds(&self.codes) && second.key_holds(&self.codes)) {
-                continue;
-            }
-            self.evaluate(place.node, context, user, pool);
+    fn look(&mut self, places: Stretch<'_>, context: Context<'_>, user: &mut User, pool: &Pool) {
+        self.found.clear();
+        places.for_each(&self.codes, |node| self.found.push(node));
+        for at in 0..self.found.len() {
+            self.evaluate(self.found[at], context, user, pool);
         }
     }
 

@@ -4,11 +4,16 @@ use super::{Check, Condition, ConditionId, Expression, FactId, FactKind, NodeId,
 use crate::operators::matching::{
     Compared, Leaf, NumberTest, Place, Sensitive, by_default, cover, cover_guards, place_guards,
 };
+use crate::operators::pool::ValueId;
 use crate::rule::{Comparison, Test};
 
 impl Sensitive for Plan {
     fn leaves(&self, condition: ConditionId) -> &[Leaf] {
         self.condition(condition).map_or(&[], |condition| &condition.leaves)
+    }
+
+    fn constants(&self, condition: ConditionId) -> &[ValueId] {
+        self.condition(condition).map_or(&[], |condition| &condition.constants)
     }
 
     fn fact(&self, condition: ConditionId) -> Option<FactId> {
@@ -85,7 +90,7 @@ impl Plan {
         for id in conditions {
             let Some(Some(condition)) = self.conditions.get_mut(id.0 as usize) else { continue };
             condition.nodes.retain(|other| *other != node);
-            condition.places.retain(|place| place.node != node);
+            condition.places.forget(node);
             let fact = self.facts.get_mut(condition.fact.0 as usize).and_then(Option::as_mut);
             if let (Some(compared), Some(FactKind::Attribute { index, covers, .. })) =
                 (compared(condition), fact.map(|fact| &mut fact.kind))

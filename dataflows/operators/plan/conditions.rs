@@ -7,7 +7,7 @@ use super::{
     kind_bit,
 };
 use crate::model::{Duration, EventTime, Value};
-use crate::operators::matching::{Column, Leaf, NumberTest, constants, leaves};
+use crate::operators::matching::{Column, Leaf, NumberTest, Places, constants, leaves};
 use crate::operators::store::Store;
 use crate::rule::{AttributeCondition, Measure, Rule, Test, Truth};
 use smallvec::{SmallVec, smallvec};
@@ -85,7 +85,7 @@ impl Plan {
             check: check.clone(),
             held: *held,
             nodes: SmallVec::new(),
-            places: Vec::new(),
+            places: Places::default(),
             leaves: smallvec![Leaf::ask(id)],
             pattern: 0,
             constants: Box::default(),
