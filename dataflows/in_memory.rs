@@ -3,6 +3,7 @@
 //! Records are given in blocks to the workers in turn, in the order of the log, so that they take
 //! every way through the dataflow that records from real sources can take.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timely::dataflow::ProbeHandle;
@@ -15,7 +16,8 @@ use crate::model::{
 };
 use crate::operators::membership::Tally;
 use crate::oracle::{Answer, Log};
-use crate::segmentation::{commands, segmentation};
+use crate::rule::Definition;
+use crate::segmentation::{Command, commands, segmentation};
 use crate::streams::Streams;
 
 /// How a log is fed.
@@ -105,10 +107,63 @@ pub fn change_of(action: &Action, streams: &Streams) -> Change {
 
 /// Runs the dataflow over a log, to the end of time.
 pub fn run(log: &Log<'_>, pace: Pace) -> Answer {
+    run_saving(log, pace, &[]).0
+}
+
+/// Runs the dataflow over a log and saves definitions on the way, one after the other, as a running
+/// job does. Gives back when each came into force. The definitions in force must already ask for
+/// all events these ask for.
+pub fn run_saving(
+    log: &Log<'_>,
+    pace: Pace,
+    definitions: &[Arc<Definition>],
+) -> (Answer, Vec<EventTime>) {
     let streams = Arc::new(Streams::of(log.timeline));
     let (ready, late) = prepare(log, &streams);
-    let (differences, tally) = feed(log, &streams, ready, pace);
-    Answer { differences, applied: tally.applied, late, duplicate: tally.duplicate }
+    let saves = Saves::new(definitions, pace.workers);
+    let (differences, tally) = feed_saving(log, &streams, ready, pace, &saves);
+    let answer = Answer { differences, applied: tally.applied, late, duplicate: tally.duplicate };
+    (answer, lock(&saves.in_force).clone())
+}
+
+/// Definitions to be saved: what the first worker does about them, told by all what they have done.
+struct Saves {
+    definitions: Vec<Arc<Definition>>,
+    workers: usize,
+    /// How often a worker has worked out a definition.
+    prepared: AtomicUsize,
+    in_force: Mutex<Vec<EventTime>>,
+}
+
+impl Saves {
+    fn new(definitions: &[Arc<Definition>], workers: usize) -> Arc<Self> {
+        let (definitions, prepared) = (definitions.to_vec(), AtomicUsize::new(0));
+        Arc::new(Saves { definitions, workers, prepared, in_force: Mutex::default() })
+    }
+
+    /// The next thing to be done at `clock`, given how many definitions have been sent off.
+    fn next(&self, sent: &mut usize, clock: EventTime) -> Option<Command> {
+        let mut in_force = lock(&self.in_force);
+        if *sent > in_force.len() {
+            let prepared = self.prepared.load(Ordering::Acquire);
+            return (prepared == *sent * self.workers).then(|| {
+                in_force.push(clock);
+                Command::Commit
+            });
+        }
+        let definition = self.definitions.get(*sent)?;
+        *sent += 1;
+        Some(Command::Save(definition.clone()))
+    }
+
+    /// A worker has worked out the definition that was sent off last.
+    fn told(&self) {
+        self.prepared.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn are_done(&self) -> bool {
+        lock(&self.in_force).len() == self.definitions.len()
+    }
 }
 
 /// Feeds what [`prepare`] made; gives back what came out, in order.
@@ -118,10 +173,20 @@ pub fn feed(
     ready: Vec<Ready>,
     pace: Pace,
 ) -> (Vec<Difference>, Tally) {
+    feed_saving(log, streams, ready, pace, &Saves::new(&[], pace.workers))
+}
+
+fn feed_saving(
+    log: &Log<'_>,
+    streams: &Arc<Streams>,
+    ready: Vec<Ready>,
+    pace: Pace,
+    saves: &Arc<Saves>,
+) -> (Vec<Difference>, Tally) {
     let (settings, streams) = (log.clock, streams.clone());
     let commands = commands(log.timeline, log.retain);
     let collected = Arc::new(Mutex::new((Vec::new(), Tally::default())));
-    let (shared, ready) = (collected.clone(), Arc::new(ready));
+    let (shared, ready, saves) = (collected.clone(), Arc::new(ready), saves.clone());
     let guards = timely::execute(timely::Config::process(pace.workers), move |worker| {
         let probe = ProbeHandle::new();
         let (differences, tallies) = (shared.clone(), shared.clone());
@@ -131,21 +196,39 @@ pub fn feed(
                 .differences
                 .inspect_batch(move |_, batch| lock(&differences).0.extend_from_slice(batch))
                 .probe_with(&probe);
+            let told = saves.clone();
+            outputs.prepared.inspect(move |_| told.told()).probe_with(&probe);
             outputs.tally.inspect(move |tally| lock(&tallies).1.add(tally)).probe_with(&probe);
             inputs
         });
         for command in &commands {
             inputs.commands.send(command.clone());
         }
+        let (mut clock, mut sent) = (EventTime::MIN, 0);
         for (number, block) in ready.chunks(pace.block.max(1)).enumerate() {
             let Some(first) = block.first() else { continue };
             inputs.advance_to(first.clock, first.watermark);
+            clock = first.clock;
+            if worker.index() == 0
+                && let Some(command) = saves.next(&mut sent, clock)
+            {
+                inputs.saves.send((clock, command));
+            }
             if number % pace.workers == worker.index() {
                 for Ready { update, stamp, name, .. } in block {
                     inputs.updates.send(Incoming::Name(update.user, name.clone()));
                     stamp.iter().for_each(|stamp| inputs.stamps.send(*stamp));
                     inputs.updates.send(Incoming::Update(update.clone()));
                 }
+            }
+            worker.step();
+        }
+        while worker.index() == 0 && !saves.are_done() {
+            // Nothing else comes any more, so time may pass.
+            clock += 1;
+            inputs.advance_to(clock, clock);
+            if let Some(command) = saves.next(&mut sent, clock) {
+                inputs.saves.send((clock, command));
             }
             worker.step();
         }

@@ -14,6 +14,7 @@ pub mod pool;
 pub mod release;
 pub mod sequence;
 pub mod settled;
+pub mod slots;
 pub mod store;
 pub mod users;
 pub mod wheel;

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::Operator;
-use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::{Concat, Exchange as _};
 use timely::dataflow::{Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
@@ -70,6 +70,9 @@ pub struct Inputs {
     pub stamps: Feed<Stamp>,
     /// Edits of the plan, the same on every worker.
     pub commands: Feed<(EventTime, Command)>,
+    /// Edits while the stream flows, of any one worker: [`Command::Save`], and when every worker has
+    /// [prepared](Outputs::prepared) it, [`Command::Commit`].
+    pub saves: Feed<(EventTime, Command)>,
     /// Late records, each with the partition's clock.
     pub late: Feed<(EventTime, Late)>,
     /// Rejected records, each with the partition's clock.
@@ -122,6 +125,8 @@ pub struct Outputs<'scope> {
     pub late: Stream<'scope, EventTime, Vec<Late>>,
     /// Rejected records, by (clock, position).
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
+    /// Once for every worker that has worked out what was saved: the segment.
+    pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
     /// What was counted.
     pub tally: Stream<'scope, EventTime, Vec<Tally>>,
 }
@@ -135,18 +140,19 @@ pub fn segmentation<'scope>(
     let (updates, updates_stream) = Feed::new(scope, "Updates");
     let (stamps, stamps_stream) = Feed::new(scope, "Stamps");
     let (commands, commands_stream) = Feed::new(scope, "Commands");
+    let (saves, saves_stream) = Feed::new(scope, "Saves");
     let (late, late_stream) = Feed::<(EventTime, Late)>::new(scope, "Late records");
     let (rejected, rejected_stream) = Feed::<(EventTime, Rejected)>::new(scope, "Rejected records");
     let (feed, promises_stream) = Feed::new(scope, "Promises");
     let (from, workers) = (scope.index(), scope.peers());
     let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
-    let inputs = Inputs { updates, stamps, commands, late, rejected, promises };
+    let inputs = Inputs { updates, stamps, commands, saves, late, rejected, promises };
 
     let members = membership(
         membership::Inputs {
             updates: updates_stream,
             copies: dedup(stamps_stream, promises_stream.clone(), settings),
-            commands: commands_stream,
+            commands: commands_stream.concat(saves_stream.broadcast()),
             promises: promises_stream,
         },
         Membership::new(settings, streams),
@@ -157,7 +163,7 @@ pub fn segmentation<'scope>(
         let state = state.borrow();
         let gate = state.plan.node(gate);
         let user = || state.users.get(slot).name.clone();
-        gate.public.then(|| (time, (gate.segment.clone(), user(), diff as i64)))
+        gate.root.then(|| (time, (gate.segment.clone(), user(), diff as i64)))
     });
     let plain = members
         .differences
@@ -169,6 +175,7 @@ pub fn segmentation<'scope>(
         differences: release(plain.concat(composed)),
         late: gather(late_stream, "Late"),
         rejected: gather(rejected_stream, "Rejected"),
+        prepared: members.prepared.exchange(|_| 0),
         tally: to_first(tallies),
     };
     (inputs, outputs)
@@ -265,6 +272,7 @@ impl Inputs {
         self.updates.advance_to(time);
         self.stamps.advance_to(time);
         self.commands.advance_to(time);
+        self.saves.advance_to(time);
         self.late.advance_to(time);
         self.rejected.advance_to(time);
         self.promises.advance_to(time, watermark);

@@ -14,6 +14,7 @@ mod compare;
 mod evaluate;
 mod matcher;
 mod render;
+mod save;
 mod tally;
 mod update;
 
@@ -24,6 +25,7 @@ use changes::{emit, emit_to, leave_all};
 use compare::{Before, touch_all};
 use matcher::Matcher;
 pub use render::{Inputs, Outputs, membership};
+use save::{Saving, Sweeping};
 pub use tally::Tally;
 
 use super::dedup::SecondCopy;
@@ -37,7 +39,7 @@ use crate::rule::Definition;
 use crate::streams::Streams;
 
 /// A change of the plan.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Command {
     /// Begin to keep what this definition will need when it is put.
     Keep(Arc<Definition>, Keep, EventTime),
@@ -45,6 +47,11 @@ pub enum Command {
     Put(Arc<Definition>),
     /// There is no segment of this id from now on.
     Delete(Arc<str>),
+    /// Work this out for all users while the stream flows. Nothing else may be edited until it is
+    /// committed.
+    Save(Arc<Definition>),
+    /// What was saved last, and has been worked out by every worker, is in force from now on.
+    Commit,
 }
 
 /// A look at a fact that time may have changed.
@@ -83,6 +90,10 @@ pub struct Membership {
     settled: EventTime,
     scratch: Scratch,
     matcher: Matcher,
+    /// A rule that is being worked out.
+    saving: Option<Saving>,
+    /// What is left of one that was replaced.
+    sweeping: Option<Sweeping>,
 }
 
 /// Buffers used anew for every user.
@@ -105,6 +116,8 @@ impl Membership {
             settled: EventTime::MIN,
             scratch: Scratch::default(),
             matcher: Matcher::default(),
+            saving: None,
+            sweeping: None,
         }
     }
 
@@ -138,6 +151,7 @@ impl Membership {
         }
         instant.updates.clear();
         instant.alarms.clear();
+        self.note(changes);
         for command in std::mem::take(&mut instant.commands) {
             self.command(command, at, changes);
         }
@@ -218,11 +232,18 @@ impl Membership {
             }
             Command::Put(definition) => self.plan.put(&definition, at, &mut self.store),
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
+            Command::Save(definition) => return self.save(&definition, at, changes),
+            Command::Commit => return self.commit(at, changes),
         };
+        self.carry_all_over(&edited, at, changes);
+    }
+
+    /// Carries every user's membership from the old plan to the new one.
+    fn carry_all_over(&mut self, edited: &Edited, at: EventTime, changes: &mut Changes) {
         let edges = edited.edges.iter().map(|(edge, diff)| (edge.clone(), at, *diff));
         changes.edges.extend(edges);
         for slot in self.users.slots() {
-            self.carry_over(slot, &edited, at, changes);
+            self.carry_over(slot, edited, at, changes);
         }
     }
 
@@ -235,11 +256,15 @@ impl Membership {
         if user.since.is_none() {
             return;
         }
-        for node in edited.lost.iter().filter(|node| user.is_member(**node)) {
+        let is_member =
+            |user: &User, node: &NodeId| user.is_member(self.plan.node(*node).worked_out_by);
+        for node in edited.lost.iter().filter(|node| is_member(user, node)) {
             changes.flips.push(((*node, slot), at, -1));
         }
-        let passed_on =
-            |node: &NodeId| self.plan.node(*node).feeds > 0 && !edited.gained.contains(node);
+        let passed_on = |node: &NodeId| {
+            let known_as = self.plan.node(*node).acts_for;
+            known_as.is_some_and(|it| self.plan.node(it).feeds > 0 && !edited.gained.contains(&it))
+        };
         let pool = &mut self.store.pool;
         edited.holding.iter().for_each(|fact| context.hold(user, *fact, pool));
         for fact in &edited.compared {
@@ -257,7 +282,7 @@ impl Membership {
                 emit_to(&self.plan, user, slot, node, holds, passed_on(&node), at, changes);
             }
         }
-        for node in edited.gained.iter().filter(|node| user.is_member(**node)) {
+        for node in edited.gained.iter().filter(|node| is_member(user, node)) {
             changes.flips.push(((*node, slot), at, 1));
         }
     }

@@ -18,12 +18,14 @@ mod defaults;
 mod facts;
 mod gates;
 mod install;
+mod save;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use save::Prepared;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
@@ -174,10 +176,18 @@ pub enum Expression {
 pub struct Node {
     /// The segment it belongs to.
     pub segment: Arc<str>,
-    /// Whether its members are the segment's.
+    /// Whether it is what others refer to as the segment; never changes.
+    pub root: bool,
+    /// Whether its members, where it has a rule, are the segment's.
     pub public: bool,
     /// How many edges lead from it: its members are passed on iff there are any.
     pub feeds: u32,
+    /// The node as which others know its members; `None` where they are not to know.
+    pub acts_for: Option<NodeId>,
+    /// The node that works out its members; itself, but after a rule was replaced in flight.
+    pub worked_out_by: NodeId,
+    /// Whether who enters and leaves is to be noted.
+    pub recorded: bool,
 }
 
 /// A child counts `weight` in the sum of a gate, which holds iff the sum reaches `threshold`.
@@ -327,6 +337,10 @@ impl Plan {
     /// A node or gate.
     pub fn node(&self, id: NodeId) -> &Node {
         self.nodes.get(id.0 as usize).expect("a node id names a node of its plan")
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        self.nodes.get_mut(id.0 as usize).expect("a node id names a node of its plan")
     }
 
     /// The rules of nodes; gates have none.

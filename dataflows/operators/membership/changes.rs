@@ -22,6 +22,10 @@ pub struct Changes {
     pub flips: Vec<Flip>,
     /// Edges that came and went.
     pub edges: Vec<(Edge, EventTime, isize)>,
+    /// Definitions that have been worked out for all users of this worker.
+    pub prepared: Vec<Arc<str>>,
+    /// Who entered and left nodes whose members are noted.
+    pub recorded: Vec<(NodeId, Slot, bool)>,
     /// What was counted.
     pub tally: Tally,
 }
@@ -47,7 +51,9 @@ pub(super) fn emit(
     at: EventTime,
     changes: &mut Changes,
 ) {
-    emit_to(plan, user, slot, node, entered, plan.node(node).feeds > 0, at, changes);
+    let known_as = plan.node(node).acts_for;
+    let passed_on = known_as.is_some_and(|known_as| plan.node(known_as).feeds > 0);
+    emit_to(plan, user, slot, node, entered, passed_on, at, changes);
 }
 
 #[expect(clippy::too_many_arguments, reason = "one difference, spelled out")]
@@ -66,7 +72,10 @@ pub(super) fn emit_to(
     if described.public {
         changes.differences.push((described.segment.clone(), user.name.clone(), at, sign));
     }
-    if passed_on {
-        changes.flips.push(((node, slot), at, isize::from(sign.diff())));
+    if let Some(known_as) = described.acts_for.filter(|_| passed_on) {
+        changes.flips.push(((known_as, slot), at, isize::from(sign.diff())));
+    }
+    if described.recorded {
+        changes.recorded.push((node, slot, entered));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -39,6 +40,8 @@ pub struct Outputs<'scope> {
     pub flips: Stream<'scope, EventTime, Vec<Flip>>,
     /// Edges that came and went.
     pub edges: Stream<'scope, EventTime, Vec<(Edge, EventTime, isize)>>,
+    /// Definitions that were saved and have been worked out by this worker.
+    pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
     /// What was counted.
     pub tally: Stream<'scope, EventTime, Vec<Tally>>,
     /// The state machine, for those who name users and gates after it.
@@ -65,7 +68,7 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
     let activator = scope.activator_for(builder.operator_info().address);
     let shared = Rc::clone(&outputs.state);
     builder.build(move |_| {
-        let mut held: Option<[Capability<EventTime>; 4]> = None;
+        let mut held: Option<[Capability<EventTime>; 5]> = None;
         let mut ahead = Ahead::new(emit, workers);
         let mut changes = Changes::default();
         move |frontiers| {
@@ -103,11 +106,18 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
             ahead.settled.pass(passed);
             let next = ahead.turn(passed, &mut state, &mut changes);
-            if next.as_ref().is_some_and(passed) {
+            let caught_up = !next.as_ref().is_some_and(passed);
+            // What waits for a free moment: alarms it sets are not before the bound.
+            let slicing = bound.filter(|_| caught_up && state.has_slices());
+            if let Some(bound) = slicing {
+                state.slice(bound.saturating_sub(1), &mut changes);
+            }
+            if !caught_up || slicing.is_some() {
                 activator.activate();
             }
             written.write(&mut changes, capabilities);
-            match next {
+            let next = ahead.next(&mut state);
+            match next.into_iter().chain(slicing).min() {
                 Some(next) => capabilities.iter_mut().for_each(|it| it.downgrade(&next)),
                 None => held = None,
             }
@@ -125,26 +135,29 @@ fn new_outputs<'scope>(
     let (flips, flips_stream) = builder.new_output();
     let (edges, edges_stream) = builder.new_output();
     let (tally, tally_stream) = builder.new_output();
+    let (prepared, prepared_stream) = builder.new_output();
     let written = Written {
         differences: OutputBuilder::from(differences),
         flips: OutputBuilder::from(flips),
         edges: OutputBuilder::from(edges),
         tally: OutputBuilder::from(tally),
+        prepared: OutputBuilder::from(prepared),
     };
     let outputs = Outputs {
         differences: differences_stream,
         flips: flips_stream,
         edges: edges_stream,
         tally: tally_stream,
+        prepared: prepared_stream,
         state: Rc::new(RefCell::new(state)),
     };
     (written, outputs)
 }
 
 /// Keeps the capabilities of the earliest time at which something waits.
-fn hold(held: &mut Option<[Capability<EventTime>; 4]>, arrived: &InputCapability<EventTime>) {
+fn hold(held: &mut Option<[Capability<EventTime>; 5]>, arrived: &InputCapability<EventTime>) {
     if held.as_ref().is_none_or(|[first, ..]| arrived.time() < first.time()) {
-        *held = Some([0, 1, 2, 3].map(|output| arrived.retain(output)));
+        *held = Some([0, 1, 2, 3, 4].map(|output| arrived.retain(output)));
     }
 }
 
@@ -254,17 +267,19 @@ struct Written {
     flips: Output<Flip>,
     edges: Output<(Edge, EventTime, isize)>,
     tally: Output<Tally>,
+    prepared: Output<Arc<str>>,
 }
 
 impl Written {
     fn write(
         &mut self,
         changes: &mut Changes,
-        [first, second, third, fourth]: &[Capability<EventTime>; 4],
+        [first, second, third, fourth, fifth]: &[Capability<EventTime>; 5],
     ) {
         give(&mut self.differences, first, changes.differences.drain(..));
         give(&mut self.flips, second, changes.flips.drain(..));
         give(&mut self.edges, third, changes.edges.drain(..));
+        give(&mut self.prepared, fifth, changes.prepared.drain(..));
         let tally = std::mem::take(&mut changes.tally);
         give(&mut self.tally, fourth, Some(tally).filter(|tally| !tally.is_empty()));
     }

@@ -56,6 +56,8 @@ impl Plan {
             Some(old) => old.root,
             None => self.add_node(&definition.id, true),
         };
+        let node = self.node_mut(root);
+        (node.public, node.acts_for, node.worked_out_by) = (true, Some(root), root);
         // First all conditions of the new rule are asked: what the old one asks, too, stays.
         let asking = Asking { now, store, edited: &mut edited, conditions: Vec::new() };
         let mut build =
@@ -91,7 +93,7 @@ impl Plan {
         edited
     }
 
-    fn uninstall(&mut self, old: &Installed, store: &mut Store, edited: &mut Edited) {
+    pub(super) fn uninstall(&mut self, old: &Installed, store: &mut Store, edited: &mut Edited) {
         self.connect(&old.edges, -1, edited);
         for node in &old.nodes {
             edited.removed.push(*node);
@@ -118,7 +120,15 @@ impl Plan {
 
     pub(super) fn add_node(&mut self, segment: &Arc<str>, public: bool) -> NodeId {
         let id = NodeId(index(self.nodes.len()));
-        self.nodes.push(Node { segment: segment.clone(), public, feeds: 0 });
+        self.nodes.push(Node {
+            segment: segment.clone(),
+            root: public,
+            public,
+            feeds: 0,
+            acts_for: Some(id),
+            worked_out_by: id,
+            recorded: false,
+        });
         id
     }
 
