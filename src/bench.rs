@@ -20,6 +20,7 @@ mod phases;
 mod plots;
 mod resources;
 mod rows;
+mod saving;
 mod shapes;
 mod table;
 mod whole;

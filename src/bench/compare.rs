@@ -5,7 +5,6 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use dataflows::model::EventTime;
-use dataflows::model::time::MIN_TIME;
 use serde::{Deserialize, Serialize};
 
 use super::error::BenchError;
@@ -35,8 +34,7 @@ struct Line<'a> {
     diff: i8,
 }
 
-/// Compares ours with what others wrote as `time,segment,user,+1`. What was so from the start of
-/// time they do not write.
+/// Compares ours with what others wrote as `time,segment,user,+1`.
 pub(super) fn compare(
     what: &str,
     ours: &Path,
@@ -48,9 +46,8 @@ pub(super) fn compare(
             let line: Line<'_> = serde_json::from_str(&line)
                 .map_err(|error| BenchError::Measure(format!("{}: {error}", ours.display())))?;
             let text = format!("{},{},{},{:+}", line.time, line.segment, line.user, line.diff);
-            Ok((line.time != MIN_TIME).then_some(text))
+            Ok(text)
         })
-        .filter_map(Result::transpose)
         .collect::<Result<Vec<_>, BenchError>>()?;
     let mut other = Vec::new();
     for path in theirs {
@@ -121,13 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_does_not_matter_and_the_start_of_time_is_left_out() {
+    fn order_does_not_matter() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let ours = format!(
-            "{{\"time\":{MIN_TIME},\"segment\":\"1\",\"user\":\"u1\",\"diff\":1}}\n\
-             {{\"time\":5,\"segment\":\"1\",\"user\":\"u1\",\"diff\":-1}}\n\
-             {{\"time\":6,\"segment\":\"2\",\"user\":\"u2\",\"diff\":1}}\n"
+        let ours = concat!(
+            "{\"time\":5,\"segment\":\"1\",\"user\":\"u1\",\"diff\":-1}\n",
+            "{\"time\":6,\"segment\":\"2\",\"user\":\"u2\",\"diff\":1}\n"
         );
         std::fs::write(at("ours"), ours).unwrap();
         std::fs::write(at("a"), "6,2,u2,+1\n").unwrap();

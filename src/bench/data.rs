@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::BenchError;
 use super::measurement::Size;
 use super::shapes;
+use crate::generate::clicks::START;
 use crate::generate::{catalogue, changes, clicks};
 
 const SEED: u64 = 7;
@@ -34,7 +35,7 @@ pub(super) struct ClickFiles {
 pub(super) struct ChangeFiles {
     pub(super) folder: PathBuf,
     pub(super) segments: PathBuf,
-    /// All users, then all changes.
+    /// All users, one a millisecond before the first change, then all changes.
     pub(super) stream: PathBuf,
     pub(super) changes: u64,
 }
@@ -76,9 +77,12 @@ impl Data {
         if let Some(files) = self.theirs(selective, segments)? {
             return Ok(files);
         }
-        let (users, count) = (self.size.users(), self.size.changes());
+        // Where every user is in thousands of segments, fewer users do: loading is another row.
+        let few = !selective && segments >= 10_000;
+        let users = if few { self.size.of(20_000) } else { self.size.users() };
+        let count = self.size.changes();
         let segments = self.size.of(segments);
-        let folder = self.folder.join("w2");
+        let folder = self.folder.join(format!("w2-{users}"));
         let name = format!("segments-{segments}.json");
         self.make(&folder, &format!("{users} {count} {SEED}"), || {
             let mut files =
@@ -97,7 +101,7 @@ impl Data {
             }
             fs::write(own.join(&name), catalogue::attributes(segments, selective, SEED))
         })?;
-        self.change_files(&own, &own.join(name), "w2")
+        self.change_files(&own, &own.join(name), &format!("w2-{users}"))
     }
 
     /// The peers' own, where they have it.
@@ -249,11 +253,23 @@ fn click_files(stem: &Path) -> ClickFiles {
     ClickFiles { whole: part("jsonl"), parts: [part("p0.jsonl"), part("p1.jsonl")] }
 }
 
-/// Joins users and changes to one stream. A blank line longer than any chunk that is read at once
-/// keeps the first change apart from the others: it says that all users are in.
+/// Joins users and changes to one stream. Users have no time; they come one a millisecond before
+/// the first change, lest all their differences be of one instant. A blank line longer than any
+/// chunk that is read at once keeps the first change apart from the others: it says that all users
+/// are in.
 fn join([users, changes]: &[PathBuf; 2], stream: &Path) -> io::Result<()> {
     let mut stream = create(stream)?;
-    io::copy(&mut File::open(users)?, &mut stream)?;
+    let count = BufReader::new(File::open(users)?).lines().count();
+    let times = START - i64::try_from(count).unwrap_or(0)..START;
+    for (line, time) in BufReader::new(File::open(users)?).lines().zip(times) {
+        match line?.strip_prefix('{') {
+            Some(rest) if !rest.starts_with("\"ts\"") => {
+                writeln!(stream, "{{\"ts\":{time},{rest}")?
+            }
+            Some(rest) => writeln!(stream, "{{{rest}")?,
+            None => return Err(io::Error::other("a user is not an object")),
+        }
+    }
     let (mut changes, mut first) = (BufReader::new(File::open(changes)?), Vec::new());
     changes.read_until(b'\n', &mut first)?;
     stream.write_all(&first)?;

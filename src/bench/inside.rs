@@ -10,7 +10,7 @@ use super::error::BenchError;
 use super::figures::Figures;
 use super::latency::{self, Schedule, Setting};
 use super::measurement::{Load, Measurement, Size};
-use super::{alone, phases, plots, shapes};
+use super::{alone, phases, plots, saving, shapes};
 use crate::generate::clicks::Settings;
 
 /// Makes one measurement.
@@ -29,6 +29,16 @@ pub(super) fn measure(
         }
         Some(Measurement::Intervals { segments }) => {
             phases::measure(&data.intervals(segments)?, &file)
+        }
+        Some(Measurement::Save) => {
+            let timeline = shapes::timeline(&data.changes(true, 1_000)?.segments)?;
+            let setting = saving::Setting {
+                users: size.of(1_000_000),
+                rate: if size.quick { 1_000.0 } else { 20_000.0 },
+                before: Duration::from_secs_f64(if size.quick { 0.2 } else { 4.0 }),
+                saves: 5,
+            };
+            saving::measure(&timeline, setting)
         }
         Some(Measurement::References) => {
             let with = phases::measure(&data.flags(true)?, &file)?;

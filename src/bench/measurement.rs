@@ -11,6 +11,8 @@ pub(super) enum Measurement {
     Changes { selective: bool, segments: u32 },
     /// The same over segments that do not make a change dearer: `intervals/100`.
     Intervals { segments: u32 },
+    /// Segments saved while changes stream in: `save`.
+    Save,
     /// With references between segments and without.
     References,
     /// The dataflow over parsed records, so many in windows: `alone/10000`.
@@ -45,6 +47,7 @@ impl Measurement {
                 segments: segments.parse().ok()?,
             },
             ["intervals", segments] => Measurement::Intervals { segments: segments.parse().ok()? },
+            ["save"] => Measurement::Save,
             ["references"] => Measurement::References,
             ["alone", held] => Measurement::Alone { held: held.parse().ok()? },
             ["latency", "clicks"] => Measurement::Latency(Load::Clicks),
@@ -67,6 +70,7 @@ impl Measurement {
             Measurement::Alone { held: 1_000_000.. } => 3,
             Measurement::Intervals { segments: 100_000.. } => 2,
             Measurement::Memory { .. } => 1,
+            Measurement::Save => 3,
             Measurement::Peer(peer) => peer.runs_max(),
             _ => wanted,
         };

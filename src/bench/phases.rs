@@ -1,9 +1,9 @@
 //! Users first, then changes, by the ordinary path from file to file with one worker; each timed
 //! by itself.
 //!
-//! Records of users have no time, so all of them take effect at the start of time, and their
-//! differences are given out when the first change says that it is over. The data has that change
-//! alone in a chunk (see [`data`](super::data)), so no other is worked on before they are out.
+//! Users come before the first change; the data has that change alone in a chunk (see
+//! [`data`](super::data)), so no other is worked on before the differences of all users are out.
+//! Those are counted, not kept: only what changes bring about is written.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -13,42 +13,51 @@ use std::time::Instant;
 
 use dataflows::clock::ClockSettings;
 use dataflows::model::Duration;
-use dataflows::model::time::MIN_TIME;
 
 use super::data::ChangeFiles;
 use super::error::BenchError;
 use super::figures::Figures;
 use super::resources::Cpu;
 use super::shapes;
+use crate::generate::clicks::START;
 use crate::run::{self, Cluster, Form, InputFile, Outputs, Run};
 use crate::sink::Sink;
 
 /// Wall and CPU time so far, and differences, when the users were all in.
 type Parting = Arc<Mutex<Option<(f64, f64, u64)>>>;
 
-/// A file that notes when the last difference of the start of time came.
+/// A file that notes when the last difference of a user came.
 struct Parted {
     file: BufWriter<File>,
     began: (Instant, Cpu),
-    start: Vec<u8>,
     lines: u64,
     parting: Parting,
 }
 
 impl Write for Parted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.starts_with(&self.start) {
+        let loaded = bytes.split_inclusive(|byte| *byte == b'\n').take_while(|line| is_early(line));
+        let (lines, length) =
+            loaded.fold((0, 0), |(lines, length), line| (lines + 1, length + line.len()));
+        if lines > 0 {
             let (wall, cpu) = (self.began.0.elapsed().as_secs_f64(), self.began.1.elapsed_s());
-            self.lines += memchr::memmem::find_iter(bytes, &self.start).count() as u64;
+            self.lines += lines;
             *lock(&self.parting) = Some((wall, cpu, self.lines));
         }
-        self.file.write_all(bytes)?;
+        self.file.write_all(&bytes[length..])?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Whether a difference is of a user, not of a change.
+fn is_early(line: &[u8]) -> bool {
+    let digits = line.strip_prefix(b"{\"time\":".as_slice()).unwrap_or_default();
+    let time = digits.iter().take_while(|byte| byte.is_ascii_digit());
+    time.fold(0, |time, digit| time * 10 + i64::from(digit - b'0')) < START
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -65,7 +74,6 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
     let writer = Parted {
         file: BufWriter::with_capacity(1 << 20, file),
         began: (began, Cpu::now()),
-        start: format!("{{\"time\":{MIN_TIME},").into_bytes(),
         lines: 0,
         parting: parting.clone(),
     };
@@ -90,7 +98,7 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
     let (summary, _) = run::run(run, outputs)?;
     let (wall_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu.elapsed_s());
     let (load_s, load_cpu_s, load_differences) = lock(&parting).take().ok_or_else(|| {
-        BenchError::Measure("no user is in any segment from the start".to_owned())
+        BenchError::Measure("no user is in any segment before the first change".to_owned())
     })?;
     let (change_s, changes) = (wall_s - load_s, files.changes as f64);
     let mut figures = Figures::default();

@@ -73,6 +73,11 @@ impl Population {
         Population { random: Random::new(seed), numbers: Vec::new(), changes: 0 }
     }
 
+    /// How many users there are.
+    pub fn users(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Writes the line of one more user: all attributes, and a time if one is given.
     pub fn user(&mut self, time: Option<i64>, out: &mut Vec<u8>) {
         let user = self.numbers.len();
