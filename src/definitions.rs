@@ -78,19 +78,12 @@ struct Loading {
 
 impl Loading {
     fn read(&mut self, file: &Arc<Path>) {
-        let text = text(file);
-        match text.and_then(|text| parse::json(&text).map_err(Reason::Syntax)) {
-            Ok(json) => {
-                let root = Node::root(&json, "");
-                match json {
-                    Json::Array(_) => root.items().for_each(|node| self.definition(file, &node)),
-                    _ => self.definition(file, &root),
-                }
-            }
-            Err(reason) => {
-                self.is_partial = true;
-                self.problems.push(Problem::new(file, reason));
-            }
+        let each = |place: &str, json: &Json| self.definition(file, &Node::root(json, place));
+        let read =
+            text(file).and_then(|text| parse::each_json(&text, each).map_err(Reason::Syntax));
+        if let Err(reason) = read {
+            self.is_partial = true;
+            self.problems.push(Problem::new(file, reason));
         }
     }
 

@@ -16,7 +16,7 @@ use super::language::{DEFINITION_KEYS, ID_BYTES_MAX};
 pub use super::reader::Fault;
 use super::reader::{Node, Reader};
 use super::{Definition, Rule};
-pub use text::{Syntax, json};
+pub use text::{Syntax, each_json, json};
 
 /// Reads a definition.
 ///

@@ -41,6 +41,7 @@ pub(super) struct Setting {
 }
 
 const SEED: u64 = 5;
+const LONGEST_US: u64 = 600_000_000;
 
 /// Measures with all but the last definitions in force, which are saved. Figures: `save_s` (the
 /// longest), `before_p99_ms`, `while_p99_ms` and `p99_ratio`.
@@ -125,8 +126,10 @@ impl Bench {
     ) -> Result<Figures, BenchError> {
         self.load(worker, setting.users)?;
         let mut saving = Saving { waiting: saved.into(), since: None, longest: Duration::ZERO };
-        let new =
-            || Histogram::<u64>::new(3).map_err(|error| BenchError::Measure(error.to_string()));
+        let new = || {
+            Histogram::<u64>::new_with_bounds(1, LONGEST_US, 3)
+                .map_err(|error| BenchError::Measure(error.to_string()))
+        };
         let (mut before, mut during) = (new()?, new()?);
         let (began, mut sent, mut line) = (Instant::now(), 0_u64, Vec::new());
         let mut unanswered: VecDeque<(EventTime, Duration)> = VecDeque::new();

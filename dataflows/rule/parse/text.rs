@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use crate::rule::MAX_DEPTH;
 use crate::rule::reader::Fault;
@@ -49,9 +50,36 @@ pub fn json(text: &str) -> Result<Json, Syntax> {
     check_nesting(text)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.disable_recursion_limit(); // `check_nesting` has bounded it
-    Json::deserialize(&mut deserializer).and_then(|json| deserializer.end().map(|()| json)).map_err(
-        |error| Syntax { line: error.line(), column: error.column(), reason: reason(&error) },
-    )
+    Json::deserialize(&mut deserializer)
+        .and_then(|json| deserializer.end().map(|()| json))
+        .map_err(|error| syntax(&error))
+}
+
+fn syntax(error: &serde_json::Error) -> Syntax {
+    Syntax { line: error.line(), column: error.column(), reason: reason(error) }
+}
+
+/// Reads one JSON value; or, where it is a list, each of its items by itself, so that no more than
+/// one is held as a tree. Each comes with its place.
+///
+/// # Errors
+/// The first place where it is not JSON; items before it have been given out.
+pub fn each_json(text: &str, mut each: impl FnMut(&str, &Json)) -> Result<(), Syntax> {
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if !bare.trim_ascii_start().starts_with('[') {
+        each("", &json(text)?);
+        return Ok(());
+    }
+    check_nesting(bare)?;
+    let items: Vec<&RawValue> = serde_json::from_str(bare).map_err(|error| syntax(&error))?;
+    for (index, item) in items.into_iter().enumerate() {
+        match json(item.get()) {
+            Ok(json) => each(&format!("[{index}]"), &json),
+            // Seen from the item the place would be another.
+            Err(inner) => return json(text).and(Err(inner)),
+        }
+    }
+    Ok(())
 }
 
 /// What an error says, without the place, which is told apart.
