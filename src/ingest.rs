@@ -128,6 +128,13 @@ impl Partitions {
         lock(&self.workers).iter().for_each(Thread::unpark);
     }
 
+    /// Wakes every worker but the one that calls, which is awake and must not be kept from going to
+    /// sleep.
+    fn wake_others(&self) {
+        let own = std::thread::current().id();
+        lock(&self.workers).iter().filter(|it| it.id() != own).for_each(Thread::unpark);
+    }
+
     /// The next chunk of the partition whose clock is furthest behind. Where that one has nothing
     /// at present, of the next, unless `only_behind`: then no other is read further ahead.
     /// The memory of `done`, a chunk that is done with, is used again.
@@ -194,7 +201,7 @@ impl Partitions {
     /// Says that the latest instant is over (`on_event`), so that what happened at it is given out.
     pub fn close_instant(&self) {
         self.instant.close();
-        self.wake();
+        self.wake_others();
     }
 
     /// Takes note of an event time another process has seen.
@@ -400,7 +407,7 @@ impl Ingest {
         let clock = if done { EventTime::MAX } else { turn.clock.now() };
         partition.clock.store(clock, Ordering::Release);
         drop(turn);
-        partitions.wake();
+        partitions.wake_others();
         self.done = (Some(task.chunk), records);
         latest.map(|latest| (latest, sent))
     }
