@@ -6,6 +6,7 @@
 //! one alone. Runs go in turn, ours and theirs, so that a slow minute of the machine meets both.
 
 mod alone;
+mod causes;
 mod child;
 mod compare;
 mod data;

@@ -5,6 +5,7 @@
 //! partition have had their turn, lets the partition's clock decide what is late
 //! ([`Ingest::settle`]). So reading runs on all cores, and lateness still goes strictly by offset.
 
+mod instant;
 mod record;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::{ClockSettings, Emit, PartitionClock, Punctuality};
@@ -23,6 +25,7 @@ use dataflows::segmentation::{Inputs, Late, Rejected};
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
 
+use instant::OpenInstant;
 use record::{Name, Record, Span, Understood};
 
 use crate::format::{self, Mapping, Reader};
@@ -37,10 +40,8 @@ const PIPE_CHUNKS: usize = 4;
 /// The partitions this process reads, shared by its workers.
 pub struct Partitions {
     list: Vec<Partition>,
-    /// The greatest event time seen by any worker (`on_event`).
-    greatest: AtomicI64,
-    /// The greatest time at which a record took effect.
-    latest: AtomicI64,
+    /// Where the clock stands (`on_event`).
+    instant: OpenInstant,
     /// Records seen.
     read: AtomicU64,
     workers: Mutex<Vec<Thread>>,
@@ -50,6 +51,8 @@ struct Partition {
     /// Its index among all partitions of the job.
     index: u32,
     mapping: Mapping,
+    /// Whether it is written while it is read.
+    is_pipe: bool,
     reading: Mutex<Reading>,
     exhausted: AtomicBool,
     turn: Mutex<Turn>,
@@ -99,6 +102,7 @@ impl Partitions {
                 .map(|(index, file, mapping)| Partition {
                     index,
                     mapping,
+                    is_pipe: file.progress().total.is_none(),
                     reading: Mutex::new(Reading { input: Input::of(file, shared), taken: 0 }),
                     exhausted: AtomicBool::new(false),
                     turn: Mutex::new(Turn {
@@ -108,8 +112,7 @@ impl Partitions {
                     clock: AtomicI64::new(EventTime::MIN),
                 })
                 .collect(),
-            greatest: AtomicI64::new(EventTime::MIN),
-            latest: AtomicI64::new(EventTime::MIN),
+            instant: OpenInstant::new(),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
         })
@@ -123,6 +126,13 @@ impl Partitions {
     /// Wakes every worker.
     pub fn wake(&self) {
         lock(&self.workers).iter().for_each(Thread::unpark);
+    }
+
+    /// Wakes every worker but the one that calls, which is awake and must not be kept from going to
+    /// sleep.
+    fn wake_others(&self) {
+        let own = std::thread::current().id();
+        lock(&self.workers).iter().filter(|it| it.id() != own).for_each(Thread::unpark);
     }
 
     /// The next chunk of the partition whose clock is furthest behind. Where that one has nothing
@@ -167,35 +177,44 @@ impl Partitions {
         clocks.min().filter(|clock| *clock != EventTime::MAX)
     }
 
-    /// Whether records have taken effect at the greatest time (`on_event`) while all that was read
-    /// has had its turn, and only pipes have more to come.
-    pub fn is_silent(&self) -> bool {
-        let greatest = self.greatest.load(Ordering::Acquire);
-        let is_open = greatest != EventTime::MIN && self.latest.load(Ordering::Acquire) == greatest;
-        is_open
-            && self.list.iter().all(|partition| {
-                if partition.clock.load(Ordering::Acquire) == EventTime::MAX {
-                    return true;
-                }
-                let (taken, is_pipe) = {
-                    let reading = lock(&partition.reading);
-                    (reading.taken, matches!(reading.input, Input::Pipe(_)))
-                };
-                is_pipe && lock(&partition.turn).settled == taken
-            })
+    /// For how long the latest instant must still stay open (`on_event`), if records have taken
+    /// effect at it and only pipes have more to come; `None` where there is nothing to be closed.
+    pub fn stays_open(&self, more_are_coming: bool) -> Option<Duration> {
+        let may_close = self.instant.is_open() && self.open().all(|partition| partition.is_pipe);
+        may_close.then(|| self.instant.stays_open(more_are_coming))
     }
 
-    /// Says that the greatest time is over (`on_event`), so that what happened at it is given out.
-    /// What comes later, even from the same millisecond, takes effect after it.
+    /// Whether all that was read has had its turn.
+    pub fn is_settled(&self) -> bool {
+        self.open().all(|partition| {
+            let taken = lock(&partition.reading).taken;
+            lock(&partition.turn).settled == taken
+        })
+    }
+
+    /// The partitions that have more to come.
+    fn open(&self) -> impl Iterator<Item = &Partition> {
+        let is_open = |it: &&Partition| it.clock.load(Ordering::Acquire) != EventTime::MAX;
+        self.list.iter().filter(is_open)
+    }
+
+    /// Says that the latest instant is over (`on_event`), so that what happened at it is given out.
     pub fn close_instant(&self) {
-        let latest = self.latest.load(Ordering::Acquire);
-        self.greatest.fetch_max(latest.saturating_add(1), Ordering::AcqRel);
-        self.wake();
+        self.instant.close();
+        self.wake_others();
     }
 
-    /// The greatest event time seen by any worker.
-    pub fn greatest(&self) -> &AtomicI64 {
-        &self.greatest
+    /// Takes note of an event time another process has seen.
+    pub fn see(&self, time: EventTime) {
+        if self.instant.see(time).1 {
+            self.wake();
+        }
+    }
+
+    /// Where the clock stands (`on_event`): at the greatest event time seen by any worker, or after
+    /// the last instant closed.
+    pub fn clock(&self) -> EventTime {
+        self.instant.clock()
     }
 
     /// Records seen so far.
@@ -381,16 +400,14 @@ impl Ingest {
                 }
             }
         }
-        if let Some(latest) = latest {
-            partitions.latest.fetch_max(latest, Ordering::AcqRel);
-        }
+        latest.into_iter().for_each(|latest| partitions.instant.took_effect(latest));
         turn.settled += 1;
         let done = partition.exhausted.load(Ordering::Acquire)
             && lock(&partition.reading).taken == turn.settled;
         let clock = if done { EventTime::MAX } else { turn.clock.now() };
         partition.clock.store(clock, Ordering::Release);
         drop(turn);
-        partitions.wake();
+        partitions.wake_others();
         self.done = (Some(task.chunk), records);
         latest.map(|latest| (latest, sent))
     }
@@ -398,7 +415,7 @@ impl Ingest {
     fn effective(&self, time: EventTime) -> EventTime {
         match self.settings.emit {
             Emit::OnWatermark => time,
-            Emit::OnEvent => self.partitions.greatest.fetch_max(time, Ordering::AcqRel).max(time),
+            Emit::OnEvent => self.partitions.instant.see(time).0,
         }
     }
 }

@@ -9,7 +9,7 @@ mod progress;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration as WallDuration, Instant};
 
@@ -42,7 +42,7 @@ const AHEAD_RECORDS: usize = 500_000;
 const BATCHES_WAITING: usize = 4;
 /// The longest a worker sleeps before it looks whether another one has failed.
 const PARK: WallDuration = WallDuration::from_millis(50);
-/// How long pipes must be silent before the latest instant counts as complete (`on_event`): a
+/// How long pipes must be silent before an instant that has just begun may be over (`on_event`): a
 /// record of the same millisecond may be close behind.
 const SILENCE: WallDuration = WallDuration::from_micros(100);
 
@@ -212,7 +212,6 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut on_the_way = OnTheWay::default();
-    let mut silent_since = None;
     while !shared.stop.load(Ordering::Acquire) {
         let (mut busy, mut silent) = (false, false);
         while let Some(batch) = ready(&mut waiting, &ingest) {
@@ -228,27 +227,18 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
                     waiting.push_back(ingest.read(task));
                     busy = true;
                 }
-                Ok(Taken::Nothing) => silent = pace.waits(),
+                Ok(Taken::Nothing) => silent = true,
                 Ok(Taken::Exhausted) => {}
                 Err(error) => shared.fail(error.into()),
             }
             shared.progress.tell(&shared.partitions);
         }
         let idle = !busy && !waiting.iter().any(|batch| ingest.is_next(batch));
-        if idle && silent {
-            let since: Instant = *silent_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= SILENCE {
-                shared.partitions.close_instant();
-            } else {
-                worker.step_or_park(Some(SILENCE));
-            }
-            continue;
-        }
-        silent_since = None;
-        if idle {
-            worker.step_or_park(Some(PARK));
-        } else {
-            worker.step();
+        match pace.close(idle && silent) {
+            Closing::Done => {}
+            Closing::In(wait) if idle => _ = worker.step_or_park(Some(wait.min(PARK))),
+            Closing::Nothing if idle => _ = worker.step_or_park(Some(PARK)),
+            Closing::In(_) | Closing::Nothing => _ = worker.step(),
         }
     }
     drop((inputs, pace));
@@ -276,6 +266,18 @@ struct Pace {
     shared: Arc<Shared>,
     /// Tells the other processes of a greater event time (`on_event`).
     others: Option<(Feed<EventTime>, EventTime)>,
+    /// Since when there has been nothing to read.
+    silent_since: Option<Instant>,
+}
+
+/// What becomes of the latest instant.
+enum Closing {
+    /// It is over.
+    Done,
+    /// It will be, so much later.
+    In(WallDuration),
+    /// There is none to be closed.
+    Nothing,
 }
 
 impl Pace {
@@ -285,28 +287,45 @@ impl Pace {
             let partitions = shared.partitions.clone();
             let feed = worker.dataflow(|scope| {
                 let (feed, greatest) = Feed::new(scope, "Greatest");
-                greatest.broadcast().inspect(move |time: &EventTime| {
-                    let greatest: &AtomicI64 = partitions.greatest();
-                    if greatest.fetch_max(*time, Ordering::AcqRel) < *time {
-                        partitions.wake();
-                    }
-                });
+                greatest.broadcast().inspect(move |time: &EventTime| partitions.see(*time));
                 feed
             });
             (feed, EventTime::MIN)
         });
-        Pace { emit: run.clock.emit, time: EventTime::MIN, shared: shared.clone(), others }
+        let (emit, shared) = (run.clock.emit, shared.clone());
+        Pace { emit, time: EventTime::MIN, shared, others, silent_since: None }
     }
 
-    /// Whether the latest instant waits for nothing but the word that it is complete.
-    fn waits(&self) -> bool {
-        self.emit == Emit::OnEvent && self.shared.partitions.is_silent()
+    /// Closes the latest instant, if it is time (`on_event`): where nothing has come for a while,
+    /// as soon as all that has come is in it; under load, once it has stood for its millisecond.
+    fn close(&mut self, silent: bool) -> Closing {
+        let partitions = &self.shared.partitions;
+        if self.emit == Emit::OnWatermark {
+            return Closing::Nothing;
+        }
+        if !(silent && partitions.is_settled()) {
+            self.silent_since = None;
+        } else if self.silent_since.is_none() {
+            self.silent_since = Some(Instant::now());
+        }
+        let Some(line_in) = partitions.stays_open(true) else { return Closing::Nothing };
+        let wait = match (self.silent_since, partitions.stays_open(false)) {
+            (Some(since), Some(soon)) => {
+                line_in.min(soon.max(SILENCE.saturating_sub(since.elapsed())))
+            }
+            _ => line_in,
+        };
+        if !wait.is_zero() {
+            return Closing::In(wait);
+        }
+        partitions.close_instant();
+        Closing::Done
     }
 
     fn advance(&mut self, inputs: &mut Inputs, watermark: EventTime) {
         let time = match self.emit {
             Emit::OnWatermark => watermark,
-            Emit::OnEvent => self.shared.partitions.greatest().load(Ordering::Acquire),
+            Emit::OnEvent => self.shared.partitions.clock(),
         };
         if let Some((feed, told)) = &mut self.others
             && time > *told

@@ -35,7 +35,8 @@ pub struct User {
     pub states: Vec<(FactId, State)>,
     /// The nodes the user is in.
     pub members: Members,
-    /// Updates the watermark has not passed, by writer; kept only where they may come out of order.
+    /// Updates the watermark has not passed, and some that it has, as they came; kept only where
+    /// they may come out of order.
     pub recent: Vec<Update>,
     /// The last deletion; kept only where earlier updates may come after it.
     pub erased: Option<Writer>,

@@ -3,10 +3,8 @@
 //! that caused it to the moment the sink has its line. So a stall is charged to every record that
 //! was due during it, and there is nothing to correct afterwards (no coordinated omission).
 //!
-//! Which record caused a difference is worked out from event time, which runs as fast as the wall
-//! clock here: the earliest record of the user that takes effect at the difference's time. Where
-//! the program has closed instants of its own accord, in silence, it is the user's last one before.
-//! The windows of the rules must be longer than the schedule: nothing leaves one by itself.
+//! Which record caused a difference is worked out by a second run ([`causes`](super::causes)). The
+//! windows of the rules must be longer than the schedule: nothing leaves one by itself.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -22,6 +20,7 @@ use dataflows::model::{self, EventTime};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
+use super::causes::{Causes, LEAVES_FROM, write_places};
 use super::error::BenchError;
 use super::figures::Figures;
 use super::resources::Cpu;
@@ -38,6 +37,8 @@ const AT_ONCE_RECORDS: usize = 4_096;
 const BEHIND: Duration = Duration::from_secs(10);
 const RESOLUTION_NS: u64 = 1_000;
 const LONGEST_NS: u64 = 600_000_000_000;
+/// What is due so close to the end is not counted: the end of the input closes the last instant.
+const TAIL: Duration = Duration::from_millis(20);
 /// From the opening of the pipe to the first record.
 const HEAD_START: Duration = Duration::from_millis(200);
 
@@ -53,9 +54,8 @@ struct Scheduled {
     due: Duration,
     /// Where its line ends among the bytes.
     end: usize,
-    user: u32,
-    /// When it takes effect: the greatest event time so far.
-    at: EventTime,
+    /// Whether it was there before, and has no effect.
+    is_again: bool,
 }
 
 impl Schedule {
@@ -67,7 +67,7 @@ impl Schedule {
         for number in 0..count {
             let click = clicks.next(&mut schedule.bytes);
             let due = Duration::from_secs_f64(number as f64 / settings.rate);
-            schedule.push(due, click.user, click.time);
+            schedule.push(due, click.is_again);
         }
         schedule
     }
@@ -85,14 +85,26 @@ impl Schedule {
             );
             schedule.bytes.extend_from_slice(line.as_bytes());
             schedule.bytes.push(b'\n');
-            schedule.push(due, user, time);
+            schedule.push(due, false);
         }
         schedule
     }
 
-    fn push(&mut self, due: Duration, user: u32, time: EventTime) {
-        let at = self.records.last().map_or(time, |last| last.at.max(time));
-        self.records.push(Scheduled { due, end: self.bytes.len(), user, at });
+    fn push(&mut self, due: Duration, is_again: bool) {
+        self.records.push(Scheduled { due, end: self.bytes.len(), is_again });
+    }
+
+    /// The lines, but for those that were there before.
+    fn lines(&self) -> impl ExactSizeIterator<Item = Option<&[u8]>> {
+        let mut from = 0;
+        self.records.iter().map(move |record| {
+            let line = &self.bytes[std::mem::replace(&mut from, record.end)..record.end];
+            (!record.is_again).then_some(line)
+        })
+    }
+
+    fn length(&self) -> Duration {
+        self.records.last().map_or(Duration::ZERO, |record| record.due)
     }
 
     /// Writes everything as it falls due, until that is done or too far behind; gives back by how
@@ -122,6 +134,7 @@ impl Schedule {
 }
 
 /// What the run is like.
+#[derive(Clone)]
 pub struct Setting {
     /// Worker threads.
     pub workers: usize,
@@ -150,8 +163,9 @@ impl Write for Stopwatch {
 }
 
 /// Runs the program over a schedule that is played in real time, through a pipe made in `folder`.
-/// Figures: `p50_ms` to `p999_ms`, `max_ms`, how many differences they are over, the CPU time of
-/// the whole process for each second of the schedule, and by how much writing ended late.
+/// Figures: `p50_ms` to `p999_ms`, `max_ms`, how many differences they are over, how many have no
+/// cause, the CPU time of the whole process for each second of the schedule, and by how much
+/// writing ended late.
 ///
 /// # Errors
 /// The pipe cannot be made, or the run fails.
@@ -160,16 +174,24 @@ pub fn measure(
     setting: Setting,
     folder: &Path,
 ) -> Result<(Figures, Histogram<u64>), BenchError> {
-    let path = folder.join(format!("latency.{}.pipe", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
-    nix::unistd::mkfifo(&path, mode)
-        .map_err(|cause| BenchError::file("make the pipe", &path)(cause.into()))?;
-    let result = play_and_run(&schedule, setting, &path);
-    let _ = std::fs::remove_file(&path);
-    let (began, late, cpu_s, arrived) = result?;
-    let histogram = latencies(&schedule, began, &arrived)?;
-    let length = schedule.records.last().map_or(Duration::ZERO, |record| record.due);
+    let arrived = Arrived::default();
+    let sink = Sink::prompt("the stopwatch", Box::new(Stopwatch(arrived.clone())));
+    let live = Outputs { differences: vec![(sink, Form::Json)], ..Outputs::default() };
+    let cpu = Cpu::now();
+    let ((began, late), _) = run_over(folder, &setting, Emit::OnEvent, live, |mut pipe| {
+        let began = Instant::now() + HEAD_START;
+        thread::sleep(HEAD_START);
+        schedule.play(&mut pipe, began).map(|late| (began, late))
+    })?;
+    let cpu_s = cpu.elapsed_s();
+    let arrived = std::mem::take(&mut *arrived.lock().unwrap_or_else(PoisonError::into_inner));
+    let kept = Outputs { kept: Some(Vec::new()), ..Outputs::default() };
+    let in_order = Setting { disorder: model::Duration::from_ms(0), ..setting };
+    let ((), outputs) = run_over(folder, &in_order, Emit::OnWatermark, kept, |pipe| {
+        write_places(pipe, schedule.lines())
+    })?;
+    let causes = Causes::of(&outputs.kept.unwrap_or_default(), schedule.records.len());
+    let (histogram, without_cause) = latencies(&schedule, began, &arrived, &causes)?;
     let mut figures = Figures::default();
     for (name, quantile) in [("p50_ms", 0.5), ("p90_ms", 0.9), ("p99_ms", 0.99), ("p999_ms", 0.999)]
     {
@@ -177,55 +199,54 @@ pub fn measure(
     }
     figures.set("max_ms", histogram.max() as f64 / 1e6);
     figures.set("differences", histogram.len() as f64);
-    figures.set("cpu_s_per_s", cpu_s / length.as_secs_f64());
+    figures.set("without_cause", without_cause as f64);
+    figures.set("cpu_s_per_s", cpu_s / schedule.length().as_secs_f64());
     figures.set("writing_ended_late_ms", late.as_secs_f64() * 1e3);
     Ok((figures, histogram))
 }
 
-type Played = (Instant, Duration, f64, Vec<(Instant, Vec<u8>)>);
-
-fn play_and_run(schedule: &Schedule, setting: Setting, pipe: &Path) -> Result<Played, BenchError> {
-    let arrived = Arrived::default();
-    let sink = Sink::prompt("the stopwatch", Box::new(Stopwatch(arrived.clone())));
-    let outputs = Outputs {
-        differences: vec![(sink, Form::Json)],
-        sources: vec![pipe.to_owned()],
-        ..Outputs::default()
+/// Runs the program over a pipe into which `write` writes.
+fn run_over<T: Send>(
+    folder: &Path,
+    setting: &Setting,
+    emit: Emit,
+    outputs: Outputs,
+    write: impl FnOnce(File) -> io::Result<T> + Send,
+) -> Result<(T, Outputs), BenchError> {
+    let pipe = folder.join(format!("latency.{}.pipe", std::process::id()));
+    let _ = std::fs::remove_file(&pipe);
+    let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
+    nix::unistd::mkfifo(&pipe, mode)
+        .map_err(|cause| BenchError::file("make the pipe", &pipe)(cause.into()))?;
+    let clock = ClockSettings {
+        emit,
+        max_out_of_orderness: setting.disorder,
+        dedup_horizon: setting.disorder,
+        ..ClockSettings::default()
     };
     let run = Run {
-        inputs: vec![InputFile { path: pipe.to_owned(), mapping: shapes::clicks() }],
-        timeline: setting.timeline,
-        clock: ClockSettings {
-            emit: Emit::OnEvent,
-            max_out_of_orderness: setting.disorder,
-            dedup_horizon: setting.disorder,
-            ..ClockSettings::default()
-        },
+        inputs: vec![InputFile { path: pipe.clone(), mapping: shapes::clicks() }],
+        timeline: setting.timeline.clone(),
+        clock,
         retain: None,
         cluster: Cluster { workers: setting.workers, process: 0, hosts: Vec::new() },
     };
-    let cpu = Cpu::now();
-    let (began, late) = thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut file = File::options().write(true).open(pipe)?;
-            let began = Instant::now() + HEAD_START;
-            thread::sleep(HEAD_START);
-            schedule.play(&mut file, began).map(|late| (began, late))
-        });
+    let result = thread::scope(|scope| {
+        let writer = scope.spawn(|| write(File::options().write(true).open(&pipe)?));
         // Were the run to fail before it opens the pipe, the writer would wait for ever.
         let ran = run::run(run, outputs);
         if ran.is_err() {
-            let _ = File::options().read(true).write(true).open(pipe);
+            let _ = File::options().read(true).write(true).open(&pipe);
         }
         let written = writer.join();
-        ran?;
-        written
+        let (_, outputs) = ran?;
+        let written = written
             .map_err(|_| BenchError::Measure("the writer of the pipe failed".to_owned()))?
-            .map_err(BenchError::file("write the pipe", pipe))
-    })?;
-    let cpu_s = cpu.elapsed_s();
-    let arrived = std::mem::take(&mut *arrived.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok((began, late, cpu_s, arrived))
+            .map_err(BenchError::file("write the pipe", &pipe))?;
+        Ok((written, outputs))
+    });
+    let _ = std::fs::remove_file(&pipe);
+    result
 }
 
 /// What is read of a line of the output.
@@ -233,90 +254,41 @@ fn play_and_run(schedule: &Schedule, setting: Setting, pipe: &Path) -> Result<Pl
 struct Line<'a> {
     time: EventTime,
     #[serde(borrow)]
+    segment: Cow<'a, str>,
+    #[serde(borrow)]
     user: Cow<'a, str>,
+    diff: i8,
 }
 
-/// Nanoseconds from schedule to sink, of everything that arrived after the warm-up and before the
-/// last instant, which the end of the input closes.
+/// Nanoseconds from schedule to sink, of everything that was due after the warm-up and before the
+/// tail; and how many differences have no cause.
 fn latencies(
     schedule: &Schedule,
     began: Instant,
     arrived: &[(Instant, Vec<u8>)],
-) -> Result<Histogram<u64>, BenchError> {
+    causes: &Causes,
+) -> Result<(Histogram<u64>, u64), BenchError> {
     let broken = |error: &dyn std::fmt::Display| BenchError::Measure(error.to_string());
     let mut histogram = Histogram::<u64>::new_with_bounds(RESOLUTION_NS, LONGEST_NS, 3)
         .map_err(|error| broken(&error))?;
-    let causes = Causes::of(schedule);
+    let mut without_cause = 0;
+    let counted = schedule.warm_up..schedule.length().saturating_sub(TAIL);
     for (moment, lines) in arrived {
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line: Line<'_> = serde_json::from_slice(line).map_err(|error| broken(&error))?;
-            let Some(due) = causes.due(&line, moment.saturating_duration_since(began)) else {
+            if line.time >= LEAVES_FROM {
+                continue;
+            }
+            let cause = causes.record(&line.segment, &line.user, line.diff);
+            let Some(record) = cause.and_then(|number| schedule.records.get(number)) else {
+                without_cause += 1;
                 continue;
             };
-            if due >= schedule.warm_up {
-                let waited = moment.saturating_duration_since(began + due);
+            if counted.contains(&record.due) {
+                let waited = moment.saturating_duration_since(began + record.due);
                 histogram.saturating_record(waited.as_nanos() as u64);
             }
         }
     }
-    Ok(histogram)
-}
-
-/// The records of a schedule, found by user and by time.
-struct Causes<'a> {
-    records: &'a [Scheduled],
-    by_user: Vec<Vec<u32>>,
-}
-
-impl<'a> Causes<'a> {
-    fn of(schedule: &'a Schedule) -> Self {
-        let mut by_user: Vec<Vec<u32>> = Vec::new();
-        for (number, record) in (0_u32..).zip(&schedule.records) {
-            let user = record.user as usize;
-            by_user.resize_with(by_user.len().max(user + 1), Vec::new);
-            by_user[user].push(number);
-        }
-        Causes { records: &schedule.records, by_user }
-    }
-
-    /// When the cause of a difference that came at `moment` was due; `None` from the last instant
-    /// on.
-    fn due(&self, line: &Line<'_>, moment: Duration) -> Option<Duration> {
-        if line.time >= self.records.last()?.at {
-            return None;
-        }
-        let user: usize = line.user.strip_prefix('u')?.parse().ok()?;
-        let own = self.by_user.get(user)?;
-        let record = |number: &u32| self.records.get(*number as usize);
-        let at = |number: &u32| record(number).map(|record| record.at);
-        let place = own.partition_point(|number| at(number) < Some(line.time));
-        match own.get(place) {
-            Some(number) if at(number) == Some(line.time) => record(number),
-            _ => own[..place].iter().rev().filter_map(record).find(|record| record.due <= moment),
-        }
-        .map(|record| record.due)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cause_is_a_record_of_the_user() {
-        let mut schedule = Schedule { bytes: vec![], records: vec![], warm_up: Duration::ZERO };
-        for (due, user, time) in [(0, 1, 100), (1, 2, 90), (2, 2, 100), (3, 1, 130), (4, 1, 200)] {
-            schedule.push(Duration::from_millis(due), user, time);
-        }
-        let causes = Causes::of(&schedule);
-        let due = |time, user: &'static str, moment| {
-            let line = Line { time, user: user.into() };
-            causes.due(&line, Duration::from_millis(moment)).map(|due| due.as_millis())
-        };
-        assert_eq!(due(100, "u2", 9), Some(1), "it took effect at 100, where time stood");
-        assert_eq!(due(130, "u1", 9), Some(3));
-        assert_eq!(due(101, "u2", 9), Some(2), "an instant was closed in silence");
-        assert_eq!(due(101, "u2", 1), Some(1), "what comes later is no cause");
-        assert_eq!(due(200, "u1", 9), None, "the end of the input closes the last instant");
-    }
+    Ok((histogram, without_cause))
 }

@@ -89,7 +89,9 @@ impl FilePartition {
 
     /// Takes back a chunk that is done with, so that its memory is used again.
     pub fn recycle(&mut self, chunk: Chunk) {
-        self.spare = chunk.bytes;
+        if self.spare.capacity() < chunk.bytes.capacity() {
+            self.spare = chunk.bytes;
+        }
     }
 
     /// The next whole lines, about `target_bytes` of them and at least one; `None` at the end.
@@ -108,21 +110,31 @@ impl FilePartition {
             let bytes = buffer.filled();
             if let Some(end) = memchr::memrchr(b'\n', bytes) {
                 self.carried.extend_from_slice(bytes.get(end + 1..).unwrap_or_default());
-                return Ok(Some(self.chunk(buffer.up_to(end + 1), None)));
+                return Ok(Some(self.chunk(buffer, end + 1, None)));
             }
             let length = bytes.len();
             if self.at_end {
-                return Ok((length > 0).then(|| self.chunk(buffer.up_to(length), None)));
+                return Ok((length > 0).then(|| self.chunk(buffer, length, None)));
             }
             if length > MAX_LINE_BYTES {
                 let length = self.skip_line(bytes)?;
-                return Ok(Some(self.chunk(buffer.up_to(MAX_LINE_BYTES), Some(length))));
+                return Ok(Some(self.chunk(buffer, MAX_LINE_BYTES, Some(length))));
             }
             wanted = length.saturating_mul(2).min(MAX_LINE_BYTES + 1);
         }
     }
 
-    fn chunk(&mut self, bytes: Vec<u8>, cut: Option<u64>) -> Chunk {
+    /// A chunk of the first bytes that were read. A small one, as of a pipe whose reader keeps up,
+    /// gets memory of its size, and what was read into is used again as it is: to give away so much
+    /// more than is filled, and blank as much anew, would cost more than to read the records.
+    fn chunk(&mut self, buffer: Buffer, length: usize, cut: Option<u64>) -> Chunk {
+        let bytes = if length < READ_BYTES / 2 {
+            let bytes = buffer.bytes[..length].to_vec();
+            self.spare = buffer.bytes;
+            bytes
+        } else {
+            buffer.up_to(length)
+        };
         let ends = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         let unended = u64::from(bytes.last() != Some(&b'\n'));
         let first_offset = self.offset;

@@ -14,6 +14,9 @@ use crate::operators::users::{State, StateKind, User, log_of, state_of};
 use crate::operators::window::{Aggregate, Entry, Log, Window};
 use crate::rule::Truth;
 
+/// For how many updates there is room at first.
+const RECENT_LEAST: usize = 4;
+
 type Windows<'a> = SmallVec<[(FactId, &'a Aggregate); 4]>;
 
 impl Context<'_> {
@@ -37,10 +40,7 @@ impl Context<'_> {
             if user.erased.is_some_and(|erased| writer < erased) {
                 return; // erased before it came
             }
-            user.recent.retain(|recent| recent.time >= self.settled);
-            if !matches!(update.change, Change::Delete) {
-                user.recent.push(update.clone());
-            }
+            self.remember(user, update);
         }
         if let Change::Delete = update.change {
             return self.delete(user, writer, store, touched);
@@ -68,6 +68,22 @@ impl Context<'_> {
             }
             Change::Delete => {}
         }
+    }
+
+    /// Keeps an update for a deletion that may come after it. What no deletion can be older than
+    /// is dropped when the list is full, so that an update costs O(1) however many are kept.
+    fn remember(&self, user: &mut User, update: &Update) {
+        if matches!(update.change, Change::Delete) {
+            return;
+        }
+        if user.recent.len() == user.recent.capacity() {
+            user.recent.retain(|recent| recent.time >= self.settled);
+            // Room for as many again: the next time is that far off.
+            let room = 2 * user.recent.len().max(RECENT_LEAST);
+            user.recent.shrink_to(room);
+            user.recent.reserve_exact(room - user.recent.len());
+        }
+        user.recent.push(update.clone());
     }
 
     /// Erases the user, but for the updates that are later than the deletion.
