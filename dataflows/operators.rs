@@ -8,6 +8,7 @@ pub mod feed;
 pub mod held;
 pub mod matching;
 pub mod membership;
+pub mod memory;
 pub mod plan;
 pub mod pool;
 pub mod release;

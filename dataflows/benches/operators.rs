@@ -84,12 +84,12 @@ fn window(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("events enter and leave", name), |bencher| {
             bencher.iter(|| {
                 let mut events = Events::for_entry(&entry);
-                let mut window = Window::new(&aggregate, 0);
+                let mut window = Window::new(&aggregate);
                 for now in (0..MANY).map(|number| time(number * 100)) {
                     window.expire(&aggregate, minute, &events, now);
-                    let number = events.insert(now, &entry);
-                    window.insert(&aggregate, number, now, &entry, true);
-                    events.release(window.cursor());
+                    events.insert(now, &entry);
+                    window.insert(&aggregate, now, &entry, true);
+                    events.keep(window.len());
                 }
                 black_box(window.value(&aggregate, &events))
             });

@@ -173,7 +173,7 @@ impl Membership {
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
-        let mut created = user.since.is_none();
+        let mut created = user.since().is_none();
         for (_, update) in updates {
             if context.erases(user, update) {
                 leave_all(&self.plan, user, slot, at, changes);
@@ -181,7 +181,7 @@ impl Membership {
             }
             context.update(user, update, &mut self.store, &mut scratch.touched, &mut changes.tally);
         }
-        if user.since.is_some() {
+        if user.since().is_some() {
             context.ring(user, alarms, &mut scratch.touched);
             if created {
                 let timed = self.plan.timed_from_the_start();
@@ -232,7 +232,7 @@ impl Membership {
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
         forget(&self.plan, user, edited);
-        if user.since.is_none() {
+        if user.since().is_none() {
             return;
         }
         for node in edited.lost.iter().filter(|node| user.is_member(**node)) {
