@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dataflows::catalog::{Catalog, Timeline};
 use dataflows::clock::ClockSettings;
-use dataflows::in_memory::{Pace, feed, prepare};
+use dataflows::in_memory::{Pace, deal, feed, prepare};
 use dataflows::model::{
     Action, Amount, Arrival, Duration, EventTime, MessageKey, Path, Position, StreamId, Value,
 };
@@ -143,8 +143,8 @@ fn run(
     group.sample_size(10);
     group.bench_function(name, |bencher| {
         bencher.iter_batched(
-            || prepare(&log, &streams).0,
-            |ready| feed(&log, &streams, ready, Pace { workers: 1, block: 1_000 }).0.len(),
+            || deal(prepare(&log, &streams).0, Pace { workers: 1, block: 1_000 }),
+            |dealt| feed(&log, &streams, dealt).0.len(),
             BatchSize::LargeInput,
         );
     });
