@@ -28,6 +28,7 @@ use crate::operators::compose::compose;
 use crate::operators::dedup::dedup;
 use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
+use crate::operators::memory::Memory;
 use crate::operators::release::{gather, release};
 use crate::operators::settled::Promise;
 use crate::rule::Definition;
@@ -124,6 +125,9 @@ pub struct Outputs<'scope> {
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
     /// What was counted.
     pub tally: Stream<'scope, EventTime, Vec<Tally>>,
+    /// Tells what the users of this worker needed when the last update had been applied, once the
+    /// dataflow has come to its end.
+    pub memory: Box<dyn Fn() -> Memory>,
 }
 
 /// Builds the dataflow on one worker. Every worker of the cluster must build the same.
@@ -151,7 +155,7 @@ pub fn segmentation<'scope>(
         },
         Membership::new(settings, streams),
     );
-    let state = members.state;
+    let (state, counted) = (members.state.clone(), members.state);
     let gates = compose(members.flips, members.edges).inner;
     let composed = gates.flat_map(move |((gate, slot), time, diff)| {
         let state = state.borrow();
@@ -170,6 +174,7 @@ pub fn segmentation<'scope>(
         late: gather(late_stream, "Late"),
         rejected: gather(rejected_stream, "Rejected"),
         tally: to_first(tallies),
+        memory: Box::new(move || counted.borrow().at_end.unwrap_or_default()),
     };
     (inputs, outputs)
 }

@@ -27,6 +27,7 @@ pub use render::{Inputs, Outputs, membership};
 pub use tally::Tally;
 
 use super::dedup::SecondCopy;
+use super::memory::Memory;
 use super::plan::{ConditionId, Edited, FactId, Keep, NodeId, Plan, Reader};
 use super::store::Store;
 use super::users::{Slot, StateKind, User, Users, state_of};
@@ -54,6 +55,13 @@ pub struct Alarm {
     fact: FactId,
 }
 
+impl Alarm {
+    /// Whose it is.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+}
+
 /// What waits for one instant.
 #[derive(Debug, Default)]
 pub struct Instant {
@@ -77,6 +85,8 @@ pub struct Membership {
     pub users: Users,
     /// Alarms to come.
     pub wheel: Wheel<Alarm>,
+    /// What the users needed when the last update had been applied, once it has.
+    pub at_end: Option<Memory>,
     /// What users share.
     store: Store,
     /// Before this no more updates will come.
@@ -101,6 +111,7 @@ impl Membership {
             plan: Plan::new(streams),
             users: Users::default(),
             wheel: Wheel::default(),
+            at_end: None,
             store: Store::default(),
             settled: EventTime::MIN,
             scratch: Scratch::default(),
@@ -116,6 +127,17 @@ impl Membership {
     /// No update older than `settled` takes effect any more.
     pub fn settle(&mut self, settled: EventTime) {
         self.settled = settled;
+    }
+
+    /// How many bytes of what the users need.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory {
+            pool_bytes: self.store.pool.bytes() as u64,
+            alarm_bytes: self.wheel.bytes() as u64,
+            ..Memory::default()
+        };
+        self.users.count(&mut memory);
+        memory
     }
 
     /// Works off an instant.

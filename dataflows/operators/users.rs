@@ -1,6 +1,7 @@
 //! The users of one worker: who exists, and all that is known of each.
 
 use std::hash::Hasher;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -8,6 +9,7 @@ use thin_vec::ThinVec;
 
 use super::attributes::{Attributes, Writer};
 use super::held::Held;
+use super::memory::{Memory, thin_bytes};
 use super::plan::{FactId, NodeId};
 use super::pool::Pool;
 use super::sequence::Progress;
@@ -22,6 +24,9 @@ pub const UNARMED: EventTime = EventTime::MAX;
 
 /// `since` of one who does not exist.
 const NEVER: EventTime = EventTime::MAX;
+
+/// What an `Arc<str>` has in front of the text.
+const NAME_COUNTS_BYTES: usize = 2 * size_of::<usize>();
 
 /// One user. There are many, and of most of them little is known: what is empty takes a word.
 #[derive(Debug)]
@@ -73,6 +78,17 @@ pub enum StateKind {
 }
 
 impl StateKind {
+    /// The bytes it has asked for, beside its own place.
+    fn bytes(&self) -> usize {
+        match self {
+            StateKind::Attribute(None) => 0,
+            StateKind::Attribute(Some(held)) => held.bytes(),
+            StateKind::Window(window) => window.bytes(),
+            StateKind::Total(total) => total.bytes(),
+            StateKind::Sequence(progress) => progress.bytes(),
+        }
+    }
+
     /// The window, if it is of an aggregate with one.
     pub fn window(&mut self) -> Option<&mut Window> {
         match self {
@@ -114,6 +130,28 @@ impl User {
     /// What is kept where updates may come out of order.
     pub fn disorder(&mut self) -> &mut Disorder {
         self.disorder.get_or_insert_default()
+    }
+
+    fn count(&self, memory: &mut Memory) {
+        let logs = self.logs.iter().map(|(_, log)| log.bytes());
+        let states = self.states.iter().map(|(_, state)| state.kind.bytes());
+        let updates =
+            |it: &Disorder| size_of::<Disorder>() + it.recent.capacity() * size_of::<Update>();
+        memory.users += u64::from(self.since != NEVER);
+        memory.events += self.logs.iter().map(|(_, log)| log.len() as u64).sum::<u64>();
+        memory.user_bytes += (NAME_COUNTS_BYTES + self.name.len()) as u64;
+        memory.attribute_bytes += self.attributes.bytes() as u64;
+        memory.event_bytes += (thin_bytes(&self.logs) + logs.sum::<usize>()) as u64;
+        memory.state_bytes += (thin_bytes(&self.states) + states.sum::<usize>()) as u64;
+        memory.member_bytes += (self.members.capacity() * size_of::<NodeId>()) as u64;
+        memory.disorder_bytes += self.disorder.as_deref().map_or(0, updates) as u64;
+    }
+
+    /// How much is kept, told by what stands at the places an update reads.
+    fn extent(&self) -> usize {
+        let logs = self.logs.iter().map(|(_, log)| usize::from(log.time(0).is_some()));
+        let states = self.states.first().map_or(0, |(fact, _)| fact.0 as usize);
+        logs.sum::<usize>().wrapping_add(states)
     }
 
     /// Forgets everything but the name.
@@ -237,6 +275,13 @@ impl Users {
         &mut self.list[slot / TOGETHER][slot % TOGETHER]
     }
 
+    /// Looks at users who are to be worked on, one right after the other: the machine then waits
+    /// for the memory of many at once, and not of each in turn.
+    pub fn look_ahead(&self, slots: impl Iterator<Item = Slot>) {
+        let seen: usize = slots.map(|slot| self.get(slot).extent()).sum();
+        black_box(seen);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         let full = self.list.len().saturating_sub(1) * TOGETHER;
@@ -246,6 +291,15 @@ impl Users {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Counts the bytes of the users, and of all that is kept of them.
+    pub fn count(&self, memory: &mut Memory) {
+        let places = self.list.iter().map(|part| part.capacity() * size_of::<User>());
+        // One byte beside each slot, by which the index tells most keys apart.
+        let index = self.slots.capacity() * (size_of::<Slot>() + 1) * 8 / 7;
+        memory.user_bytes += (places.sum::<usize>() + index) as u64;
+        self.list.iter().flatten().for_each(|user| user.count(memory));
     }
 
     /// Every slot there is.

@@ -22,7 +22,8 @@ const NEAR_BUCKETS: usize = 16_384;
 const SPARE_LISTS: usize = 8;
 
 /// `None` where an item has been taken.
-type Bucket<T> = Vec<(EventTime, Option<T>)>;
+type Item<T> = (EventTime, Option<T>);
+type Bucket<T> = Vec<Item<T>>;
 
 /// Things that fall due at an instant.
 #[derive(Debug)]
@@ -159,6 +160,11 @@ impl<T> Wheel<T> {
         }
     }
 
+    /// What is held of the bucket that was opened last, and which bucket that is.
+    pub fn opened(&self) -> (EventTime, impl Iterator<Item = &T>) {
+        (self.opened_bucket, self.opened.iter().filter_map(|(_, item)| item.as_ref()))
+    }
+
     /// Takes out what falls due at exactly the earliest instant, if that is `at`, in the order it
     /// was put in.
     pub fn take_due(&mut self, at: EventTime, into: &mut Vec<T>) {
@@ -179,6 +185,14 @@ impl<T> Wheel<T> {
     pub fn len(&self) -> usize {
         let buckets = self.near.iter().chain(self.far.values());
         self.order.len() + buckets.map(Vec::len).sum::<usize>()
+    }
+
+    /// The bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let lists = self.near.iter().chain(self.far.values()).chain(&self.spare);
+        let items = lists.chain([&self.opened]).map(|list| list.capacity() * size_of::<Item<T>>());
+        let empty = self.near.capacity() + self.far.len() + self.spare.capacity();
+        items.sum::<usize>() + empty * size_of::<Bucket<T>>() + self.order.capacity() * 4
     }
 
     /// Whether nothing is held.

@@ -267,7 +267,7 @@ mod tests {
             figures.set("users", users);
             memory.insert(name.to_owned(), Ok(vec![figures]));
         }
-        let row = result(row("memory-w1"), &memory, false);
+        let row = result(row("memory-w1-peak"), &memory, false);
         assert_eq!((row.value.unwrap().median, row.reached), (200.0, Some(true)));
     }
 

@@ -220,6 +220,15 @@ fn tell(summary: &Summary, cost: &Cost) {
         counted(usize::try_from(summary.differences).unwrap_or(usize::MAX), "difference"),
         cost.wall_s
     ));
+    let memory = &summary.memory;
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    say(format_args!(
+        "at the last event {} needed {:.1} MB, with {} in windows; the process peaked at {:.0} MB",
+        counted(usize::try_from(memory.users).unwrap_or(usize::MAX), "user"),
+        megabytes(memory.bytes()),
+        counted(usize::try_from(memory.events).unwrap_or(usize::MAX), "event"),
+        megabytes(cost.peak_bytes),
+    ));
     for (segment, count) in &tally.mismatches {
         let values = counted(usize::try_from(*count).unwrap_or(usize::MAX), "value");
         say(format_args!("segment {segment}: {values} of the wrong type"));
@@ -241,6 +250,8 @@ fn write_stats(mut sink: Sink, summary: &Summary, cost: &Cost) -> Result<(), Sin
         "duplicate": tally.duplicate,
         "differences": summary.differences,
         "mismatches": mismatches,
+        "memory": summary.memory,
+        "memory_bytes": summary.memory.bytes(),
         "wall_s": cost.wall_s,
         "cpu_s": cost.cpu_s,
         "peak_bytes": cost.peak_bytes,
