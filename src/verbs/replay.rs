@@ -209,24 +209,23 @@ impl Cost {
 }
 
 fn tell(summary: &Summary, cost: &Cost) {
-    let tally = &summary.tally;
+    let (tally, memory) = (&summary.tally, &summary.memory);
+    let many = |count: u64, what| counted(usize::try_from(count).unwrap_or(usize::MAX), what);
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    // The users are counted as of the last event, before time empties all windows.
     say(format_args!(
-        "read {} = applied {} + late {} + rejected {} + duplicate {}; {} in {:.1} s",
+        "read {} = applied {} + late {} + rejected {} + duplicate {}; {} in {:.1} s; \
+         {} and {} in windows took {:.1} MB, the process {:.0} MB",
         summary.read(),
         tally.applied,
         tally.late,
         tally.rejected,
         tally.duplicate,
-        counted(usize::try_from(summary.differences).unwrap_or(usize::MAX), "difference"),
-        cost.wall_s
-    ));
-    let memory = &summary.memory;
-    let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    say(format_args!(
-        "at the last event {} needed {:.1} MB, with {} in windows; the process peaked at {:.0} MB",
-        counted(usize::try_from(memory.users).unwrap_or(usize::MAX), "user"),
+        many(summary.differences, "difference"),
+        cost.wall_s,
+        many(memory.users, "user"),
+        many(memory.events, "event"),
         megabytes(memory.bytes()),
-        counted(usize::try_from(memory.events).unwrap_or(usize::MAX), "event"),
         megabytes(cost.peak_bytes),
     ));
     for (segment, count) in &tally.mismatches {
