@@ -3,6 +3,7 @@
 //! Records are given in blocks to the workers in turn, in the order of the log, so that they take
 //! every way through the dataflow that records from real sources can take.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -121,7 +122,7 @@ pub fn run_saving(
     let streams = Arc::new(Streams::of(log.timeline));
     let (ready, late) = prepare(log, &streams);
     let saves = Saves::new(definitions, pace.workers);
-    let (differences, tally) = feed_saving(log, &streams, ready, pace, &saves);
+    let (differences, tally) = feed_saving(log, &streams, deal(ready, pace), &saves);
     let answer = Answer { differences, applied: tally.applied, late, duplicate: tally.duplicate };
     (answer, lock(&saves.in_force).clone())
 }
@@ -166,28 +167,60 @@ impl Saves {
     }
 }
 
-/// Feeds what [`prepare`] made; gives back what came out, in order.
-pub fn feed(
-    log: &Log<'_>,
-    streams: &Arc<Streams>,
-    ready: Vec<Ready>,
-    pace: Pace,
-) -> (Vec<Difference>, Tally) {
-    feed_saving(log, streams, ready, pace, &Saves::new(&[], pace.workers))
+/// Records dealt out to workers, as their sources would hand them over.
+#[derive(Debug)]
+pub struct Dealt {
+    /// By worker, the same number of blocks; empty where the block is another worker's.
+    blocks: Vec<Mutex<Vec<Block>>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Block {
+    clock: EventTime,
+    watermark: EventTime,
+    incoming: Vec<Incoming>,
+    stamps: Vec<Stamp>,
+}
+
+/// Deals out what [`prepare`] made. Each worker names a user once, before the first record.
+pub fn deal(ready: Vec<Ready>, pace: Pace) -> Dealt {
+    let mut dealt = vec![Vec::new(); pace.workers];
+    let mut named = vec![HashSet::new(); pace.workers];
+    let mut ready = ready.into_iter().peekable();
+    while let Some(Ready { clock, watermark, .. }) = ready.peek() {
+        let empty = Block { clock: *clock, watermark: *watermark, ..Block::default() };
+        let own = dealt[0].len() % pace.workers;
+        dealt.iter_mut().for_each(|blocks| blocks.push(empty.clone()));
+        let Some(block) = dealt[own].last_mut() else { break };
+        for Ready { update, stamp, name, .. } in ready.by_ref().take(pace.block.max(1)) {
+            if named[own].insert(update.user) {
+                block.incoming.push(Incoming::Name(update.user, name));
+            }
+            block.stamps.extend(stamp);
+            block.incoming.push(Incoming::Update(update));
+        }
+    }
+    Dealt { blocks: dealt.into_iter().map(Mutex::new).collect() }
+}
+
+/// Feeds what was dealt out; gives back what came out, in order.
+pub fn feed(log: &Log<'_>, streams: &Arc<Streams>, dealt: Dealt) -> (Vec<Difference>, Tally) {
+    let saves = Saves::new(&[], dealt.blocks.len());
+    feed_saving(log, streams, dealt, &saves)
 }
 
 fn feed_saving(
     log: &Log<'_>,
     streams: &Arc<Streams>,
-    ready: Vec<Ready>,
-    pace: Pace,
+    dealt: Dealt,
     saves: &Arc<Saves>,
 ) -> (Vec<Difference>, Tally) {
     let (settings, streams) = (log.clock, streams.clone());
     let commands = commands(log.timeline, log.retain);
     let collected = Arc::new(Mutex::new((Vec::new(), Tally::default())));
-    let (shared, ready, saves) = (collected.clone(), Arc::new(ready), saves.clone());
-    let guards = timely::execute(timely::Config::process(pace.workers), move |worker| {
+    let config = timely::Config::process(dealt.blocks.len());
+    let (shared, dealt, saves) = (collected.clone(), Arc::new(dealt), saves.clone());
+    let guards = timely::execute(config, move |worker| {
         let probe = ProbeHandle::new();
         let (differences, tallies) = (shared.clone(), shared.clone());
         let mut inputs = worker.dataflow(|scope| {
@@ -205,22 +238,16 @@ fn feed_saving(
             inputs.commands.send(command.clone());
         }
         let (mut clock, mut sent) = (EventTime::MIN, 0);
-        for (number, block) in ready.chunks(pace.block.max(1)).enumerate() {
-            let Some(first) = block.first() else { continue };
-            inputs.advance_to(first.clock, first.watermark);
-            clock = first.clock;
+        for mut block in std::mem::take(&mut *lock(&dealt.blocks[worker.index()])) {
+            inputs.advance_to(block.clock, block.watermark);
+            clock = block.clock;
             if worker.index() == 0
                 && let Some(command) = saves.next(&mut sent, clock)
             {
                 inputs.saves.send((clock, command));
             }
-            if number % pace.workers == worker.index() {
-                for Ready { update, stamp, name, .. } in block {
-                    inputs.updates.send(Incoming::Name(update.user, name.clone()));
-                    stamp.iter().for_each(|stamp| inputs.stamps.send(*stamp));
-                    inputs.updates.send(Incoming::Update(update.clone()));
-                }
-            }
+            inputs.stamps.open().append(&mut block.stamps);
+            inputs.updates.open().append(&mut block.incoming);
             worker.step();
         }
         while worker.index() == 0 && !saves.are_done() {

@@ -9,6 +9,7 @@ pub mod held;
 pub mod matching;
 pub mod members;
 pub mod membership;
+pub mod memory;
 pub mod plan;
 pub mod pool;
 pub mod release;

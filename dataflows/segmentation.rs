@@ -28,6 +28,7 @@ use crate::operators::compose::compose;
 use crate::operators::dedup::dedup;
 use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
+use crate::operators::memory::Memory;
 use crate::operators::release::{gather, release};
 use crate::operators::settled::Promise;
 use crate::rule::Definition;
@@ -129,6 +130,9 @@ pub struct Outputs<'scope> {
     pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
     /// What was counted.
     pub tally: Stream<'scope, EventTime, Vec<Tally>>,
+    /// Tells what the users of this worker needed when the last update had been applied, once the
+    /// dataflow has come to its end.
+    pub memory: Box<dyn Fn() -> Memory>,
 }
 
 /// Builds the dataflow on one worker. Every worker of the cluster must build the same.
@@ -157,7 +161,7 @@ pub fn segmentation<'scope>(
         },
         Membership::new(settings, streams),
     );
-    let state = members.state;
+    let (state, counted) = (members.state.clone(), members.state);
     let gates = compose(members.flips, members.edges).inner;
     let composed = gates.flat_map(move |((gate, slot), time, diff)| {
         let state = state.borrow();
@@ -177,6 +181,7 @@ pub fn segmentation<'scope>(
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),
         tally: to_first(tallies),
+        memory: Box::new(move || counted.borrow().at_end.unwrap_or_default()),
     };
     (inputs, outputs)
 }

@@ -18,6 +18,7 @@ use dataflows::clock::{ClockSettings, Emit};
 use dataflows::model::{Difference, Duration, EventTime};
 use dataflows::operators::feed::Feed;
 use dataflows::operators::membership::Tally;
+use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Inputs, commands, segmentation};
 use dataflows::streams::Streams;
 use thiserror::Error;
@@ -104,6 +105,8 @@ pub struct Summary {
     pub tally: Tally,
     /// Differences given out.
     pub differences: u64,
+    /// What the users of this process needed when the last record had been applied.
+    pub memory: Memory,
 }
 
 impl Summary {
@@ -203,7 +206,7 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
     let _guard = StopOnPanic(shared.clone());
     shared.partitions.enlist(std::thread::current());
     let probe = ProbeHandle::new();
-    let mut inputs = build(worker, run, streams, shared, &probe);
+    let (mut inputs, memory) = build(worker, run, streams, shared, &probe);
     let mut pace = Pace::new(worker, run, shared);
     for command in commands(&run.timeline, run.retain) {
         inputs.commands.send(command);
@@ -245,6 +248,7 @@ fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Sha
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {
         worker.step_or_park(Some(PARK));
     }
+    lock(&shared.outputs).memory(&memory());
     if shared.stop.load(Ordering::Acquire) {
         // There is no one left to work for.
         for dataflow in worker.installed_dataflows() {
@@ -345,7 +349,7 @@ fn build(
     streams: &Arc<Streams>,
     shared: &Arc<Shared>,
     probe: &ProbeHandle<EventTime>,
-) -> Inputs {
+) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
         let (inputs, outputs) = segmentation(scope, run.clock, streams.clone());
         let write = |shared: &Arc<Shared>| {
@@ -372,7 +376,7 @@ fn build(
         late.probe_with(probe);
         rejected.probe_with(probe);
         tally.probe_with(probe);
-        inputs
+        (inputs, outputs.memory)
     })
 }
 

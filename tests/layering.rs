@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "serde",
     "serde_json",
     "smallvec",
+    "thin-vec",
     "thiserror",
     "timely",
     "xxhash-rust",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dataflows::catalog::{Catalog, Timeline};
 use dataflows::clock::ClockSettings;
-use dataflows::in_memory::{Pace, feed, prepare};
+use dataflows::in_memory::{Pace, deal, feed, prepare};
 use dataflows::model::{
     Action, Amount, Arrival, Duration, EventTime, MessageKey, Path, Position, StreamId, Value,
 };
@@ -84,12 +84,12 @@ fn window(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("events enter and leave", name), |bencher| {
             bencher.iter(|| {
                 let mut events = Events::for_entry(&entry);
-                let mut window = Window::new(&aggregate, 0);
+                let mut window = Window::new(&aggregate);
                 for now in (0..MANY).map(|number| time(number * 100)) {
                     window.expire(&aggregate, minute, &events, now);
-                    let number = events.insert(now, &entry);
-                    window.insert(&aggregate, number, now, &entry, true);
-                    events.release(window.cursor());
+                    events.insert(now, &entry);
+                    window.insert(&aggregate, now, &entry, true);
+                    events.keep(window.len());
                 }
                 black_box(window.value(&aggregate, &events))
             });
@@ -143,8 +143,8 @@ fn run(
     group.sample_size(10);
     group.bench_function(name, |bencher| {
         bencher.iter_batched(
-            || prepare(&log, &streams).0,
-            |ready| feed(&log, &streams, ready, Pace { workers: 1, block: 1_000 }).0.len(),
+            || deal(prepare(&log, &streams).0, Pace { workers: 1, block: 1_000 }),
+            |dealt| feed(&log, &streams, dealt).0.len(),
             BatchSize::LargeInput,
         );
     });

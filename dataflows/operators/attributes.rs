@@ -9,9 +9,13 @@
 //!
 //! [`Held`]: super::held::Held
 
+use thin_vec::ThinVec;
+
 use super::cell::Cell;
+use super::memory::thin_bytes;
 use super::pool::Pool;
 use super::store::{AttributeNumber, Store};
+use super::users::put;
 use crate::model::{AttributeKey, EventTime, Path, Position, Value};
 
 /// Who wrote: of two writers the one with the greater stamp wins.
@@ -21,9 +25,9 @@ pub type Writer = (EventTime, Position);
 #[derive(Debug, Default)]
 pub struct Attributes {
     /// By number; missing where one was taken away.
-    cells: Vec<(AttributeNumber, Cell)>,
+    cells: ThinVec<(AttributeNumber, Cell)>,
     /// By number, the writer of each cell; empty while updates come in order.
-    writers: Vec<(AttributeNumber, Writer)>,
+    writers: ThinVec<(AttributeNumber, Writer)>,
 }
 
 impl Attributes {
@@ -44,17 +48,14 @@ impl Attributes {
                     Some((_, standing)) => *standing = writer,
                     None => {}
                 },
-                Err(place) => self.writers.insert(place, (number, writer)),
+                Err(place) => put(&mut self.writers, place, (number, writer)),
             }
         }
         let cell = Cell::new(value, pool);
         match self.cells.binary_search_by_key(&number, |(number, _)| *number) {
             Ok(place) => self.cells.get_mut(place).map(|(_, old)| std::mem::replace(old, cell)),
             Err(place) => {
-                if self.cells.len() == self.cells.capacity() {
-                    self.cells.reserve_exact(1 + self.cells.len() / 4);
-                }
-                self.cells.insert(place, (number, cell));
+                put(&mut self.cells, place, (number, cell));
                 Some(Cell::Missing)
             }
         }
@@ -74,6 +75,11 @@ impl Attributes {
     /// The value at a path.
     pub fn at(&self, path: &AttributePath, pool: &Pool) -> Option<Value> {
         path.find(|number| self.cell(number)?.value(pool))
+    }
+
+    /// The bytes they have asked for.
+    pub fn bytes(&self) -> usize {
+        thin_bytes(&self.cells) + thin_bytes(&self.writers)
     }
 
     /// Gives back every use of the pool.

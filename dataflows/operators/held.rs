@@ -67,6 +67,14 @@ impl Held {
         }
     }
 
+    /// The bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let cells = self.base.cells.capacity() + self.now.cells.capacity();
+        size_of::<Held>()
+            + cells * size_of::<(AttributeNumber, Value)>()
+            + self.recent.capacity() * size_of::<(Writer, AttributeNumber, Value)>()
+    }
+
     /// Takes in an update of an attribute the path reads. Updates up to `settled` can have no
     /// earlier ones come after them.
     pub fn update(

@@ -29,6 +29,7 @@ use save::{Saving, Sweeping};
 pub use tally::Tally;
 
 use super::dedup::SecondCopy;
+use super::memory::Memory;
 use super::plan::{ConditionId, Edited, FactId, Keep, NodeId, Plan, Reader};
 use super::store::Store;
 use super::users::{Slot, StateKind, User, Users, state_of};
@@ -61,6 +62,13 @@ pub struct Alarm {
     fact: FactId,
 }
 
+impl Alarm {
+    /// Whose it is.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+}
+
 /// What waits for one instant.
 #[derive(Debug, Default)]
 pub struct Instant {
@@ -84,6 +92,8 @@ pub struct Membership {
     pub users: Users,
     /// Alarms to come.
     pub wheel: Wheel<Alarm>,
+    /// What the users needed when the last update had been applied, once it has.
+    pub at_end: Option<Memory>,
     /// What users share.
     store: Store,
     /// Before this no more updates will come.
@@ -112,6 +122,7 @@ impl Membership {
             plan: Plan::new(streams),
             users: Users::default(),
             wheel: Wheel::default(),
+            at_end: None,
             store: Store::default(),
             settled: EventTime::MIN,
             scratch: Scratch::default(),
@@ -129,6 +140,17 @@ impl Membership {
     /// No update older than `settled` takes effect any more.
     pub fn settle(&mut self, settled: EventTime) {
         self.settled = settled;
+    }
+
+    /// How many bytes of what the users need.
+    pub fn memory(&self) -> Memory {
+        let mut memory = Memory {
+            pool_bytes: self.store.pool.bytes() as u64,
+            alarm_bytes: self.wheel.bytes() as u64,
+            ..Memory::default()
+        };
+        self.users.count(&mut memory);
+        memory
     }
 
     /// Works off an instant.
@@ -187,7 +209,7 @@ impl Membership {
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
-        let mut created = user.since.is_none();
+        let mut created = user.since().is_none();
         for (_, update) in updates {
             if context.erases(user, update) {
                 leave_all(&self.plan, user, slot, at, changes);
@@ -195,7 +217,7 @@ impl Membership {
             }
             context.update(user, update, &mut self.store, &mut scratch.touched, &mut changes.tally);
         }
-        if user.since.is_some() {
+        if user.since().is_some() {
             context.ring(user, alarms, &mut scratch.touched);
             if created {
                 let timed = self.plan.timed_from_the_start();
@@ -253,7 +275,7 @@ impl Membership {
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
         forget(&self.plan, user, edited);
-        if user.since.is_none() {
+        if user.since().is_none() {
             return;
         }
         let is_member =

@@ -124,6 +124,22 @@ impl Pool {
         self.len() == 0
     }
 
+    /// The bytes it takes, but for what is inside lists and objects.
+    pub fn bytes(&self) -> usize {
+        let inside = |entry: &Entry| match &entry.value {
+            Value::Text(text) => 2 * size_of::<usize>() + text.len(),
+            _ => 0,
+        };
+        let said = |entry: &Entry| {
+            let all = std::iter::successors(entry.said.as_deref(), |said| said.next.as_deref());
+            all.count() * size_of::<Said>()
+        };
+        let entries = self.entries.iter().map(|entry| inside(entry) + said(entry));
+        self.entries.capacity() * size_of::<Entry>()
+            + self.by_value.capacity() * (size_of::<u32>() + 1) * 8 / 7
+            + entries.sum::<usize>()
+    }
+
     /// What the patterns of a column, in this version, say of the value: remembered, or asked.
     pub fn truths(
         &mut self,

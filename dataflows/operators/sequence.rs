@@ -51,6 +51,14 @@ impl Progress {
         }
     }
 
+    /// The bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let times = self.before.len() + self.reached.len();
+        size_of::<Progress>()
+            + times * size_of::<EventTime>()
+            + self.hits.capacity() * size_of::<(EventTime, usize)>()
+    }
+
     /// An event at `time` matches `step`. `settled` is given iff events may come out of order: no
     /// later call will be for a time before it.
     pub fn hit(

@@ -1,13 +1,16 @@
 //! The users of one worker: who exists, and all that is known of each.
 
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
+use std::hint::black_box;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use thin_vec::ThinVec;
 
 use super::attributes::{Attributes, Writer};
 use super::held::Held;
 use super::members::Members;
+use super::memory::{Memory, thin_bytes};
 use super::plan::{FactId, NodeId};
 use super::pool::Pool;
 use super::sequence::Progress;
@@ -20,25 +23,36 @@ pub type Slot = u32;
 /// No alarm is set.
 pub const UNARMED: EventTime = EventTime::MAX;
 
-/// One user.
+/// `since` of one who does not exist.
+const NEVER: EventTime = EventTime::MAX;
+
+/// What an `Arc<str>` has in front of the text.
+const NAME_COUNTS_BYTES: usize = 2 * size_of::<usize>();
+
+/// One user. There are many, and of most of them little is known: what is empty takes a word.
 #[derive(Debug)]
 pub struct User {
+    key: UserKey,
     /// The name in every output.
     pub name: Arc<str>,
-    /// Since when the user exists; `None`: does not.
-    pub since: Option<EventTime>,
+    since: EventTime,
     /// The attributes.
     pub attributes: Attributes,
     /// The events held for windows, by stream.
-    pub logs: Vec<(StreamId, Log)>,
+    pub logs: ThinVec<(StreamId, Log)>,
     /// What is kept for facts, by fact.
-    pub states: Vec<(FactId, State)>,
+    pub states: ThinVec<(FactId, State)>,
     /// The nodes the user is in.
     pub members: Members,
-    /// Updates the watermark has not passed, and some that it has, as they came; kept only where
-    /// they may come out of order.
+    disorder: Option<Box<Disorder>>,
+}
+
+/// What is kept of a user only where updates may come out of order.
+#[derive(Debug, Default)]
+pub struct Disorder {
+    /// Updates the watermark has not passed, and some that it has, as they came.
     pub recent: Vec<Update>,
-    /// The last deletion; kept only where earlier updates may come after it.
+    /// The last deletion.
     pub erased: Option<Writer>,
 }
 
@@ -64,24 +78,89 @@ pub enum StateKind {
     Sequence(Box<Progress>),
 }
 
-impl User {
-    fn new(name: Arc<str>) -> Self {
-        User {
-            name,
-            since: None,
-            attributes: Attributes::default(),
-            logs: Vec::new(),
-            states: Vec::new(),
-            members: Members::default(),
-            recent: Vec::new(),
-            erased: None,
+impl StateKind {
+    /// The bytes it has asked for, beside its own place.
+    fn bytes(&self) -> usize {
+        match self {
+            StateKind::Attribute(None) => 0,
+            StateKind::Attribute(Some(held)) => held.bytes(),
+            StateKind::Window(window) => window.bytes(),
+            StateKind::Total(total) => total.bytes(),
+            StateKind::Sequence(progress) => progress.bytes(),
         }
+    }
+
+    /// The window, if it is of an aggregate with one.
+    pub fn window(&mut self) -> Option<&mut Window> {
+        match self {
+            StateKind::Window(window) => Some(window),
+            _ => None,
+        }
+    }
+}
+
+impl User {
+    fn new(key: UserKey, name: Arc<str>) -> Self {
+        User {
+            key,
+            name,
+            since: NEVER,
+            attributes: Attributes::default(),
+            logs: ThinVec::new(),
+            states: ThinVec::new(),
+            members: Members::default(),
+            disorder: None,
+        }
+    }
+
+    /// Since when the user exists; `None`: does not.
+    pub fn since(&self) -> Option<EventTime> {
+        (self.since != NEVER).then_some(self.since)
+    }
+
+    /// The user exists since then.
+    pub fn begin(&mut self, since: EventTime) {
+        self.since = since;
+    }
+
+    /// The last deletion, where earlier updates may come after it.
+    pub fn erased(&self) -> Option<Writer> {
+        self.disorder.as_ref()?.erased
+    }
+
+    /// What is kept where updates may come out of order.
+    pub fn disorder(&mut self) -> &mut Disorder {
+        self.disorder.get_or_insert_default()
+    }
+
+    fn count(&self, memory: &mut Memory) {
+        let logs = self.logs.iter().map(|(_, log)| log.bytes());
+        let states = self.states.iter().map(|(_, state)| state.kind.bytes());
+        let updates =
+            |it: &Disorder| size_of::<Disorder>() + it.recent.capacity() * size_of::<Update>();
+        memory.users += u64::from(self.since != NEVER);
+        memory.events += self.logs.iter().map(|(_, log)| log.len() as u64).sum::<u64>();
+        memory.user_bytes += (NAME_COUNTS_BYTES + self.name.len()) as u64;
+        memory.attribute_bytes += self.attributes.bytes() as u64;
+        memory.event_bytes += (thin_bytes(&self.logs) + logs.sum::<usize>()) as u64;
+        memory.state_bytes += (thin_bytes(&self.states) + states.sum::<usize>()) as u64;
+        memory.member_bytes += self.members.heap_bytes() as u64;
+        memory.disorder_bytes += self.disorder.as_deref().map_or(0, updates) as u64;
+    }
+
+    /// How much is kept, told by what stands at the places an update reads.
+    fn extent(&self) -> usize {
+        let logs = self.logs.iter().map(|(_, log)| usize::from(log.time(0).is_some()));
+        let states = self.states.first().map_or(0, |(fact, _)| fact.0 as usize);
+        logs.sum::<usize>().wrapping_add(states)
     }
 
     /// Forgets everything but the name.
     pub fn erase(&mut self, pool: &mut Pool) {
         self.attributes.retire(pool);
-        *self = User { erased: self.erased, ..User::new(self.name.clone()) };
+        let mut disorder = self.disorder.take();
+        disorder.iter_mut().for_each(|it| it.recent = Vec::new());
+        *self = User { disorder, ..User::new(self.key, self.name.clone()) };
     }
 
     /// The state of a fact, if anything is kept.
@@ -109,14 +188,14 @@ impl User {
 
 /// The state of a fact in a user's list, put there if it is missing.
 pub fn state_of(
-    states: &mut Vec<(FactId, State)>,
+    states: &mut ThinVec<(FactId, State)>,
     fact: FactId,
     new: impl FnOnce() -> StateKind,
 ) -> &mut State {
     let place = match states.binary_search_by_key(&fact, |(fact, _)| *fact) {
         Ok(place) => place,
         Err(place) => {
-            states.insert(place, (fact, State { armed: UNARMED, kind: new() }));
+            put(states, place, (fact, State { armed: UNARMED, kind: new() }));
             place
         }
     };
@@ -125,56 +204,109 @@ pub fn state_of(
 
 /// The log of a stream in a user's list, put there if it is missing.
 pub fn log_of(
-    logs: &mut Vec<(StreamId, Log)>,
+    logs: &mut ThinVec<(StreamId, Log)>,
     stream: StreamId,
     new: impl FnOnce() -> Log,
 ) -> &mut Log {
     let place = match logs.binary_search_by_key(&stream, |(stream, _)| *stream) {
         Ok(place) => place,
         Err(place) => {
-            logs.insert(place, (stream, new()));
+            put(logs, place, (stream, new()));
             place
         }
     };
     &mut logs[place].1
 }
 
+/// Puts something into a short list, which grows by as little as that takes.
+pub fn put<T>(list: &mut ThinVec<T>, place: usize, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1 + list.len() / 4);
+    }
+    list.insert(place, item);
+}
+
+/// How many users stand in one piece of memory: none of them moves when there are more.
+const TOGETHER: usize = 1_024;
+
 /// All users of a worker.
 #[derive(Debug, Default)]
 pub struct Users {
-    slots: HashMap<UserKey, Slot, BuildHasherDefault<KeyHasher>>,
-    list: Vec<User>,
+    slots: HashTable<Slot>,
+    list: Vec<Vec<User>>,
 }
 
 impl Users {
     /// Makes a name known.
     pub fn name(&mut self, key: UserKey, name: Arc<str>) {
-        let list = &mut self.list;
-        self.slots.entry(key).or_insert_with(|| {
-            list.push(User::new(name));
-            u32::try_from(list.len() - 1).expect("a worker has fewer than 2^32 users")
-        });
+        let Users { slots, list } = self;
+        if slots.find(key.bucket(), |slot| user(list, *slot).key == key).is_some() {
+            return;
+        }
+        if list.last().is_none_or(|last| last.len() == TOGETHER) {
+            // The first ones may be all there are.
+            list.push(Vec::with_capacity(if list.is_empty() { 0 } else { TOGETHER }));
+        }
+        let before = (list.len() - 1) * TOGETHER;
+        let Some(last) = list.last_mut() else { return };
+        let slot = u32::try_from(before + last.len()).expect("a worker has fewer than 2^32 users");
+        last.push(User::new(key, name));
+        slots.insert_unique(key.bucket(), slot, |slot| user(list, *slot).key.bucket());
     }
 
     /// Where a user is.
     pub fn slot(&self, key: UserKey) -> Slot {
-        *self.slots.get(&key).expect("a user's name comes before its first update")
+        let found = self.slots.find(key.bucket(), |slot| user(&self.list, *slot).key == key);
+        *found.expect("a user's name comes before its first update")
     }
 
     /// A user.
     pub fn get(&self, slot: Slot) -> &User {
-        &self.list[slot as usize]
+        user(&self.list, slot)
     }
 
     /// A user, to be changed.
     pub fn get_mut(&mut self, slot: Slot) -> &mut User {
-        &mut self.list[slot as usize]
+        let slot = slot as usize;
+        &mut self.list[slot / TOGETHER][slot % TOGETHER]
+    }
+
+    /// Looks at users who are to be worked on, one right after the other: the machine then waits
+    /// for the memory of many at once, and not of each in turn.
+    pub fn look_ahead(&self, slots: impl Iterator<Item = Slot>) {
+        let seen: usize = slots.map(|slot| self.get(slot).extent()).sum();
+        black_box(seen);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        let full = self.list.len().saturating_sub(1) * TOGETHER;
+        full + self.list.last().map_or(0, Vec::len)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Counts the bytes of the users, and of all that is kept of them.
+    pub fn count(&self, memory: &mut Memory) {
+        let places = self.list.iter().map(|part| part.capacity() * size_of::<User>());
+        // One byte beside each slot, by which the index tells most keys apart.
+        let index = self.slots.capacity() * (size_of::<Slot>() + 1) * 8 / 7;
+        memory.user_bytes += (places.sum::<usize>() + index) as u64;
+        self.list.iter().flatten().for_each(|user| user.count(memory));
     }
 
     /// Every slot there is.
     pub fn slots(&self) -> std::ops::Range<Slot> {
-        0..u32::try_from(self.list.len()).expect("a worker has fewer than 2^32 users")
+        0..u32::try_from(self.len()).expect("a worker has fewer than 2^32 users")
     }
+}
+
+fn user(list: &[Vec<User>], slot: Slot) -> &User {
+    let slot = slot as usize;
+    &list[slot / TOGETHER][slot % TOGETHER]
 }
 
 /// Keys are hashes already: half of their bits are taken as they are.
@@ -194,5 +326,17 @@ impl Hasher for KeyHasher {
 
     fn write_u64(&mut self, word: u64) {
         self.0 = word;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_user_has_is_small() {
+        assert_eq!(size_of::<User>(), 104);
+        assert_eq!(size_of::<(FactId, State)>(), 32);
+        assert_eq!(size_of::<(StreamId, Log)>(), 32);
     }
 }

@@ -21,8 +21,11 @@ const NEAR_BUCKETS: usize = 16_384;
 /// How many empty lists are kept to be used again.
 const SPARE_LISTS: usize = 8;
 
-/// `None` where an item has been taken.
-type Bucket<T> = Vec<(EventTime, Option<T>)>;
+/// How far into the bucket something falls due, and what.
+type Item<T> = (u8, T);
+type Bucket<T> = Vec<Item<T>>;
+/// `None` where it has been taken.
+type Opened<T> = Vec<(EventTime, Option<T>)>;
 
 /// Things that fall due at an instant.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub struct Wheel<T> {
     /// Buckets that were out of the ring's reach. Of a bucket that is in both places, what is here
     /// was put in earlier.
     far: BTreeMap<EventTime, Bucket<T>>,
-    opened: Bucket<T>,
+    opened: Opened<T>,
     /// Indexes into the opened bucket, by due time, latest first.
     order: Vec<u32>,
     /// The number of the opened bucket; earlier ones are empty.
@@ -76,7 +79,7 @@ impl<T> Wheel<T> {
         {
             *list = spare;
         }
-        list.push((due, Some(item)));
+        list.push((within(due), item));
     }
 
     /// Where a bucket stands in the ring, which is made to reach it if that is not too far.
@@ -119,31 +122,36 @@ impl<T> Wheel<T> {
         let far = self.far.first_key_value().map(|(bucket, _)| *bucket);
         let near = (!self.near.is_empty()).then_some(self.base);
         let bucket = near.into_iter().chain(far).min()?;
-        let mut spent = std::mem::take(&mut self.opened);
-        if far == Some(bucket) {
-            self.opened = self.far.pop_first().map(|(_, list)| list).unwrap_or_default();
-        }
-        if near == Some(bucket) {
-            let mut list = self.near.pop_front().unwrap_or_default();
-            self.base += 1;
-            if self.opened.is_empty() {
-                self.opened = list;
-            } else {
-                self.opened.append(&mut list);
-            }
-        }
+        self.opened.clear();
         self.opened_bucket = bucket;
-        self.sort_opened();
-        spent.clear();
-        if self.spare.len() < SPARE_LISTS && spent.capacity() > 0 {
-            self.spare.push(spent);
+        if far == Some(bucket)
+            && let Some((_, list)) = self.far.pop_first()
+        {
+            self.open(list);
         }
+        if near == Some(bucket)
+            && let Some(list) = self.near.pop_front()
+        {
+            self.base += 1;
+            self.open(list);
+        }
+        self.sort_opened();
         Some(())
+    }
+
+    /// Moves what a list holds to what is opened.
+    fn open(&mut self, mut list: Bucket<T>) {
+        let start = self.opened_bucket << BUCKET_BITS;
+        let items = list.drain(..).map(|(at, item)| (start + EventTime::from(at), Some(item)));
+        self.opened.extend(items);
+        if self.spare.len() < SPARE_LISTS {
+            self.spare.push(list);
+        }
     }
 
     /// Puts the opened bucket in order, by counting how much falls due at each of its instants.
     fn sort_opened(&mut self) {
-        let within = |due: &EventTime| (*due & (BUCKET_MS as EventTime - 1)) as usize;
+        let within = |due: &EventTime| usize::from(within(*due));
         let mut starts = [0_u32; BUCKET_MS];
         self.opened.iter().for_each(|(due, _)| starts[within(due)] += 1);
         let mut sum = 0;
@@ -157,6 +165,11 @@ impl<T> Wheel<T> {
             self.order[*start as usize] = index(number);
             *start += 1;
         }
+    }
+
+    /// What is held of the bucket that was opened last, and which bucket that is.
+    pub fn opened(&self) -> (EventTime, impl Iterator<Item = &T>) {
+        (self.opened_bucket, self.opened.iter().filter_map(|(_, item)| item.as_ref()))
     }
 
     /// Takes out what falls due at exactly the earliest instant, if that is `at`, in the order it
@@ -181,10 +194,24 @@ impl<T> Wheel<T> {
         self.order.len() + buckets.map(Vec::len).sum::<usize>()
     }
 
+    /// The bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let lists = self.near.iter().chain(self.far.values()).chain(&self.spare);
+        let items = lists.map(|list| list.capacity() * size_of::<Item<T>>());
+        let opened = self.opened.capacity() * size_of::<(EventTime, Option<T>)>();
+        let empty = self.near.capacity() + self.far.len() + self.spare.capacity();
+        items.sum::<usize>() + opened + empty * size_of::<Bucket<T>>() + self.order.capacity() * 4
+    }
+
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// How far into its bucket an instant is.
+fn within(due: EventTime) -> u8 {
+    (due & (BUCKET_MS as EventTime - 1)) as u8
 }
 
 fn index(number: usize) -> u32 {

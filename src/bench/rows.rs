@@ -85,6 +85,13 @@ const INTERVALS: &[Key] = &[
     ("intervals/100000", "us_per_change"),
 ];
 
+const W1_USERS: [&str; 2] = ["memory/w1/25000", "memory/w1/200000"];
+const W2_USERS: [&str; 2] = ["memory/w2/25000", "memory/w2/200000"];
+
+const fn per_user(number: &'static str, [few, many]: [&'static str; 2]) -> Formula {
+    Slope([(few, number), (few, "users")], [(many, number), (many, "users")])
+}
+
 /// Every row, in the order of the table.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
@@ -120,6 +127,9 @@ pub(super) const ROWS: &[Row] = &[
     row("latency-in-order-p99", "  … records in order: p99", "ms", Lower, (None, None), Of(("latency/in-order", "p99_ms"))),
     row("latency-fraud-p99", "on_event, open loop 500,000 events/s, 100 ms of disorder, 2 workers: p99", "ms", Lower, marks(50.0, 20.0), Of(("latency/fraud", "p99_ms"))),
     row("latency-lone-p50", "on_event, one event every 10 ms: p50", "ms", Lower, mark(1.0), Of(("latency/lone", "p50_ms"))),
-    row("memory-w1", "memory for one more active user, W1", "B", Lower, marks(200.0, 120.0), Slope([("memory/w1/25000", "peak_bytes"), ("memory/w1/25000", "users")], [("memory/w1/200000", "peak_bytes"), ("memory/w1/200000", "users")])),
-    row("memory-w2", "memory for one more user, 20 attributes, 1,000 selective segments", "B", Lower, marks(600.0, 400.0), Slope([("memory/w2/25000", "peak_bytes"), ("memory/w2/25000", "users")], [("memory/w2/200000", "peak_bytes"), ("memory/w2/200000", "users")])),
+    row("memory-w1", "memory for one more active user, W1, counted by the engine", "B", Lower, marks(200.0, 120.0), per_user("counted_bytes", W1_USERS)),
+    row("memory-w1-peak", "  … by the peak of the process, with what is on its way", "B", Lower, (None, None), per_user("peak_bytes", W1_USERS)),
+    row("memory-event", "memory of an event held in windows, W1, 80 a user", "B", Lower, (None, None), Of((W1_USERS[0], "event_bytes_each"))),
+    row("memory-w2", "memory for one more user, 20 attributes, 1,000 selective segments, counted", "B", Lower, marks(600.0, 400.0), per_user("counted_bytes", W2_USERS)),
+    row("memory-w2-peak", "  … by the peak of the process, with what is on its way", "B", Lower, (None, None), per_user("peak_bytes", W2_USERS)),
 ];

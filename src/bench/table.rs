@@ -263,7 +263,7 @@ mod tests {
         let mut memory = Samples::new();
         for (name, peak, users) in [("memory/w1/25000", 1e6, 1e4), ("memory/w1/200000", 5e6, 3e4)] {
             let mut figures = Figures::default();
-            figures.set("peak_bytes", peak);
+            figures.set("counted_bytes", peak);
             figures.set("users", users);
             memory.insert(name.to_owned(), Ok(vec![figures]));
         }

@@ -32,6 +32,17 @@ pub(super) fn memory(data: &Data, attributes: bool, users: u32) -> Result<Figure
     let (stream, segments) = data.memory(attributes, users)?;
     let job = job(data, &segments, std::slice::from_ref(&stream), attributes)?;
     let mut figures = replay(data, &job, 1, &data.folder().join("differences.jsonl"))?;
+    let stats = data.folder().join("stats.json");
+    let text = fs::read_to_string(&stats).map_err(BenchError::file("read", &stats))?;
+    let stats: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| BenchError::Measure(format!("{}: {error}", stats.display())))?;
+    let number = |pointer: &str| stats.pointer(pointer).and_then(serde_json::Value::as_f64);
+    for (name, value) in stats["memory"].as_object().into_iter().flatten() {
+        figures.set(&format!("counted_{name}"), value.as_f64().unwrap_or(f64::NAN));
+    }
+    figures.set("counted_bytes", number("/memory_bytes").unwrap_or(f64::NAN));
+    let each = number("/memory/event_bytes").zip(number("/memory/events"));
+    figures.set("event_bytes_each", each.map_or(f64::NAN, |(bytes, events)| bytes / events));
     let active = active(&stream).map_err(BenchError::file("read", &stream))?;
     figures.set("users", active as f64);
     Ok(figures)
@@ -49,6 +60,8 @@ fn replay(data: &Data, job: &Path, workers: u16, out: &Path) -> Result<Figures, 
         workers.to_string(),
         "--out".into(),
         shown(out),
+        "--stats".into(),
+        shown(&data.folder().join("stats.json")),
     ];
     child::watched(&command, &data.folder().join("usage.json")).map(|(figures, _)| figures)
 }

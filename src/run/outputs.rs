@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dataflows::model::{Difference, EventTime};
 use dataflows::operators::membership::Tally;
+use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Late, Rejected};
 
 use super::Summary;
@@ -152,6 +153,11 @@ impl Writing {
     pub(super) fn tally(&mut self, batch: &[Tally]) -> Result<(), SinkError> {
         batch.iter().for_each(|tally| self.summary.tally.add(tally));
         if self.to.until == Until::Last { self.give_held_back() } else { Ok(()) }
+    }
+
+    /// Adds what the users of a worker needed.
+    pub(super) fn memory(&mut self, memory: &Memory) {
+        self.summary.memory.add(memory);
     }
 
     /// Writes what is held back by buffers; gives back the outputs and what they came to.

@@ -209,16 +209,24 @@ impl Cost {
 }
 
 fn tell(summary: &Summary, cost: &Cost) {
-    let tally = &summary.tally;
+    let (tally, memory) = (&summary.tally, &summary.memory);
+    let many = |count: u64, what| counted(usize::try_from(count).unwrap_or(usize::MAX), what);
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    // The users are counted as of the last event, before time empties all windows.
     say(format_args!(
-        "read {} = applied {} + late {} + rejected {} + duplicate {}; {} in {:.1} s",
+        "read {} = applied {} + late {} + rejected {} + duplicate {}; {} in {:.1} s; \
+         {} and {} in windows took {:.1} MB, the process {:.0} MB",
         summary.read(),
         tally.applied,
         tally.late,
         tally.rejected,
         tally.duplicate,
-        counted(usize::try_from(summary.differences).unwrap_or(usize::MAX), "difference"),
-        cost.wall_s
+        many(summary.differences, "difference"),
+        cost.wall_s,
+        many(memory.users, "user"),
+        many(memory.events, "event"),
+        megabytes(memory.bytes()),
+        megabytes(cost.peak_bytes),
     ));
     for (segment, count) in &tally.mismatches {
         let values = counted(usize::try_from(*count).unwrap_or(usize::MAX), "value");
@@ -241,6 +249,8 @@ fn write_stats(mut sink: Sink, summary: &Summary, cost: &Cost) -> Result<(), Sin
         "duplicate": tally.duplicate,
         "differences": summary.differences,
         "mismatches": mismatches,
+        "memory": summary.memory,
+        "memory_bytes": summary.memory.bytes(),
         "wall_s": cost.wall_s,
         "cpu_s": cost.cpu_s,
         "peak_bytes": cost.peak_bytes,

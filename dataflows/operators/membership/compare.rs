@@ -9,8 +9,8 @@ use crate::operators::held::Held;
 use crate::operators::matching::{Code, Cuts, next_change};
 use crate::operators::plan::{Check, Condition, ConditionId, Fact, FactId, FactKind, Reader};
 use crate::operators::pool::Pool;
-use crate::operators::users::{StateKind, UNARMED, User, state_of};
-use crate::operators::window::{Aggregate, Aggregated, Quantity};
+use crate::operators::users::{State, StateKind, UNARMED, User, state_of};
+use crate::operators::window::{Aggregate, Aggregated, Log, Quantity, Window, blank};
 use crate::rule::Measure;
 
 /// What a fact was before the instant.
@@ -48,17 +48,28 @@ pub(super) fn touch_all(touched: &mut Vec<(FactId, Before)>, fact: FactId) {
     }
 }
 
+fn before(value: Aggregated, aggregate: &Aggregate) -> Before {
+    match value {
+        Aggregated::Missing => match aggregate.measure {
+            Measure::First(_) | Measure::Last(_) => Before::Value(None),
+            _ => Before::Number(None),
+        },
+        Aggregated::Quantity(quantity) => Before::Number(Some(quantity)),
+        Aggregated::Value(value) => Before::Value(Some(value)),
+    }
+}
+
+/// The same of a window at hand.
+pub(super) fn before_of(aggregate: &Aggregate, window: Option<&Window>, log: &Log) -> Before {
+    let value =
+        window.map_or_else(|| blank(&aggregate.measure), |window| window.value(aggregate, log));
+    before(value, aggregate)
+}
+
 impl Context<'_> {
     /// What an aggregate is compared from: its value as of the last look.
     pub(super) fn before(&self, user: &User, id: FactId, aggregate: &Aggregate) -> Before {
-        match aggregated(user, id, aggregate) {
-            Aggregated::Missing => match aggregate.measure {
-                Measure::First(_) | Measure::Last(_) => Before::Value(None),
-                _ => Before::Number(None),
-            },
-            Aggregated::Quantity(quantity) => Before::Number(Some(quantity)),
-            Aggregated::Value(value) => Before::Value(Some(value)),
-        }
+        before(aggregated(user, id, aggregate), aggregate)
     }
 
     /// Notes the facts whose alarms go off now; alarms set for another instant since are void.
@@ -104,8 +115,8 @@ impl Context<'_> {
                 if timed.is_empty() { None } else { self.next_change(user, timed, id, path, pool) }
             }
             (FactKind::Number { aggregate, cuts }, before) => {
-                self.expire(user, id, aggregate);
-                let now = match aggregated(user, id, aggregate) {
+                let (value, seen) = self.look(user, id, aggregate);
+                let now = match value {
                     Aggregated::Quantity(quantity) => Some(quantity),
                     _ => None,
                 };
@@ -114,11 +125,11 @@ impl Context<'_> {
                     _ => conditions.extend_from_slice(&fact.conditions),
                 }
                 let crossed = conditions.len() > found;
-                self.window_change(user, id, aggregate, Some(cuts), crossed)
+                self.window_change(seen?, aggregate, Some(cuts), crossed)
             }
             (FactKind::Value { aggregate }, before) => {
-                self.expire(user, id, aggregate);
-                let now = match aggregated(user, id, aggregate) {
+                let (value, seen) = self.look(user, id, aggregate);
+                let now = match value {
                     Aggregated::Value(value) => Some(value),
                     _ => None,
                 };
@@ -129,7 +140,7 @@ impl Context<'_> {
                     _ => true,
                 };
                 conditions.extend(fact.conditions.iter().filter(differs));
-                self.window_change(user, id, aggregate, None, true)
+                self.window_change(seen?, aggregate, None, true)
             }
             (FactKind::Sequence(bounds), _) => {
                 conditions.extend_from_slice(&fact.conditions);
@@ -141,43 +152,65 @@ impl Context<'_> {
         }
     }
 
-    fn expire(&self, user: &mut User, id: FactId, aggregate: &Aggregate) {
-        let Ok(place) = user.states.binary_search_by_key(&id, |(fact, _)| *fact) else { return };
-        let Ok(log) = user.logs.binary_search_by_key(&aggregate.stream, |(stream, _)| *stream)
-        else {
-            return;
+    /// Brings an aggregate up to now. Gives back what it is, and if it has a window that, with its
+    /// log and the instant of its alarm.
+    fn look<'u>(
+        &self,
+        user: &'u mut User,
+        id: FactId,
+        aggregate: &Aggregate,
+    ) -> (Aggregated, Option<(&'u Window, &'u Log, EventTime)>) {
+        let User { states, logs, .. } = user;
+        let Ok(place) = states.binary_search_by_key(&id, |(fact, _)| *fact) else {
+            return (blank(&aggregate.measure), None);
         };
-        let log = &mut user.logs[log].1;
-        if let StateKind::Window(window) = &mut user.states[place].1.kind {
-            window.expire(aggregate, self.settings.granularity, log, self.at);
+        let State { armed, kind } = &mut states[place].1;
+        let armed = *armed;
+        let window = match kind {
+            StateKind::Window(window) => window,
+            StateKind::Total(total) => return (total.value(aggregate), None),
+            _ => return (blank(&aggregate.measure), None),
+        };
+        let log = logs.binary_search_by_key(&aggregate.stream, |(stream, _)| *stream);
+        let Ok(log) = log else { return (blank(&aggregate.measure), None) };
+        let log = &mut logs[log].1;
+        window.expire(aggregate, self.settings.granularity, log, self.at);
+        let kept = window.len();
+        if kept < log.len() {
+            // The other windows of the stream may lag behind; what all have passed is released.
+            let lagging = self.longest_window(states, aggregate);
+            log.keep(lagging.max(kept));
         }
-        // The other windows of the stream may lag behind; what all have passed is released.
-        let mut keep = log.end();
-        for reader in self.plan.stream_readers(aggregate.stream) {
-            if let Reader::Aggregate(other) = reader
-                && let Ok(place) = user.states.binary_search_by_key(other, |(fact, _)| *fact)
-                && let StateKind::Window(window) = &user.states[place].1.kind
-            {
-                keep = keep.min(window.cursor());
+        let StateKind::Window(window) = &states[place].1.kind else {
+            return (blank(&aggregate.measure), None);
+        };
+        (window.value(aggregate, log), Some((window, log, armed)))
+    }
+
+    /// How many events the longest window over the stream of an aggregate holds.
+    fn longest_window(&self, states: &[(FactId, State)], aggregate: &Aggregate) -> usize {
+        let readers = self.plan.stream_readers(aggregate.stream).iter();
+        let lengths = readers.filter_map(|reader| {
+            let Reader::Aggregate(other) = reader else { return None };
+            let place = states.binary_search_by_key(other, |(fact, _)| *fact).ok()?;
+            match &states[place].1.kind {
+                StateKind::Window(window) => Some(window.len()),
+                _ => None,
             }
-        }
-        log.release(keep);
+        });
+        lengths.max().unwrap_or(0)
     }
 
     fn window_change(
         &self,
-        user: &User,
-        id: FactId,
+        (window, log, armed): (&Window, &Log, EventTime),
         aggregate: &Aggregate,
         cuts: Option<&Cuts>,
         crossed: bool,
     ) -> Option<EventTime> {
-        let state = user.state(id)?;
-        let StateKind::Window(window) = &state.kind else { return None };
-        if state.armed != UNARMED && !crossed && window.only_falls_later() {
+        if armed != UNARMED && !crossed && window.only_falls_later() {
             return None; // the alarm that stands is early enough
         }
-        let log = user.log(aggregate.stream)?;
         window.next_change(aggregate, self.settings.granularity, log, cuts)
     }
 
@@ -206,7 +239,7 @@ impl Context<'_> {
             Some(StateKind::Attribute(Some(held))) => held.since(),
             _ => None,
         };
-        held.or(user.since)
+        held.or(user.since())
     }
 
     /// Begins to know since when an attribute is what it is. Nobody asked so far: if it was ever

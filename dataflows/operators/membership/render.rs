@@ -11,7 +11,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use super::{Changes, Command, Entering, Flip, Instant, Membership, Tally};
+use super::{Alarm, Changes, Command, Entering, Flip, Instant, Membership, Tally};
 use crate::clock::Emit;
 use crate::model::{Change, EventTime, Incoming, Update};
 use crate::operators::dedup::SecondCopy;
@@ -99,10 +99,12 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             promises.for_each_time(|_, batches| {
                 batches.flat_map(|batch| batch.drain(..)).for_each(|it| ahead.settled.promise(it));
             });
-            let Some(capabilities) = &mut held else { return };
             let [inputs @ .., _] = frontiers else { return };
             let bounds = inputs.iter().filter_map(|it| it.frontier().first().copied());
             let bound = bounds.min();
+            ahead.ends = bound.is_none();
+            ahead.count(&mut state);
+            let Some(capabilities) = &mut held else { return };
             let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
             ahead.settled.pass(passed);
             let next = ahead.turn(passed, &mut state, &mut changes);
@@ -173,6 +175,10 @@ struct Ahead {
     emit: Emit,
     /// By slot, whether the user is sure to exist.
     exists: Vec<bool>,
+    /// Whether nothing more will come.
+    ends: bool,
+    /// The buckets of updates and of alarms whose users have been looked at.
+    looked_at: [EventTime; 2],
 }
 
 impl Ahead {
@@ -185,6 +191,8 @@ impl Ahead {
             instant: Instant::default(),
             emit,
             exists: Vec::new(),
+            ends: false,
+            looked_at: [EventTime::MIN; 2],
         }
     }
 
@@ -212,12 +220,34 @@ impl Ahead {
     ) -> Option<EventTime> {
         for _ in 0..INSTANTS_PER_TURN {
             let next = self.next(state);
+            self.look_ahead(state);
+            self.count(state);
             let Some(at) = next.filter(&passed) else { return next };
             self.take(at, state);
             self.pass_over(at, changes);
             state.instant(at, &mut self.instant, changes);
         }
         self.next(state)
+    }
+
+    /// When a bucket of either wheel is opened, looks at the users it will be about.
+    fn look_ahead(&mut self, state: &Membership) {
+        let (bucket, updates) = self.updates.opened();
+        if std::mem::replace(&mut self.looked_at[0], bucket) != bucket {
+            state.users.look_ahead(updates.map(|(slot, _)| *slot));
+        }
+        let (bucket, alarms) = state.wheel.opened();
+        if std::mem::replace(&mut self.looked_at[1], bucket) != bucket {
+            state.users.look_ahead(alarms.map(Alarm::slot));
+        }
+    }
+
+    /// Counts what users need, once: when the last update has been applied, and before all they
+    /// need it for is over.
+    fn count(&mut self, state: &mut Membership) {
+        if self.ends && state.at_end.is_none() && self.updates.next_due().is_none() {
+            state.at_end = Some(state.memory());
+        }
     }
 
     fn take(&mut self, at: EventTime, state: &mut Membership) {

@@ -103,7 +103,7 @@ impl Membership {
         let end = self.users.slots().end.min(*next + SLICE);
         for slot in *next..end {
             let user = self.users.get_mut(slot);
-            if user.since.is_none() {
+            if user.since().is_none() {
                 continue;
             }
             let pool = &mut self.store.pool;

@@ -3,26 +3,36 @@
 
 use smallvec::SmallVec;
 
-use super::compare::{Before, touch, touch_all};
+use super::compare::{Before, before_of, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
 use crate::model::{Amount, Change, EventTime, Hit, Payload, Position, StreamId, Update, Value};
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
 use crate::operators::store::{AttributeNumber, Store};
-use crate::operators::users::{State, StateKind, User, log_of, state_of};
+use crate::operators::users::{StateKind, User, log_of, state_of};
 use crate::operators::window::{Aggregate, Entry, Log, Window};
 use crate::rule::Truth;
 
 /// For how many updates there is room at first.
 const RECENT_LEAST: usize = 4;
 
-type Windows<'a> = SmallVec<[(FactId, &'a Aggregate); 4]>;
+type Windows<'a> = SmallVec<[Reached<'a>; 4]>;
+
+/// A window over the log of an event.
+struct Reached<'a> {
+    id: FactId,
+    aggregate: &'a Aggregate,
+    /// Whether the event counts for it.
+    wanted: bool,
+    /// Where its state stands.
+    place: Option<usize>,
+}
 
 impl Context<'_> {
     /// Whether an update is a deletion that has not been overtaken by a later one.
     pub(super) fn erases(&self, user: &User, update: &Update) -> bool {
-        let overtaken = user.erased.is_some_and(|erased| (update.time, update.position) < erased);
+        let overtaken = user.erased().is_some_and(|erased| (update.time, update.position) < erased);
         matches!(update.change, Change::Delete) && !overtaken
     }
 
@@ -37,7 +47,7 @@ impl Context<'_> {
     ) {
         let writer = (update.time, update.position);
         if self.disordered() {
-            if user.erased.is_some_and(|erased| writer < erased) {
+            if user.erased().is_some_and(|erased| writer < erased) {
                 return; // erased before it came
             }
             self.remember(user, update);
@@ -45,14 +55,14 @@ impl Context<'_> {
         if let Change::Delete = update.change {
             return self.delete(user, writer, store, touched);
         }
-        match user.since {
+        match user.since() {
             Some(since) if update.time >= since => {}
             Some(_) => {
                 // An earlier record has come later: the user exists since before.
-                user.since = Some(update.time);
+                user.begin(update.time);
                 self.plan.timed_from_the_start().for_each(|fact| touch_all(touched, fact));
             }
-            None => user.since = Some(update.time),
+            None => user.begin(update.time),
         }
         match &update.change {
             Change::Event(hits) => {
@@ -76,14 +86,15 @@ impl Context<'_> {
         if matches!(update.change, Change::Delete) {
             return;
         }
-        if user.recent.len() == user.recent.capacity() {
-            user.recent.retain(|recent| recent.time >= self.settled);
+        let kept = &mut user.disorder().recent;
+        if kept.len() == kept.capacity() {
+            kept.retain(|recent| recent.time >= self.settled);
             // Room for as many again: the next time is that far off.
-            let room = 2 * user.recent.len().max(RECENT_LEAST);
-            user.recent.shrink_to(room);
-            user.recent.reserve_exact(room - user.recent.len());
+            let room = 2 * kept.len().max(RECENT_LEAST);
+            kept.shrink_to(room);
+            kept.reserve_exact(room - kept.len());
         }
-        user.recent.push(update.clone());
+        kept.push(update.clone());
     }
 
     /// Erases the user, but for the updates that are later than the deletion.
@@ -95,12 +106,12 @@ impl Context<'_> {
         touched: &mut Vec<(FactId, Before)>,
     ) {
         touched.clear();
-        let mut recent = std::mem::take(&mut user.recent);
-        user.erase(&mut store.pool);
         if !self.disordered() {
-            return;
+            return user.erase(&mut store.pool);
         }
-        user.erased = Some(writer);
+        let mut recent = std::mem::take(&mut user.disorder().recent);
+        user.erase(&mut store.pool);
+        user.disorder().erased = Some(writer);
         recent.retain(|update| (update.time, update.position) > writer);
         recent.sort_unstable_by_key(|update| (update.time, update.position));
         for update in recent {
@@ -204,7 +215,7 @@ impl Context<'_> {
                 return;
             }
         };
-        let mut windowed = false;
+        let mut windows = Windows::new();
         for (reader, id, fact) in facts() {
             match (&fact.kind, reader) {
                 (FactKind::Sequence(bounds), Reader::Step(_, step)) => {
@@ -217,11 +228,11 @@ impl Context<'_> {
                     }
                 }
                 (FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. }, _) => {
-                    touch(touched, id, || self.before(user, id, aggregate));
                     if aggregate.window.is_some() {
-                        windowed = true;
+                        windows.push(Reached { id, aggregate, wanted: true, place: None });
                         continue;
                     }
+                    touch(touched, id, || self.before(user, id, aggregate));
                     let new = || StateKind::Total(Box::default());
                     if let StateKind::Total(total) = &mut state_of(&mut user.states, id, new).kind {
                         total.insert(aggregate, update.time, &entry);
@@ -230,8 +241,29 @@ impl Context<'_> {
                 _ => {}
             }
         }
-        if windowed {
-            self.insert_into_windows(user, update, hit, &entry, touched);
+        if !windows.is_empty() {
+            self.windows_too_young(hit.stream, update.time, &mut windows);
+            self.insert_into_windows(user, update.time, (hit.stream, &entry), windows, touched);
+        }
+    }
+
+    /// Windows that do not count an event so early, but over whose log it goes.
+    fn windows_too_young<'a>(
+        &'a self,
+        stream: StreamId,
+        time: EventTime,
+        windows: &mut Windows<'a>,
+    ) {
+        for reader in self.plan.stream_readers(stream) {
+            if let Reader::Aggregate(id) = *reader
+                && let Some(fact) = self.plan.fact(id)
+                && let FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. } =
+                    &fact.kind
+                && aggregate.window.is_some()
+                && time <= fact.from
+            {
+                windows.push(Reached { id, aggregate, wanted: false, place: None });
+            }
         }
     }
 
@@ -239,57 +271,45 @@ impl Context<'_> {
     fn insert_into_windows(
         &self,
         user: &mut User,
-        update: &Update,
-        hit: &Hit,
-        entry: &Entry,
+        time: EventTime,
+        (stream, entry): (StreamId, &Entry),
+        mut windows: Windows<'_>,
         touched: &mut Vec<(FactId, Before)>,
     ) {
-        let windows: Windows<'_> = self.windows_over(hit.stream).collect();
-        if self.disordered() {
-            // Also those that do not want the event move on.
-            for (id, aggregate) in &windows {
-                touch(touched, *id, || self.before(user, *id, aggregate));
-            }
-        }
-        let log = log_of(&mut user.logs, hit.stream, || Log::for_entry(entry));
         let granularity = self.settings.granularity;
-        for (id, aggregate) in &windows {
-            if let Ok(place) = user.states.binary_search_by_key(id, |(fact, _)| *fact)
-                && let Some((_, State { kind: StateKind::Window(window), .. })) =
-                    user.states.get_mut(place)
-            {
-                window.expire(aggregate, granularity, log, self.at);
+        let User { logs, states, .. } = user;
+        let log = log_of(logs, stream, || Log::for_entry(entry));
+        // A window is the end of its log: all of them are brought up to now before that grows.
+        for reached in &mut windows {
+            let Reached { id, aggregate, wanted, .. } = *reached;
+            let found = states.binary_search_by_key(&id, |(fact, _)| *fact).ok();
+            reached.place = found;
+            let window = found.and_then(|place| states[place].1.kind.window());
+            // Where events may come out of order, those that do not want it move on, too.
+            if wanted || self.disordered() {
+                touch(touched, id, || before_of(aggregate, window.as_deref(), log));
             }
+            window.into_iter().for_each(|it| it.expire(aggregate, granularity, log, self.at));
         }
-        let number = log.insert(update.time, entry);
-        let mut keep = log.end();
-        for (id, aggregate) in &windows {
-            let span = aggregate.window.unwrap_or_default();
-            let wanted = self.plan.fact(*id).is_some_and(|fact| update.time > fact.from);
-            let counts = wanted && leave_time(update.time, span, granularity) > self.at;
-            let known = user.states.binary_search_by_key(id, |(fact, _)| *fact).is_ok();
-            if !wanted && !known {
-                continue;
-            }
-            let new = || StateKind::Window(Window::new(aggregate, number));
-            let state = state_of(&mut user.states, *id, new);
-            if let StateKind::Window(window) = &mut state.kind {
-                window.insert(aggregate, number, update.time, entry, counts);
-                keep = keep.min(window.cursor());
-            }
-        }
-        log.release(keep);
-    }
-
-    fn windows_over(&self, stream: StreamId) -> impl Iterator<Item = (FactId, &Aggregate)> {
-        self.plan.stream_readers(stream).iter().filter_map(|reader| {
-            let Reader::Aggregate(id) = *reader else { return None };
-            match &self.plan.fact(id)?.kind {
-                FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. } => {
-                    aggregate.window.map(|_| (id, aggregate))
+        log.insert(time, entry);
+        let mut kept = 0;
+        let mut new_ones = false;
+        for Reached { id, aggregate, wanted, place } in windows {
+            let state = match place {
+                Some(place) if !new_ones => &mut states[place].1,
+                None if !wanted => continue,
+                _ => {
+                    new_ones = true;
+                    state_of(states, id, || StateKind::Window(Window::new(aggregate)))
                 }
-                _ => None,
+            };
+            if let Some(window) = state.kind.window() {
+                let span = aggregate.window.unwrap_or_default();
+                let counts = wanted && leave_time(time, span, granularity) > self.at;
+                window.insert(aggregate, time, entry, counts);
+                kept = kept.max(window.len());
             }
-        })
+        }
+        log.keep(kept);
     }
 }

@@ -1,0 +1,200 @@
+//! One user's events of one stream, in order of time.
+//!
+//! Nearly every log is [`Narrow`]: its times lie within 49 days, and its amounts are short. Where
+//! they do not, or whole values are kept, it is [`Wide`].
+//!
+//! Cost: O(1) to add at the end and to take from the front; what comes out of order moves those
+//! that are later. State: 4 bytes an event where only its time is asked for, 12 with an amount; 8
+//! and 24 in a wide log, 56 with a value.
+
+use std::collections::VecDeque;
+
+use super::narrow::Narrow;
+use crate::model::{Amount, EventTime, Position, Value};
+
+/// What one event adds to a log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// Only that it happened.
+    Happened,
+    /// A number.
+    Amount(Amount),
+    /// A value, and where its event stood.
+    Value(Position, Value),
+}
+
+/// One user's events of one stream, in order of time (values: then of position).
+#[derive(Debug)]
+pub struct Log(Entries);
+
+#[derive(Debug)]
+enum Entries {
+    Narrow(Narrow),
+    Wide(Box<Wide>),
+}
+
+#[derive(Debug)]
+enum Wide {
+    Happened(VecDeque<EventTime>),
+    Amounts(VecDeque<(EventTime, Amount)>),
+    Values(VecDeque<(EventTime, Position, Value)>),
+}
+
+impl Log {
+    /// An empty log for events like this one.
+    pub fn for_entry(entry: &Entry) -> Self {
+        Log(match entry {
+            Entry::Happened => Entries::Narrow(Narrow::times()),
+            Entry::Amount(_) => Entries::Narrow(Narrow::amounts()),
+            Entry::Value(..) => Entries::Wide(Box::new(Wide::Values(VecDeque::new()))),
+        })
+    }
+
+    /// How many entries are held.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Entries::Narrow(narrow) => narrow.len(),
+            Entries::Wide(wide) => match &**wide {
+                Wide::Happened(times) => times.len(),
+                Wide::Amounts(entries) => entries.len(),
+                Wide::Values(entries) => entries.len(),
+            },
+        }
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts an entry in its place.
+    pub fn insert(&mut self, time: EventTime, entry: &Entry) {
+        if let Entries::Narrow(narrow) = &mut self.0 {
+            let fits = match entry {
+                Entry::Happened => narrow.insert(time, 0),
+                Entry::Amount(amount) => {
+                    i64::try_from(amount.micros()).is_ok_and(|micros| narrow.insert(time, micros))
+                }
+                Entry::Value(..) => false,
+            };
+            if fits {
+                return;
+            }
+            self.0 = Entries::Wide(Box::new(widened(narrow)));
+        }
+        if let Entries::Wide(wide) = &mut self.0 {
+            wide.insert(time, entry);
+        }
+    }
+
+    /// The time of an entry.
+    pub fn time(&self, place: usize) -> Option<EventTime> {
+        match &self.0 {
+            Entries::Narrow(narrow) => narrow.time(place),
+            Entries::Wide(wide) => match &**wide {
+                Wide::Happened(times) => times.get(place).copied(),
+                Wide::Amounts(entries) => entries.get(place).map(|(time, _)| *time),
+                Wide::Values(entries) => entries.get(place).map(|(time, _, _)| *time),
+            },
+        }
+    }
+
+    pub(super) fn amount(&self, place: usize) -> Option<Amount> {
+        match &self.0 {
+            Entries::Narrow(narrow) => {
+                narrow.micros(place).map(|micros| Amount::from_micros(micros.into()))
+            }
+            Entries::Wide(wide) => match &**wide {
+                Wide::Amounts(entries) => entries.get(place).map(|entry| entry.1),
+                _ => None,
+            },
+        }
+    }
+
+    pub(super) fn value(&self, place: usize) -> Option<&Value> {
+        match &self.0 {
+            Entries::Wide(wide) => match &**wide {
+                Wide::Values(entries) => entries.get(place).map(|entry| &entry.2),
+                _ => None,
+            },
+            Entries::Narrow(_) => None,
+        }
+    }
+
+    /// Drops all entries but the last `kept`.
+    pub fn keep(&mut self, kept: usize) {
+        let count = self.len().saturating_sub(kept);
+        if count == 0 {
+            return;
+        }
+        match &mut self.0 {
+            Entries::Narrow(narrow) => narrow.drop_front(count),
+            Entries::Wide(wide) => match &mut **wide {
+                Wide::Happened(times) => drop_front(times, count),
+                Wide::Amounts(entries) => drop_front(entries, count),
+                Wide::Values(entries) => drop_front(entries, count),
+            },
+        }
+    }
+
+    /// The bytes it has asked for, beside its own place.
+    pub fn bytes(&self) -> usize {
+        match &self.0 {
+            Entries::Narrow(narrow) => narrow.bytes(),
+            Entries::Wide(wide) => {
+                let entries = match &**wide {
+                    Wide::Happened(times) => times.capacity() * size_of::<EventTime>(),
+                    Wide::Amounts(list) => list.capacity() * size_of::<(EventTime, Amount)>(),
+                    Wide::Values(list) => {
+                        list.capacity() * size_of::<(EventTime, Position, Value)>()
+                    }
+                };
+                size_of::<Wide>() + entries
+            }
+        }
+    }
+}
+
+impl Wide {
+    fn insert(&mut self, time: EventTime, entry: &Entry) {
+        match (self, entry) {
+            (Wide::Happened(times), Entry::Happened) => {
+                insert_sorted(times, time, |other| *other <= time);
+            }
+            (Wide::Amounts(entries), Entry::Amount(amount)) => {
+                insert_sorted(entries, (time, *amount), |(other, _)| *other <= time);
+            }
+            (Wide::Values(entries), Entry::Value(position, value)) => {
+                let new = (time, *position, value.clone());
+                insert_sorted(entries, new, |(other, at, _)| (*other, *at) <= (time, *position));
+            }
+            _ => unreachable!("a stream takes the same kind of thing from every event"),
+        }
+    }
+}
+
+fn widened(narrow: &Narrow) -> Wide {
+    let times = (0..narrow.len()).filter_map(|place| narrow.time(place));
+    if narrow.holds_amounts() {
+        let amounts = (0..narrow.len()).filter_map(|place| narrow.micros(place));
+        let amounts = amounts.map(|micros| Amount::from_micros(micros.into()));
+        Wide::Amounts(times.zip(amounts).collect())
+    } else {
+        Wide::Happened(times.collect())
+    }
+}
+
+fn insert_sorted<E>(entries: &mut VecDeque<E>, entry: E, before: impl Fn(&E) -> bool) {
+    if entries.back().is_none_or(&before) {
+        return entries.push_back(entry);
+    }
+    let place = entries.partition_point(before);
+    entries.insert(place, entry);
+}
+
+fn drop_front<E>(entries: &mut VecDeque<E>, count: usize) {
+    entries.drain(..count);
+    if entries.capacity() > 64 && entries.len() < entries.capacity() / 4 {
+        entries.shrink_to(entries.len() * 2);
+    }
+}
