@@ -15,8 +15,9 @@ use crate::operators::slots::Slots;
 use crate::operators::users::Slot;
 use crate::rule::Definition;
 
-/// How many users a slice has: a fraction of a millisecond. Few where tests want many slices.
-const SLICE: Slot = if cfg!(debug_assertions) { 2 } else { 2_048 };
+/// How many users a slice has: some tens of microseconds, since an instant takes several turns from
+/// record to difference, and each may wait for a slice. Few where tests want many slices.
+const SLICE: Slot = if cfg!(debug_assertions) { 2 } else { 128 };
 
 /// A definition on its way.
 #[derive(Debug)]
@@ -156,7 +157,9 @@ impl Membership {
                 }
             }
         }
-        self.sweeping = Some(Sweeping { node: replaced, edited, next: 0 });
+        if replaced.is_some() || !edited.dropped.is_empty() || !edited.unheld.is_empty() {
+            self.sweeping = Some(Sweeping { node: replaced, edited, next: 0 });
+        }
     }
 
     fn sweep_slice(&mut self) {
