@@ -7,6 +7,7 @@
 //! commands ──────────────────┘              ├─ flips ─┐                    ├─ release ─ differences
 //!                                           └─ edges ─┴─ compose ─ gates ──┘
 //! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
+//! saves ──── to every worker, among the commands; prepared: once for each that has worked it out
 //! promises ──── to dedup and membership: how old further records may be (`on_event`)
 //! ```
 

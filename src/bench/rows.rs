@@ -129,7 +129,7 @@ pub(super) const ROWS: &[Row] = &[
     row("latency-lone-p50", "on_event, one event every 10 ms: p50", "ms", Lower, mark(1.0), Of(("latency/lone", "p50_ms"))),
     row("memory-w1", "memory for one more active user, W1, counted by the engine", "B", Lower, marks(200.0, 120.0), per_user("counted_bytes", W1_USERS)),
     row("memory-w1-peak", "  … by the peak of the process, with what is on its way", "B", Lower, (None, None), per_user("peak_bytes", W1_USERS)),
-    row("memory-event", "memory of an event held in windows, W1, 80 a user", "B", Lower, (None, None), Of((W1_USERS[0], "event_bytes_each"))),
+    row("memory-event", "memory of an event held in windows, W1, some sixty a user", "B", Lower, (None, None), Of((W1_USERS[0], "event_bytes_each"))),
     row("memory-w2", "memory for one more user, 20 attributes, 1,000 selective segments, counted", "B", Lower, marks(600.0, 400.0), per_user("counted_bytes", W2_USERS)),
     row("memory-w2-peak", "  … by the peak of the process, with what is on its way", "B", Lower, (None, None), per_user("peak_bytes", W2_USERS)),
 ];
