@@ -118,7 +118,7 @@ fn changes(attributes: u64, below: u64) -> Vec<Arrival> {
         id: None,
         action: Action::Attributes(vec![(
             format!("a{}", attribute()).into(),
-            serde_json::from_str::<Value>(&value().to_string()).expect("a number"),
+            Value::Number((value() as i64).into()),
         )]),
     };
     (0..MANY).map(change).collect()
