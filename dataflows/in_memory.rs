@@ -3,6 +3,8 @@
 //! Records are given in blocks to the workers in turn, in the order of the log, so that they take
 //! every way through the dataflow that records from real sources can take.
 
+mod crashing;
+
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,11 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
+pub use crashing::{Stretch, run_crashing};
+
 use crate::clock::{Emit, PartitionClock, Punctuality};
 use crate::model::{
     Action, Arrival, AttributeKey, Change, Difference, EventTime, Incoming, MessageKey, Stamp,
     Update, UserKey,
 };
+use crate::operators::checkpoint::Survival;
 use crate::operators::membership::Tally;
 use crate::oracle::{Answer, Log};
 use crate::rule::Definition;
@@ -224,7 +229,8 @@ fn feed_saving(
         let probe = ProbeHandle::new();
         let (differences, tallies) = (shared.clone(), shared.clone());
         let mut inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = segmentation(scope, settings, streams.clone());
+            let (inputs, outputs) =
+                segmentation(scope, settings, streams.clone(), Survival::Nothing);
             outputs
                 .differences
                 .inspect_batch(move |_, batch| lock(&differences).0.extend_from_slice(batch))

@@ -34,6 +34,7 @@
 //! | what is due later, kept outside of every arrangement | [`operators::wheel`] |
 //! | second copies | [`operators::dedup`] |
 //! | references: differential joins and counts in one `iterate` | [`operators::compose`] |
+//! | what survives a crash, and how it comes back | [`operators::checkpoint`] |
 //! | the way in and the ordered way out | [`operators::feed`], [`operators::release`] |
 //! | the judge: everything recomputed from the whole log | [`oracle`] |
 //! | why a user is in a segment, or is not | [`explain`] |
@@ -60,6 +61,7 @@
 
 pub mod catalog;
 pub mod clock;
+mod codec;
 pub mod explain;
 pub mod generate;
 pub mod in_memory;

@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod cell;
+pub mod checkpoint;
 pub mod compose;
 pub mod dedup;
 pub mod feed;

@@ -19,14 +19,17 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concat, Exchange as _};
+use timely::dataflow::operators::{Concat, Exchange as _, OkErr};
 use timely::dataflow::{Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::{ClockSettings, Emit};
 use crate::model::{Difference, Duration, EventTime, Incoming, Position, Stamp};
+use crate::operators::checkpoint::{
+    Collection, Handed, Piece, Restored, Survival, Unreadable, hand_over, record_identifiers,
+};
 use crate::operators::compose::compose;
-use crate::operators::dedup::dedup;
+use crate::operators::dedup::{Said, dedup};
 use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
 use crate::operators::memory::Memory;
@@ -75,6 +78,8 @@ pub struct Inputs {
     /// Edits while the stream flows, of any one worker: [`Command::Save`], and when every worker has
     /// [prepared](Outputs::prepared) it, [`Command::Commit`].
     pub saves: Feed<(EventTime, Command)>,
+    /// What is taken over from an earlier run.
+    restored: Feed<Restored>,
     /// Late records, each with the partition's clock.
     pub late: Feed<(EventTime, Late)>,
     /// Rejected records, each with the partition's clock.
@@ -129,6 +134,8 @@ pub struct Outputs<'scope> {
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
     /// Once for every worker that has worked out what was saved: the segment.
     pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
+    /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.
+    pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
     pub tally: Stream<'scope, EventTime, Vec<Tally>>,
     /// Tells what the users of this worker needed when the last update had been applied, once the
@@ -141,26 +148,36 @@ pub fn segmentation<'scope>(
     scope: Scope<'scope, EventTime>,
     settings: ClockSettings,
     streams: Arc<Streams>,
+    survival: Survival,
 ) -> (Inputs, Outputs<'scope>) {
     let (updates, updates_stream) = Feed::new(scope, "Updates");
     let (stamps, stamps_stream) = Feed::new(scope, "Stamps");
     let (commands, commands_stream) = Feed::new(scope, "Commands");
     let (saves, saves_stream) = Feed::new(scope, "Saves");
+    let (restored, restored_stream) = Feed::new(scope, "Restored");
     let (late, late_stream) = Feed::<(EventTime, Late)>::new(scope, "Late records");
     let (rejected, rejected_stream) = Feed::<(EventTime, Rejected)>::new(scope, "Rejected records");
     let (feed, promises_stream) = Feed::new(scope, "Promises");
     let (from, workers) = (scope.index(), scope.peers());
     let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
-    let inputs = Inputs { updates, stamps, commands, saves, late, rejected, promises };
+    let inputs = Inputs { updates, stamps, commands, saves, restored, late, rejected, promises };
+    let saves_stream = saves_stream.broadcast();
+    let said = dedup(stamps_stream, promises_stream.clone(), settings, survival);
+    let (copies, applied) = said.ok_err(|said| match said {
+        Said::Copy(copy) => Ok(copy),
+        Said::Applied(stamp) => Err(stamp),
+    });
+    let identifiers = record_identifiers(applied, saves_stream.clone(), settings.dedup_horizon);
 
     let members = membership(
         membership::Inputs {
             updates: updates_stream,
-            copies: dedup(stamps_stream, promises_stream.clone(), settings),
-            commands: commands_stream.concat(saves_stream.broadcast()),
+            copies,
+            commands: commands_stream.concat(saves_stream),
+            restored: restored_stream,
             promises: promises_stream,
         },
-        Membership::new(settings, streams),
+        Membership::new(settings, streams, survival),
     );
     let (state, counted) = (members.state.clone(), members.state);
     let gates = compose(members.flips, members.edges).inner;
@@ -181,6 +198,7 @@ pub fn segmentation<'scope>(
         late: gather(late_stream, "Late"),
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),
+        pieces: members.pieces.concat(identifiers),
         tally: to_first(tallies),
         memory: Box::new(move || counted.borrow().at_end.unwrap_or_default()),
     };
@@ -272,6 +290,25 @@ fn overridden(edits: &[TimedEdit], index: usize) -> bool {
 }
 
 impl Inputs {
+    /// Takes over a page of the checkpoint of this number from an earlier run that had come up to
+    /// `at`, which must be the time last said; before any record, on any one worker of so many.
+    ///
+    /// # Errors
+    /// It is not a page of that collection.
+    pub fn restore(
+        &mut self,
+        number: u64,
+        collection: Collection,
+        page: &[u8],
+        (workers, at): (usize, EventTime),
+    ) -> Result<(), Unreadable> {
+        match hand_over(number, collection, page, (workers, at))? {
+            Handed::Parts(parts) => self.restored.open().extend(parts),
+            Handed::Stamps(stamps) => self.stamps.open().extend(stamps),
+        }
+        Ok(())
+    }
+
     /// Says that nothing before `time` will come any more, and that the watermark has come to
     /// `watermark`; sends what has been handed over.
     pub fn advance_to(&mut self, time: EventTime, watermark: EventTime) {
@@ -279,6 +316,7 @@ impl Inputs {
         self.stamps.advance_to(time);
         self.commands.advance_to(time);
         self.saves.advance_to(time);
+        self.restored.advance_to(time);
         self.late.advance_to(time);
         self.rejected.advance_to(time);
         self.promises.advance_to(time, watermark);

@@ -8,14 +8,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use smallvec::SmallVec;
 
 use crate::catalog::{Edit, Timeline};
+use crate::codec::fingerprint;
 use crate::model::{Hit, Path, Payload, StreamId, Value};
 use crate::rule::{AggregateCondition, Measure, NamePattern, Rule, Selector};
 
 /// Which events, and what is taken from each.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Stream {
     /// Which events.
     pub events: Selector,
@@ -24,7 +26,7 @@ pub struct Stream {
 }
 
 /// What a stream takes from each of its events.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub enum Take {
     /// Only that it happened.
     Nothing,
@@ -82,6 +84,8 @@ impl Stream {
 #[derive(Debug, Clone, Default)]
 pub struct Streams {
     list: Vec<Stream>,
+    /// What stands for each in what is kept.
+    fingerprints: Vec<u64>,
     ids: HashMap<Stream, StreamId>,
     by_name: HashMap<Arc<str>, Vec<StreamId>>,
     by_prefix: Vec<(Arc<str>, StreamId)>,
@@ -144,6 +148,7 @@ impl Streams {
             NamePattern::Prefix(prefix) => self.by_prefix.push((prefix.clone(), id)),
         }
         self.ids.insert(stream.clone(), id);
+        self.fingerprints.push(fingerprint(&stream));
         self.list.push(stream);
         id
     }
@@ -151,6 +156,16 @@ impl Streams {
     /// The index of a stream that has been added.
     pub fn id(&self, stream: &Stream) -> Option<StreamId> {
         self.ids.get(stream).copied()
+    }
+
+    /// What stands for a stream in what is kept, in any run.
+    pub fn fingerprint(&self, id: StreamId) -> u64 {
+        *self.fingerprints.get(id.0 as usize).expect("a stream id names a known stream")
+    }
+
+    /// The stream a fingerprint stands for, if it is known. Costs a pass over all.
+    pub fn by_fingerprint(&self) -> HashMap<u64, StreamId> {
+        self.fingerprints.iter().copied().zip((0..).map(StreamId)).collect()
     }
 
     /// How many there are.

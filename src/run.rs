@@ -16,6 +16,7 @@ use std::time::{Duration as WallDuration, Instant};
 use dataflows::catalog::Timeline;
 use dataflows::clock::{ClockSettings, Emit};
 use dataflows::model::{Difference, Duration, EventTime};
+use dataflows::operators::checkpoint::Survival;
 use dataflows::operators::feed::Feed;
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
@@ -351,7 +352,7 @@ fn build(
     probe: &ProbeHandle<EventTime>,
 ) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
-        let (inputs, outputs) = segmentation(scope, run.clock, streams.clone());
+        let (inputs, outputs) = segmentation(scope, run.clock, streams.clone(), Survival::Nothing);
         let write = |shared: &Arc<Shared>| {
             let shared = shared.clone();
             move |written: Result<(), SinkError>| {

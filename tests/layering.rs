@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// What the computation may be built from: the engine, serialization, and small pure crates.
 const PURE: &[&str] = &[
+    "bincode",
     "chrono",
     "differential-dataflow",
     "hashbrown",

@@ -62,6 +62,17 @@ pub enum Action {
 pub struct UserKey(u64, u64);
 
 impl UserKey {
+    /// The key as it is kept.
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()
+    }
+
+    /// The key that is kept so.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let hash = u128::from_be_bytes(bytes);
+        UserKey((hash >> 64) as u64, hash as u64)
+    }
+
     /// The key of the user with this name.
     pub fn of(name: &str) -> Self {
         let hash = xxh3::xxh3_128(name.as_bytes());
@@ -84,6 +95,17 @@ impl UserKey {
 pub struct MessageKey(u64, u64);
 
 impl MessageKey {
+    /// The key as it is kept.
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()
+    }
+
+    /// The key that is kept so.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let hash = u128::from_be_bytes(bytes);
+        MessageKey((hash >> 64) as u64, hash as u64)
+    }
+
     /// The key of this `messageId`.
     pub fn of(id: &str) -> Self {
         let hash = xxh3::xxh3_128(id.as_bytes());

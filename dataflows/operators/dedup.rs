@@ -17,6 +17,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::{Capability, InputCapability};
 
+use super::checkpoint::Survival;
 use super::settled::{Promise, Settled};
 use super::users::KeyHasher;
 use super::wheel::Wheel;
@@ -32,6 +33,15 @@ pub struct SecondCopy {
     pub position: Position,
     /// Whom it concerns.
     pub user: UserKey,
+}
+
+/// What is said of an update that carries an identifier.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// It is a second copy.
+    Copy(SecondCopy),
+    /// It is applied; only said where checkpoints are to know.
+    Applied(Stamp),
 }
 
 /// When an identifier was applied. Identifiers are hashes already.
@@ -93,16 +103,17 @@ impl Seen {
     }
 }
 
-/// The second copies among these updates (see the module).
+/// The second copies among these updates (see the module); with checkpoints, the others as well.
 pub fn dedup<'scope>(
     stamps: Stream<'scope, EventTime, Vec<Stamp>>,
     promises: Stream<'scope, EventTime, Vec<Promise>>,
     settings: ClockSettings,
-) -> Stream<'scope, EventTime, Vec<SecondCopy>> {
+    survival: Survival,
+) -> Stream<'scope, EventTime, Vec<Said>> {
     let route = Exchange::new(|stamp: &Stamp| stamp.id.route());
     let to = Exchange::new(|promise: &Promise| promise.to as u64);
     let workers = stamps.scope().peers();
-    type Builder = CapacityContainerBuilder<Vec<SecondCopy>>;
+    type Builder = CapacityContainerBuilder<Vec<Said>>;
     stamps.binary_frontier::<_, Builder, _, _, _, _>(promises, route, to, "Dedup", move |_, _| {
         let mut seen = Seen::new(settings.dedup_horizon);
         let mut settled = Settled::new(settings.emit, workers);
@@ -130,7 +141,10 @@ pub fn dedup<'scope>(
                 for stamp in due.drain(..) {
                     settled.done(stamp.time, at);
                     if seen.observe(stamp.id, stamp.time, before) {
-                        session.give(SecondCopy { at, position: stamp.position, user: stamp.user });
+                        let Stamp { position, user, .. } = stamp;
+                        session.give(Said::Copy(SecondCopy { at, position, user }));
+                    } else if survival == Survival::Checkpoints {
+                        session.give(Said::Applied(stamp));
                     }
                 }
             }

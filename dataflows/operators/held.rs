@@ -1,8 +1,10 @@
 //! Since when an attribute has been what it is.
 
+use serde::{Deserialize, Serialize};
+
 use super::attributes::{AttributePath, Writer};
 use super::store::AttributeNumber;
-use crate::model::{EventTime, Value};
+use crate::model::{AttributeKey, EventTime, Value};
 
 /// Since when the value at one path has been what it is, comparing ends of milliseconds.
 ///
@@ -54,7 +56,50 @@ impl Moment {
     }
 }
 
+/// The same by the names of attributes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HeldImage {
+    base: MomentImage,
+    recent: Vec<(Writer, AttributeKey, Value)>,
+    now: MomentImage,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct MomentImage {
+    cells: Vec<(AttributeKey, Value)>,
+    value: Option<Value>,
+    since: Option<EventTime>,
+}
+
 impl Held {
+    /// The same by the names of attributes.
+    pub fn image(&self, key: impl Fn(AttributeNumber) -> AttributeKey) -> HeldImage {
+        let moment = |it: &Moment| MomentImage {
+            cells: it.cells.iter().map(|(number, value)| (key(*number), value.clone())).collect(),
+            value: it.value.clone(),
+            since: it.since,
+        };
+        let recent = self.recent.iter();
+        let recent = recent.map(|(writer, number, value)| (*writer, key(*number), value.clone()));
+        HeldImage { base: moment(&self.base), recent: recent.collect(), now: moment(&self.now) }
+    }
+
+    /// What an image shows.
+    pub fn of_image(
+        image: HeldImage,
+        mut number: impl FnMut(AttributeKey) -> AttributeNumber,
+    ) -> Self {
+        let mut moment = |it: MomentImage| Moment {
+            cells: it.cells.into_iter().map(|(key, value)| (number(key), value)).collect(),
+            value: it.value,
+            since: it.since,
+        };
+        let (base, now) = (moment(image.base), moment(image.now));
+        let recent = image.recent.into_iter();
+        let recent = recent.map(|(writer, key, value)| (writer, number(key), value)).collect();
+        Held { base, recent, now }
+    }
+
     /// Since when, if the value ever changed; otherwise since the user exists.
     pub fn since(&self) -> Option<EventTime> {
         self.now.since

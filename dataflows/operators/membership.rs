@@ -14,6 +14,7 @@ mod compare;
 mod evaluate;
 mod matcher;
 mod render;
+mod restore;
 mod save;
 mod tally;
 mod update;
@@ -28,6 +29,7 @@ pub use render::{Inputs, Outputs, membership};
 use save::{Saving, Sweeping};
 pub use tally::Tally;
 
+use super::checkpoint::{Recorder, Restored, Survival};
 use super::dedup::SecondCopy;
 use super::memory::Memory;
 use super::plan::{ConditionId, Edited, FactId, Keep, NodeId, Plan, Reader};
@@ -53,6 +55,8 @@ pub enum Command {
     Save(Arc<Definition>),
     /// What was saved last, and has been worked out by every worker, is in force from now on.
     Commit,
+    /// Give out what has changed since the last checkpoint; this is the one of this number.
+    Checkpoint(u64),
 }
 
 /// A look at a fact that time may have changed.
@@ -80,6 +84,8 @@ pub struct Instant {
     pub alarms: Vec<Alarm>,
     /// Edits of the plan.
     pub commands: Vec<Command>,
+    /// What is taken over from an earlier run, which had come up to here.
+    pub restored: Vec<Restored>,
 }
 
 /// All users of a worker, the plan, and the wheel: the state machine of this operator.
@@ -100,6 +106,8 @@ pub struct Membership {
     settled: EventTime,
     scratch: Scratch,
     matcher: Matcher,
+    /// What has changed since the last checkpoint, if there are any.
+    recorder: Option<Recorder>,
     /// A rule that is being worked out.
     saving: Option<Saving>,
     /// What is left of one that was replaced.
@@ -116,7 +124,11 @@ struct Scratch {
 
 impl Membership {
     /// No users, no segments.
-    pub fn new(settings: ClockSettings, streams: Arc<Streams>) -> Self {
+    pub fn new(settings: ClockSettings, streams: Arc<Streams>, survival: Survival) -> Self {
+        let recorder = match survival {
+            Survival::Nothing => None,
+            Survival::Checkpoints => Some(Recorder::new(settings.granularity)),
+        };
         Membership {
             settings,
             plan: Plan::new(streams),
@@ -127,6 +139,7 @@ impl Membership {
             settled: EventTime::MIN,
             scratch: Scratch::default(),
             matcher: Matcher::default(),
+            recorder,
             saving: None,
             sweeping: None,
         }
@@ -177,6 +190,9 @@ impl Membership {
         for command in std::mem::take(&mut instant.commands) {
             self.command(command, at, changes);
         }
+        if !instant.restored.is_empty() {
+            self.restore(std::mem::take(&mut instant.restored), at, changes);
+        }
     }
 
     fn drop_copies(&self, instant: &mut Instant, changes: &mut Changes) {
@@ -216,6 +232,12 @@ impl Membership {
                 created = true;
             }
             context.update(user, update, &mut self.store, &mut scratch.touched, &mut changes.tally);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.applied(slot, update, &self.plan);
+            }
+        }
+        if created && let Some(recorder) = &mut self.recorder {
+            recorder.changed(slot);
         }
         if user.since().is_some() {
             context.ring(user, alarms, &mut scratch.touched);
@@ -256,8 +278,16 @@ impl Membership {
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
             Command::Save(definition) => return self.save(&definition, at, changes),
             Command::Commit => return self.commit(at, changes),
+            Command::Checkpoint(number) => return self.checkpoint(number, at, changes),
         };
         self.carry_all_over(&edited, at, changes);
+    }
+
+    fn checkpoint(&mut self, number: u64, at: EventTime, changes: &mut Changes) {
+        if let Some(recorder) = &mut self.recorder {
+            let of = (&self.users, &self.plan, &self.store);
+            changes.pieces.extend(recorder.checkpoint(number, at, of));
+        }
     }
 
     /// Carries every user's membership from the old plan to the new one.
@@ -289,6 +319,9 @@ impl Membership {
         };
         let pool = &mut self.store.pool;
         edited.holding.iter().for_each(|fact| context.hold(user, *fact, pool));
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !edited.holding.is_empty()) {
+            recorder.changed(slot);
+        }
         for fact in &edited.compared {
             let armed = context.adopt(user, *fact, pool);
             arm(&mut self.wheel, user, slot, *fact, armed);

@@ -69,6 +69,8 @@ pub struct Fact {
     pub conditions: Vec<ConditionId>,
     /// Events count that are later than this.
     pub from: EventTime,
+    /// What stands for it in what is kept, in any run.
+    pub fingerprint: u64,
     /// Conditions and pins that need it.
     uses: u32,
     subject: Subject,
@@ -293,6 +295,8 @@ pub struct Plan {
     /// Facts whose path has a dot.
     dotted: Vec<FactId>,
     stream_readers: Vec<Vec<Reader>>,
+    /// The longest window there has been.
+    longest_window: Duration,
     pins: Vec<Pin>,
     /// Nodes a user is in about whom nothing is known, in order.
     defaults: Vec<NodeId>,
@@ -318,6 +322,7 @@ impl Plan {
             columns: 0,
             dotted: Vec::new(),
             stream_readers,
+            longest_window: Duration::default(),
             pins: Vec::new(),
             defaults: Vec::new(),
             personal: Vec::new(),
@@ -378,6 +383,22 @@ impl Plan {
         self.stream_readers.get(stream.0 as usize).map_or(&[], Vec::as_slice)
     }
 
+    /// The streams, and what stands for each in what is kept.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    /// The facts there are.
+    pub fn facts(&self) -> impl Iterator<Item = (FactId, &Fact)> {
+        let numbered = (0..).map(FactId).zip(&self.facts);
+        numbered.filter_map(|(id, fact)| Some((id, fact.as_ref()?)))
+    }
+
+    /// The longest window there has been.
+    pub fn longest_window(&self) -> Duration {
+        self.longest_window
+    }
+
     /// Nodes a user is in about whom nothing is known, in order.
     pub fn defaults(&self) -> &[NodeId] {
         &self.defaults
@@ -390,8 +411,7 @@ impl Plan {
 
     /// The facts that time can change for a user about whom nothing is known.
     pub fn timed_from_the_start(&self) -> impl Iterator<Item = FactId> {
-        let facts = (0..).map(FactId).zip(&self.facts);
-        facts.filter_map(|(id, fact)| match &fact.as_ref()?.kind {
+        self.facts().filter_map(|(id, fact)| match &fact.kind {
             FactKind::Attribute { timed, holding: 1.., .. } if !timed.is_empty() => Some(id),
             _ => None,
         })

@@ -7,6 +7,8 @@
 //! Cost per event: O(steps it matches). State per user: two times a step; where events may come
 //! out of order, also the steps hit within the bound.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{Duration, EventTime};
 
 /// How long a chain may take, and how long it counts.
@@ -24,7 +26,7 @@ pub struct Bounds {
 const NEVER: EventTime = EventTime::MIN;
 
 /// One user's progress along one sequence.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Progress {
     /// The latest time applied.
     time: EventTime,

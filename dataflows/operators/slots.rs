@@ -11,6 +11,14 @@ pub struct Slots {
 const BITS: u32 = u64::BITS;
 
 impl Slots {
+    /// Puts a user in; says whether that was new.
+    pub fn put(&mut self, slot: Slot) -> bool {
+        let was =
+            self.words.get((slot / BITS) as usize).is_some_and(|it| it >> (slot % BITS) & 1 == 1);
+        self.set(slot, true);
+        !was
+    }
+
     /// Puts a user in or takes one out.
     pub fn set(&mut self, slot: Slot, member: bool) {
         let at = (slot / BITS) as usize;

@@ -17,15 +17,24 @@ pub struct AttributeNumber(pub u32);
 pub struct Store {
     /// The values.
     pub pool: Pool,
+    /// By number, the attribute.
+    keys: Vec<AttributeKey>,
     numbers: HashMap<AttributeKey, AttributeNumber, BuildHasherDefault<KeyHasher>>,
 }
 
 impl Store {
     /// The number of an attribute, a new one if it is new.
     pub fn number(&mut self, key: AttributeKey) -> AttributeNumber {
-        let next = self.numbers.len();
-        *self.numbers.entry(key).or_insert_with(|| {
-            AttributeNumber(u32::try_from(next).expect("fewer than 2^32 attribute names"))
+        let Store { keys, numbers, .. } = self;
+        *numbers.entry(key).or_insert_with(|| {
+            keys.push(key);
+            let number = u32::try_from(keys.len() - 1);
+            AttributeNumber(number.expect("fewer than 2^32 attribute names"))
         })
+    }
+
+    /// The attribute of a number.
+    pub fn key(&self, number: AttributeNumber) -> AttributeKey {
+        *self.keys.get(number.0 as usize).expect("an attribute number is one of its store")
     }
 }

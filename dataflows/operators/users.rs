@@ -90,6 +90,11 @@ impl StateKind {
         }
     }
 
+    /// Whether it is of an aggregate with a window.
+    pub fn is_window(&self) -> bool {
+        matches!(self, StateKind::Window(_))
+    }
+
     /// The window, if it is of an aggregate with one.
     pub fn window(&mut self) -> Option<&mut Window> {
         match self {
@@ -111,6 +116,11 @@ impl User {
             members: Members::default(),
             disorder: None,
         }
+    }
+
+    /// The key of the name.
+    pub fn key(&self) -> UserKey {
+        self.key
     }
 
     /// Since when the user exists; `None`: does not.
@@ -237,27 +247,32 @@ pub struct Users {
 }
 
 impl Users {
-    /// Makes a name known.
-    pub fn name(&mut self, key: UserKey, name: Arc<str>) {
+    /// Makes a name known; gives back where the user is.
+    pub fn name(&mut self, key: UserKey, name: Arc<str>) -> Slot {
         let Users { slots, list } = self;
-        if slots.find(key.bucket(), |slot| user(list, *slot).key == key).is_some() {
-            return;
+        if let Some(slot) = slots.find(key.bucket(), |slot| user(list, *slot).key == key) {
+            return *slot;
         }
         if list.last().is_none_or(|last| last.len() == TOGETHER) {
             // The first ones may be all there are.
             list.push(Vec::with_capacity(if list.is_empty() { 0 } else { TOGETHER }));
         }
         let before = (list.len() - 1) * TOGETHER;
-        let Some(last) = list.last_mut() else { return };
+        let last = list.last_mut().expect("a piece was just made if there was none");
         let slot = u32::try_from(before + last.len()).expect("a worker has fewer than 2^32 users");
         last.push(User::new(key, name));
         slots.insert_unique(key.bucket(), slot, |slot| user(list, *slot).key.bucket());
+        slot
+    }
+
+    /// Where a user is, if the name is known.
+    pub fn find(&self, key: UserKey) -> Option<Slot> {
+        self.slots.find(key.bucket(), |slot| user(&self.list, *slot).key == key).copied()
     }
 
     /// Where a user is.
     pub fn slot(&self, key: UserKey) -> Slot {
-        let found = self.slots.find(key.bucket(), |slot| user(&self.list, *slot).key == key);
-        *found.expect("a user's name comes before its first update")
+        self.find(key).expect("a user's name comes before its first update")
     }
 
     /// A user.

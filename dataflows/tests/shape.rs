@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use dataflows::catalog::{Catalog, Timeline};
 use dataflows::clock::ClockSettings;
+use dataflows::operators::checkpoint::Survival;
 use dataflows::rule::{Definition, parse};
 use dataflows::segmentation::{commands, segmentation};
 use dataflows::streams::Streams;
@@ -54,7 +55,8 @@ fn operators(definitions: u32) -> Vec<String> {
         });
         drop(log);
         let mut inputs = worker.dataflow(|scope| {
-            let (inputs, _) = segmentation(scope, ClockSettings::default(), streams.clone());
+            let (inputs, _) =
+                segmentation(scope, ClockSettings::default(), streams.clone(), Survival::Nothing);
             inputs
         });
         for command in commands(&timeline, None) {

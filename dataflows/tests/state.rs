@@ -9,6 +9,7 @@ use dataflows::in_memory::{Pace, change_of, run};
 use dataflows::model::{
     Action, Arrival, Decimal, Duration, EventTime, Path, Position, Sign, Update, UserKey, Value,
 };
+use dataflows::operators::checkpoint::Survival;
 use dataflows::operators::membership::{Changes, Command, Instant, Membership};
 use dataflows::operators::plan::Keep;
 use dataflows::oracle::{Log, answer};
@@ -58,7 +59,7 @@ impl Bench {
         let timeline = Timeline { initial: definitions.to_vec(), edits: Vec::new() };
         let streams = Arc::new(Streams::of(&timeline));
         let settings = ClockSettings { emit, ..ClockSettings::default() };
-        let mut state = Membership::new(settings, streams.clone());
+        let mut state = Membership::new(settings, streams.clone(), Survival::Nothing);
         state.name(UserKey::of("u"), "u".into());
         Bench { state, streams, changes: Changes::default(), now: EventTime::MIN, offset: 0 }
     }

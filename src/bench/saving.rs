@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use dataflows::catalog::Timeline;
 use dataflows::clock::ClockSettings;
 use dataflows::model::{EventTime, Incoming, Position, Update, UserKey};
+use dataflows::operators::checkpoint::Survival;
 use dataflows::rule::Definition;
 use dataflows::segmentation::{Command, Inputs, commands, segmentation};
 use dataflows::streams::Streams;
@@ -70,7 +71,7 @@ impl Bench {
         let told = prepared.clone();
         let mut inputs = worker.dataflow(|scope| {
             let clock = ClockSettings::default();
-            let (inputs, outputs) = segmentation(scope, clock, streams.clone());
+            let (inputs, outputs) = segmentation(scope, clock, streams.clone(), Survival::Nothing);
             outputs.differences.probe_with(&probe);
             outputs.prepared.inspect(move |_| told.set(true)).probe_with(&probe);
             inputs

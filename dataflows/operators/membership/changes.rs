@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::tally::Tally;
 use crate::model::{EventTime, Sign};
+use crate::operators::checkpoint::Piece;
 use crate::operators::plan::{Edge, NodeId, Plan};
 use crate::operators::users::{Slot, User};
 
@@ -24,6 +25,8 @@ pub struct Changes {
     pub edges: Vec<(Edge, EventTime, isize)>,
     /// Definitions that have been worked out for all users of this worker.
     pub prepared: Vec<Arc<str>>,
+    /// What a checkpoint adds to what is kept.
+    pub pieces: Vec<Piece>,
     /// Who entered and left nodes whose members are noted.
     pub recorded: Vec<(NodeId, Slot, bool)>,
     /// What was counted.
@@ -54,6 +57,15 @@ pub(super) fn emit(
     let known_as = plan.node(node).acts_for;
     let passed_on = known_as.is_some_and(|known_as| plan.node(known_as).feeds > 0);
     emit_to(plan, user, slot, node, entered, passed_on, at, changes);
+}
+
+/// Tells only those who count the members of a node that the user is in it.
+pub(super) fn flip(plan: &Plan, slot: Slot, node: NodeId, at: EventTime, changes: &mut Changes) {
+    if let Some(known_as) = plan.node(node).acts_for
+        && plan.node(known_as).feeds > 0
+    {
+        changes.flips.push(((known_as, slot), at, 1));
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "one difference, spelled out")]

@@ -59,6 +59,11 @@ fn before(value: Aggregated, aggregate: &Aggregate) -> Before {
     }
 }
 
+/// What an aggregate over no events is compared from.
+pub(super) fn blank_before(aggregate: &Aggregate) -> Before {
+    before(blank(&aggregate.measure), aggregate)
+}
+
 /// The same of a window at hand.
 pub(super) fn before_of(aggregate: &Aggregate, window: Option<&Window>, log: &Log) -> Before {
     let value =

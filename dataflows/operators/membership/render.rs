@@ -14,6 +14,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 use super::{Alarm, Changes, Command, Entering, Flip, Instant, Membership, Tally};
 use crate::clock::Emit;
 use crate::model::{Change, EventTime, Incoming, Update};
+use crate::operators::checkpoint::{Piece, Restored};
 use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::Edge;
 use crate::operators::settled::{Promise, Settled};
@@ -28,6 +29,8 @@ pub struct Inputs<'scope> {
     pub copies: Stream<'scope, EventTime, Vec<SecondCopy>>,
     /// Edits of the plan, the same on every worker.
     pub commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
+    /// What is taken over from an earlier run.
+    pub restored: Stream<'scope, EventTime, Vec<Restored>>,
     /// How old further updates may be.
     pub promises: Stream<'scope, EventTime, Vec<Promise>>,
 }
@@ -42,12 +45,15 @@ pub struct Outputs<'scope> {
     pub edges: Stream<'scope, EventTime, Vec<(Edge, EventTime, isize)>>,
     /// Definitions that were saved and have been worked out by this worker.
     pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
+    /// What checkpoints add to what is kept, of this worker.
+    pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
     pub tally: Stream<'scope, EventTime, Vec<Tally>>,
     /// The state machine, for those who name users and gates after it.
     pub state: Rc<RefCell<Membership>>,
 }
 
+const OUTPUTS: usize = 6;
 /// How many instants are worked off before other operators get their turn.
 const INSTANTS_PER_TURN: usize = 4_096;
 
@@ -62,13 +68,15 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
     let by_user = Exchange::new(|copy: &SecondCopy| copy.user.route());
     let mut copies = builder.new_input(inputs.copies, by_user);
     let mut commands = builder.new_input(inputs.commands, Pipeline);
+    let to = Exchange::new(|part: &Restored| part.to as u64);
+    let mut restored = builder.new_input(inputs.restored, to);
     // Nothing is ever produced because of a promise, so they hold nothing back.
     let to = Exchange::new(|promise: &Promise| promise.to as u64);
     let mut promises = builder.new_input_connection(inputs.promises, to, []);
     let activator = scope.activator_for(builder.operator_info().address);
     let shared = Rc::clone(&outputs.state);
     builder.build(move |_| {
-        let mut held: Option<[Capability<EventTime>; 5]> = None;
+        let mut held: Option<[Capability<EventTime>; OUTPUTS]> = None;
         let mut ahead = Ahead::new(emit, workers);
         let mut changes = Changes::default();
         move |frontiers| {
@@ -94,6 +102,12 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
                 hold(&mut held, &capability);
                 for (at, command) in batches.flat_map(|batch| batch.drain(..)) {
                     ahead.commands.insert(at, command);
+                }
+            });
+            restored.for_each_time(|capability, batches| {
+                hold(&mut held, &capability);
+                for part in batches.flat_map(|batch| batch.drain(..)) {
+                    ahead.restored.insert(part.at, part);
                 }
             });
             promises.for_each_time(|_, batches| {
@@ -138,12 +152,14 @@ fn new_outputs<'scope>(
     let (edges, edges_stream) = builder.new_output();
     let (tally, tally_stream) = builder.new_output();
     let (prepared, prepared_stream) = builder.new_output();
+    let (pieces, pieces_stream) = builder.new_output();
     let written = Written {
         differences: OutputBuilder::from(differences),
         flips: OutputBuilder::from(flips),
         edges: OutputBuilder::from(edges),
         tally: OutputBuilder::from(tally),
         prepared: OutputBuilder::from(prepared),
+        pieces: OutputBuilder::from(pieces),
     };
     let outputs = Outputs {
         differences: differences_stream,
@@ -151,15 +167,16 @@ fn new_outputs<'scope>(
         edges: edges_stream,
         tally: tally_stream,
         prepared: prepared_stream,
+        pieces: pieces_stream,
         state: Rc::new(RefCell::new(state)),
     };
     (written, outputs)
 }
 
 /// Keeps the capabilities of the earliest time at which something waits.
-fn hold(held: &mut Option<[Capability<EventTime>; 5]>, arrived: &InputCapability<EventTime>) {
+fn hold(held: &mut Option<[Capability<EventTime>; OUTPUTS]>, arrived: &InputCapability<EventTime>) {
     if held.as_ref().is_none_or(|[first, ..]| arrived.time() < first.time()) {
-        *held = Some([0, 1, 2, 3, 4].map(|output| arrived.retain(output)));
+        *held = Some([0, 1, 2, 3, 4, 5].map(|output| arrived.retain(output)));
     }
 }
 
@@ -170,6 +187,7 @@ struct Ahead {
     updates: Wheel<(Slot, Update)>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
+    restored: Wheel<Restored>,
     settled: Settled,
     instant: Instant,
     emit: Emit,
@@ -187,6 +205,7 @@ impl Ahead {
             updates: Wheel::default(),
             copies: Wheel::default(),
             commands: Wheel::default(),
+            restored: Wheel::default(),
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
             emit,
@@ -206,6 +225,7 @@ impl Ahead {
             self.updates.next_due(),
             self.copies.next_due(),
             self.commands.next_due(),
+            self.restored.next_due(),
             state.wheel.next_due(),
         ];
         each.into_iter().flatten().min()
@@ -256,6 +276,7 @@ impl Ahead {
         self.instant.updates.iter().for_each(|(_, update)| self.settled.done(update.time, at));
         self.copies.take_due(at, &mut self.instant.copies);
         self.commands.take_due(at, &mut self.instant.commands);
+        self.restored.take_due(at, &mut self.instant.restored);
         state.wheel.take_due(at, &mut self.instant.alarms);
     }
 
@@ -298,18 +319,20 @@ struct Written {
     edges: Output<(Edge, EventTime, isize)>,
     tally: Output<Tally>,
     prepared: Output<Arc<str>>,
+    pieces: Output<Piece>,
 }
 
 impl Written {
     fn write(
         &mut self,
         changes: &mut Changes,
-        [first, second, third, fourth, fifth]: &[Capability<EventTime>; 5],
+        [first, second, third, fourth, fifth, sixth]: &[Capability<EventTime>; OUTPUTS],
     ) {
         give(&mut self.differences, first, changes.differences.drain(..));
         give(&mut self.flips, second, changes.flips.drain(..));
         give(&mut self.edges, third, changes.edges.drain(..));
         give(&mut self.prepared, fifth, changes.prepared.drain(..));
+        give(&mut self.pieces, sixth, changes.pieces.drain(..));
         let tally = std::mem::take(&mut changes.tally);
         give(&mut self.tally, fourth, Some(tally).filter(|tally| !tally.is_empty()));
     }

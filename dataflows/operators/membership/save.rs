@@ -109,6 +109,9 @@ impl Membership {
             }
             let pool = &mut self.store.pool;
             edited.holding.iter().for_each(|fact| context.hold(user, *fact, pool));
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| !edited.holding.is_empty()) {
+                recorder.changed(slot);
+            }
             for fact in &edited.compared {
                 let armed = context.adopt(user, *fact, pool);
                 arm(&mut self.wheel, user, slot, *fact, armed);

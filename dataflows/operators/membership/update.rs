@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::compare::{Before, before_of, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
-use crate::model::{Amount, Change, EventTime, Hit, Payload, Position, StreamId, Update, Value};
+use crate::model::{Change, EventTime, Hit, Position, StreamId, Update, Value};
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
 use crate::operators::store::{AttributeNumber, Store};
@@ -17,14 +17,14 @@ use crate::rule::Truth;
 /// For how many updates there is room at first.
 const RECENT_LEAST: usize = 4;
 
-type Windows<'a> = SmallVec<[Reached<'a>; 4]>;
+pub(super) type Windows<'a> = SmallVec<[Reached<'a>; 4]>;
 
 /// A window over the log of an event.
-struct Reached<'a> {
+pub(super) struct Reached<'a> {
     id: FactId,
-    aggregate: &'a Aggregate,
+    pub(super) aggregate: &'a Aggregate,
     /// Whether the event counts for it.
-    wanted: bool,
+    pub(super) wanted: bool,
     /// Where its state stands.
     place: Option<usize>,
 }
@@ -198,22 +198,16 @@ impl Context<'_> {
                 (update.time > fact.from).then_some((reader, id, fact))
             })
         };
-        let entry = match &hit.payload {
-            Payload::Happened => Entry::Happened,
-            Payload::Micros(micros) => Entry::Amount(Amount::from_micros((*micros).into())),
-            Payload::Amount(amount) => Entry::Amount(**amount),
-            Payload::Value(value) => Entry::Value(update.position, (**value).clone()),
-            Payload::Mismatch => {
-                for (_, _, fact) in facts() {
-                    let conditions = fact.conditions.iter();
-                    for condition in conditions.filter_map(|id| self.plan.condition(*id)) {
-                        for node in &condition.nodes {
-                            tally.mismatch(&self.plan.node(*node).segment, 1);
-                        }
+        let Some(entry) = Entry::of(&hit.payload, update.position) else {
+            for (_, _, fact) in facts() {
+                let conditions = fact.conditions.iter();
+                for condition in conditions.filter_map(|id| self.plan.condition(*id)) {
+                    for node in &condition.nodes {
+                        tally.mismatch(&self.plan.node(*node).segment, 1);
                     }
                 }
-                return;
             }
+            return;
         };
         let mut windows = Windows::new();
         for (reader, id, fact) in facts() {
@@ -247,6 +241,25 @@ impl Context<'_> {
         }
     }
 
+    /// All windows over the log of a stream, and which of them want an event of this time.
+    pub(super) fn windows_over<'a>(
+        &'a self,
+        stream: StreamId,
+        time: EventTime,
+        windows: &mut Windows<'a>,
+    ) {
+        for reader in self.plan.stream_readers(stream) {
+            if let Reader::Aggregate(id) = *reader
+                && let Some(fact) = self.plan.fact(id)
+                && let FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. } =
+                    &fact.kind
+                && aggregate.window.is_some()
+            {
+                windows.push(Reached { id, aggregate, wanted: time > fact.from, place: None });
+            }
+        }
+    }
+
     /// Windows that do not count an event so early, but over whose log it goes.
     fn windows_too_young<'a>(
         &'a self,
@@ -268,7 +281,7 @@ impl Context<'_> {
     }
 
     /// Puts an event into the log of its stream and into every window over it.
-    fn insert_into_windows(
+    pub(super) fn insert_into_windows(
         &self,
         user: &mut User,
         time: EventTime,

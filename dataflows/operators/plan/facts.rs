@@ -1,6 +1,7 @@
 //! Facts: equal ones are one, kept as long as a condition or a definition to come needs it.
 
 use super::{Edited, Fact, FactId, FactKind, Plan, Read, Reader, Subject, index};
+use crate::codec::fingerprint;
 use crate::model::{EventTime, StreamId};
 use crate::operators::attributes::AttributePath;
 use crate::operators::matching::{Column, Cuts, Patterns, ValueIndex};
@@ -65,6 +66,7 @@ impl Plan {
             }
             Subject::Aggregate(aggregate) => {
                 self.readers_of(aggregate.stream).push(Reader::Aggregate(id));
+                self.longest_window = self.longest_window.max(aggregate.window.unwrap_or_default());
                 let aggregate = aggregate.clone();
                 match aggregate.measure {
                     Measure::First(_) | Measure::Last(_) => FactKind::Value { aggregate },
@@ -78,10 +80,32 @@ impl Plan {
                 FactKind::Sequence(Bounds { steps: steps.len(), within: *within, window: *window })
             }
         };
-        let fact = Fact { kind, conditions: Vec::new(), from, uses: 0, subject: subject.clone() };
+        let fact = Fact {
+            kind,
+            conditions: Vec::new(),
+            from,
+            fingerprint: self.fingerprint(&subject),
+            uses: 0,
+            subject: subject.clone(),
+        };
         self.facts.push(Some(fact));
         self.fact_ids.insert(subject, id);
         id
+    }
+
+    /// What stands for a subject in any run: streams go by their own.
+    fn fingerprint(&self, subject: &Subject) -> u64 {
+        let stream = |id: &StreamId| self.streams.fingerprint(*id);
+        match subject {
+            Subject::Attribute(path) => fingerprint(&("attribute", path)),
+            Subject::Aggregate(Aggregate { stream: id, measure, window }) => {
+                fingerprint(&("aggregate", stream(id), measure, window))
+            }
+            Subject::Sequence(steps, within, window) => {
+                let steps: Vec<u64> = steps.iter().map(stream).collect();
+                fingerprint(&("sequence", steps, within, window))
+            }
+        }
     }
 
     pub(super) fn read_of(&mut self, number: AttributeNumber) -> &mut Option<Read> {

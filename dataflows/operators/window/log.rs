@@ -9,11 +9,13 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::narrow::Narrow;
-use crate::model::{Amount, EventTime, Position, Value};
+use crate::model::{Amount, EventTime, Payload, Position, Value};
 
 /// What one event adds to a log.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Entry {
     /// Only that it happened.
     Happened,
@@ -21,6 +23,19 @@ pub enum Entry {
     Amount(Amount),
     /// A value, and where its event stood.
     Value(Position, Value),
+}
+
+impl Entry {
+    /// What a payload adds, of an event that stood at `position`; `None` for one of the wrong type.
+    pub fn of(payload: &Payload, position: Position) -> Option<Self> {
+        Some(match payload {
+            Payload::Happened => Entry::Happened,
+            Payload::Micros(micros) => Entry::Amount(Amount::from_micros((*micros).into())),
+            Payload::Amount(amount) => Entry::Amount(**amount),
+            Payload::Value(value) => Entry::Value(position, (**value).clone()),
+            Payload::Mismatch => return None,
+        })
+    }
 }
 
 /// One user's events of one stream, in order of time (values: then of position).

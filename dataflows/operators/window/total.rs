@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Aggregate, Aggregated, Entry, Quantity, value_of};
 use crate::model::{Amount, EventTime, Position, Value};
 use crate::rule::Measure;
 
 /// An aggregate since the beginning, of one user.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Total {
     count: u64,
     sum: Amount,

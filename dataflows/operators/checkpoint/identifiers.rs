@@ -1,0 +1,101 @@
+//! What tells second copies, kept for one horizon.
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::operator::Operator;
+
+use super::pages::PAGE_BYTES;
+use super::{Collection, Piece};
+use crate::codec::{Entries, Stopped, write};
+use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
+use crate::operators::dedup::hold_earliest;
+use crate::operators::membership::Command;
+use crate::operators::wheel::Wheel;
+
+/// The identifiers of applied updates since the checkpoint before, at every checkpoint. They are
+/// needed for `horizon` after their time.
+pub fn record_identifiers<'scope>(
+    applied: Stream<'scope, EventTime, Vec<Stamp>>,
+    commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
+    horizon: Duration,
+) -> Stream<'scope, EventTime, Vec<Piece>> {
+    type Builder = CapacityContainerBuilder<Vec<Piece>>;
+    let name = "Record identifiers";
+    applied.binary_frontier::<_, Builder, _, _, _, _>(
+        commands,
+        Pipeline,
+        Pipeline,
+        name,
+        move |_, _| {
+            let (mut waiting, mut checkpoints) = (Vec::new(), Wheel::default());
+            let mut held = None;
+            move |(applied, before), (commands, frontier), output| {
+                applied.for_each_time(|_, batches| {
+                    waiting.extend(batches.flat_map(|batch| batch.drain(..)));
+                });
+                commands.for_each_time(|capability, batches| {
+                    for (at, command) in batches.flat_map(|batch| batch.drain(..)) {
+                        if let Command::Checkpoint(number) = command {
+                            hold_earliest(&mut held, &capability);
+                            checkpoints.insert(at, number);
+                        }
+                    }
+                });
+                let passed = |at: &EventTime| !before.less_equal(at) && !frontier.less_equal(at);
+                let Some(capability) = &mut held else { return };
+                let mut due = Vec::new();
+                while let Some(at) = checkpoints.next_due().filter(passed) {
+                    checkpoints.take_due(at, &mut due);
+                    for number in due.drain(..) {
+                        let piece = piece(number, at, horizon, &mut waiting);
+                        output.session(capability).give(piece);
+                    }
+                }
+                match checkpoints.next_due() {
+                    Some(next) => capability.downgrade(&next),
+                    None => held = None,
+                }
+            }
+        },
+    )
+}
+
+/// The piece of those that were applied up to `at`, which are taken out.
+fn piece(number: u64, at: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
+    let (mut full, mut page, mut base) = (Vec::new(), Vec::new(), 0);
+    let mut until = EventTime::MIN;
+    waiting.retain(|stamp| {
+        if stamp.at > at {
+            return true;
+        }
+        if page.is_empty() {
+            base = stamp.time;
+            write(&base, &mut page);
+        }
+        page.extend_from_slice(&stamp.id.to_bytes());
+        write(&(stamp.time - base), &mut page);
+        until = until.max(stamp.time.saturating_add(horizon.ms() + 1));
+        if page.len() >= PAGE_BYTES {
+            full.push(std::mem::take(&mut page));
+        }
+        false
+    });
+    full.extend(Some(page).filter(|page| !page.is_empty()));
+    Piece { number, at, collection: Collection::Identifiers, until, pages: full }
+}
+
+/// The identifiers of a page, as stamps that take effect at `at`: they make known what they stand
+/// for, and nothing else.
+pub(super) fn stamps(page: &[u8], at: EventTime) -> Result<Vec<Stamp>, Stopped> {
+    let mut entries = Entries::new(page);
+    let base: EventTime = entries.read()?;
+    let nowhere = Position { partition: u32::MAX, offset: u64::MAX };
+    let mut stamps = Vec::new();
+    while !entries.is_empty() {
+        let id = MessageKey::from_bytes(entries.key()?);
+        let time = base.saturating_add(entries.read()?);
+        stamps.push(Stamp { time, at, position: nowhere, id, user: UserKey::of("") });
+    }
+    Ok(stamps)
+}

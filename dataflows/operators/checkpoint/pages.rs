@@ -1,0 +1,68 @@
+//! Pages of users: key, length, image, one after the other.
+
+use super::image::Image;
+use super::worker_of;
+use crate::codec::{Entries, Stopped, write};
+use crate::model::UserKey;
+
+/// From so many bytes on, a page is full.
+pub(super) const PAGE_BYTES: usize = 64 << 10;
+
+/// Pages of users being written.
+#[derive(Debug, Default)]
+pub(super) struct UserPages {
+    full: Vec<Vec<u8>>,
+    page: Vec<u8>,
+    image: Vec<u8>,
+}
+
+impl UserPages {
+    /// Puts a user behind what is there.
+    pub(super) fn push(&mut self, key: UserKey, image: &Image) {
+        self.image.clear();
+        write(image, &mut self.image);
+        push(&mut self.page, key, &self.image);
+        if self.page.len() >= PAGE_BYTES {
+            self.full.push(std::mem::take(&mut self.page));
+        }
+    }
+
+    /// All of them.
+    pub(super) fn finish(mut self) -> Vec<Vec<u8>> {
+        self.full.extend(Some(self.page).filter(|page| !page.is_empty()));
+        self.full
+    }
+}
+
+fn push(page: &mut Vec<u8>, key: UserKey, image: &[u8]) {
+    page.extend_from_slice(&key.to_bytes());
+    write(&image.len(), page);
+    page.extend_from_slice(image);
+}
+
+/// Users of a page: each with the bytes of the image.
+pub(in crate::operators) fn users(
+    page: &[u8],
+) -> impl Iterator<Item = Result<(UserKey, &[u8]), Stopped>> + use<'_> {
+    let mut entries = Entries::new(page);
+    std::iter::from_fn(move || {
+        if entries.is_empty() {
+            return None;
+        }
+        let mut next = || {
+            let key = UserKey::from_bytes(entries.key()?);
+            let length = entries.read()?;
+            Ok((key, entries.bytes(length)?))
+        };
+        Some(next())
+    })
+}
+
+pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped> {
+    let mut parts = vec![Vec::new(); workers];
+    for user in users(page) {
+        let (key, image) = user?;
+        push(&mut parts[worker_of(key.route(), workers)], key, image);
+    }
+    Ok(parts)
+}
