@@ -26,7 +26,7 @@ use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::{ClockSettings, Emit};
 use crate::model::{Difference, Duration, EventTime, Incoming, Position, Stamp};
 use crate::operators::checkpoint::{
-    Collection, Handed, Piece, Restored, Survival, Unreadable, hand_over, record_identifiers,
+    Handed, Piece, Place, Restored, Survival, Unreadable, hand_over, record_identifiers,
 };
 use crate::operators::compose::compose;
 use crate::operators::dedup::{Said, dedup};
@@ -290,19 +290,18 @@ fn overridden(edits: &[TimedEdit], index: usize) -> bool {
 }
 
 impl Inputs {
-    /// Takes over a page of the checkpoint of this number from an earlier run that had come up to
-    /// `at`, which must be the time last said; before any record, on any one worker of so many.
+    /// Takes over a page from an earlier run that had come up to `at`, which must be the time last
+    /// said; before any record, on any one worker of so many.
     ///
     /// # Errors
     /// It is not a page of that collection.
     pub fn restore(
         &mut self,
-        number: u64,
-        collection: Collection,
+        place: Place,
         page: &[u8],
-        (workers, at): (usize, EventTime),
+        to: (usize, EventTime),
     ) -> Result<(), Unreadable> {
-        match hand_over(number, collection, page, (workers, at))? {
+        match hand_over(place, page, to)? {
             Handed::Parts(parts) => self.restored.open().extend(parts),
             Handed::Stamps(stamps) => self.stamps.open().extend(stamps),
         }

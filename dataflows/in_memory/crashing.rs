@@ -8,7 +8,7 @@ use timely::dataflow::operators::{Inspect, Probe};
 
 use super::{Block, Dealt, Pace, Ready, deal, lock, prepare};
 use crate::model::{Difference, EventTime};
-use crate::operators::checkpoint::{Piece, Survival};
+use crate::operators::checkpoint::{Forget, Piece, Place, Survival, merge};
 use crate::oracle::Log;
 use crate::segmentation::{Command, Inputs, commands, segmentation};
 use crate::streams::Streams;
@@ -21,6 +21,8 @@ pub struct Stretch {
     pub pace: Pace,
     /// By number of blocks, in order.
     pub checkpoints: Vec<usize>,
+    /// Whether what it leaves behind is merged before it is taken over.
+    pub merged: bool,
 }
 
 /// What one dataflow gave out.
@@ -55,10 +57,22 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
             new.retain(|it| come_to.is_some_and(|at| it.time <= at));
             pieces.extend(given.pieces);
             pieces.retain(|piece| come_to.is_some_and(|at| piece.until > at));
+            if stretch.merged {
+                pieces = merged(pieces);
+            }
         }
         differences.append(&mut new);
     }
     differences
+}
+
+/// The pieces of each collection as one.
+fn merged(mut pieces: Vec<Piece>) -> Vec<Piece> {
+    pieces.sort_by_key(|piece| (piece.collection, piece.number));
+    let forget = Forget { before: EventTime::MIN, erasures: true };
+    let each = pieces.chunk_by(|left, right| left.collection == right.collection);
+    let one = |pieces: &[Piece]| merge(pieces[0].collection, pieces, forget);
+    each.map(|pieces| one(pieces).expect("pages that were just written can be read")).collect()
 }
 
 /// One dataflow, from the pieces of earlier ones.
@@ -131,8 +145,9 @@ fn one(
 }
 
 fn restore(inputs: &mut Inputs, piece: &Piece, to: (usize, EventTime)) {
-    for page in &piece.pages {
-        let restored = inputs.restore(piece.number, piece.collection, page, to);
+    let Piece { number, collection, .. } = *piece;
+    for (page, index) in piece.pages.iter().zip(0..) {
+        let restored = inputs.restore(Place { collection, number, page: index }, page, to);
         restored.expect("a page that was just written can be read");
     }
 }

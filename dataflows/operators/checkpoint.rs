@@ -21,16 +21,18 @@
 mod events;
 mod identifiers;
 mod image;
+mod merge;
 mod pages;
 mod recorder;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub(in crate::operators) use events::{Held, held};
+pub(in crate::operators) use events::EventReader;
 pub use identifiers::record_identifiers;
 pub use image::{FactImage, Image, KeptFact};
-pub(in crate::operators) use pages::users;
+pub use merge::{Forget, merge};
+pub(in crate::operators) use pages::keyed;
 pub use recorder::Recorder;
 
 use crate::codec::Stopped;
@@ -72,6 +74,17 @@ pub struct Piece {
     pub pages: Vec<Vec<u8>>,
 }
 
+/// Where a page stands: what comes later counts after what comes earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Of which collection.
+    pub collection: Collection,
+    /// In a piece of the checkpoint of this number.
+    pub number: u64,
+    /// Which one it is of that piece.
+    pub page: u64,
+}
+
 /// The part of a page that concerns one worker, on its way back.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Restored {
@@ -79,10 +92,8 @@ pub struct Restored {
     pub to: usize,
     /// The instant up to which the earlier run had come.
     pub at: EventTime,
-    /// The number of the checkpoint it was in: later ones count after earlier ones.
-    pub number: u64,
-    /// Of which collection.
-    pub collection: Collection,
+    /// Where it stood.
+    pub place: Place,
     /// A page.
     pub page: Vec<u8>,
 }
@@ -112,17 +123,16 @@ pub enum Handed {
     Stamps(Vec<Stamp>),
 }
 
-/// Reads a page of the checkpoint of this number, for a dataflow of so many workers that goes on
-/// after `at`.
+/// Reads a page, for a dataflow of so many workers that goes on after `at`.
 ///
 /// # Errors
 /// It is not a page of that collection.
 pub fn hand_over(
-    number: u64,
-    collection: Collection,
+    place: Place,
     page: &[u8],
     (workers, at): (usize, EventTime),
 ) -> Result<Handed, Unreadable> {
+    let collection = place.collection;
     let parts = match collection {
         Collection::Users => pages::deal(page, workers),
         Collection::Events => events::deal(page, workers),
@@ -135,7 +145,7 @@ pub fn hand_over(
     };
     let parts = parts.map_err(|stopped| Unreadable::new(collection, page, stopped))?;
     let some = parts.into_iter().enumerate().filter(|(_, page)| !page.is_empty());
-    let restored = |(to, page): (usize, Vec<u8>)| Restored { to, at, number, collection, page };
+    let restored = |(to, page): (usize, Vec<u8>)| Restored { to, at, place, page };
     Ok(Handed::Parts(some.map(restored).collect()))
 }
 

@@ -2,21 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::pages::{keyed, push};
 use super::worker_of;
 use crate::codec::{Entries, Stopped, write};
 use crate::model::{EventTime, StreamId, UserKey};
 use crate::operators::window::Entry;
-
-/// An event a window holds, or that the user was erased after those before.
-#[derive(Debug, Clone, PartialEq)]
-pub(in crate::operators) struct Held {
-    /// Whose.
-    pub user: UserKey,
-    /// When it happened.
-    pub time: EventTime,
-    /// The fingerprint of its stream, and what that took; `None` where the user was erased.
-    pub event: Option<(u64, Entry)>,
-}
 
 /// A page being written.
 #[derive(Debug, Default)]
@@ -26,6 +16,7 @@ pub(super) struct EventPage {
     /// By the writer's own number, the streams named in it.
     streams: BTreeMap<u32, u64>,
     entries: Vec<u8>,
+    entry: Vec<u8>,
 }
 
 impl EventPage {
@@ -38,16 +29,17 @@ impl EventPage {
         event: Option<(StreamId, u64, &Entry)>,
     ) {
         let base = *self.base.get_or_insert(time);
-        self.entries.extend_from_slice(&user.to_bytes());
-        write(&(time - base), &mut self.entries);
+        self.entry.clear();
+        write(&(time - base), &mut self.entry);
         match event {
             Some((stream, fingerprint, entry)) => {
                 self.streams.entry(stream.0).or_insert(fingerprint);
-                write(&(stream.0 + 1), &mut self.entries);
-                write(entry, &mut self.entries);
+                write(&(stream.0 + 1), &mut self.entry);
+                write(entry, &mut self.entry);
             }
-            None => write(&0_u32, &mut self.entries),
+            None => write(&0_u32, &mut self.entry),
         }
+        push(&mut self.entries, user, &self.entry);
     }
 
     /// How many bytes it has.
@@ -65,43 +57,60 @@ impl EventPage {
     }
 }
 
-/// The events of a page, in order.
-pub(in crate::operators) fn held(
-    page: &[u8],
-) -> Result<impl Iterator<Item = Result<Held, Stopped>> + use<'_>, Stopped> {
-    let mut entries = Entries::new(page);
-    let (base, streams): (EventTime, BTreeMap<u32, u64>) = entries.read()?;
-    Ok(std::iter::from_fn(move || {
-        if entries.is_empty() {
-            return None;
-        }
-        let mut next = || {
-            let user = UserKey::from_bytes(entries.key()?);
-            let time = base.saturating_add(entries.read()?);
-            let event = match entries.read::<u32>()?.checked_sub(1) {
-                None => None,
-                Some(stream) => {
-                    let fingerprint = streams.get(&stream).copied().unwrap_or_default();
-                    Some((fingerprint, entries.read()?))
-                }
-            };
-            Ok(Held { user, time, event })
+/// A page being read. Events are found by their user first, and read when they are asked for.
+pub(in crate::operators) struct EventReader<'a> {
+    base: EventTime,
+    /// Fingerprints by the number the page has for a stream.
+    streams: BTreeMap<u32, u64>,
+    page: &'a [u8],
+    /// Where the entries begin.
+    start: usize,
+}
+
+impl<'a> EventReader<'a> {
+    pub(in crate::operators) fn new(page: &'a [u8]) -> Result<Self, Stopped> {
+        let mut entries = Entries::new(page);
+        let (base, streams) = entries.read()?;
+        Ok(EventReader { base, streams, page, start: entries.read_bytes() })
+    }
+
+    /// The user of each event, and where the rest of it stands.
+    pub(in crate::operators) fn users(
+        &self,
+    ) -> impl Iterator<Item = Result<(UserKey, &'a [u8]), Stopped>> + use<'a> {
+        keyed(&self.page[self.start..])
+    }
+
+    /// What is told by the rest of an event: its time, the fingerprint of its stream and what that
+    /// took; no stream where the user was erased.
+    pub(in crate::operators) fn event(
+        &self,
+        rest: &[u8],
+    ) -> Result<(EventTime, Option<(u64, Entry)>), Stopped> {
+        let mut entries = Entries::new(rest);
+        let time = self.base.saturating_add(entries.read()?);
+        let event = match entries.read::<u32>()?.checked_sub(1) {
+            None => None,
+            Some(stream) => {
+                let fingerprint = self.streams.get(&stream).copied().unwrap_or_default();
+                Some((fingerprint, entries.read()?))
+            }
         };
-        Some(next())
-    }))
+        Ok((time, event))
+    }
 }
 
 pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped> {
-    let mut numbers = BTreeMap::new();
-    let mut parts: Vec<EventPage> =
-        std::iter::repeat_with(EventPage::default).take(workers).collect();
-    for event in held(page)? {
-        let Held { user, time, event } = event?;
-        let event = event.as_ref().map(|(fingerprint, entry)| {
-            let next = numbers.len() as u32;
-            (StreamId(*numbers.entry(*fingerprint).or_insert(next)), *fingerprint, entry)
-        });
-        parts[worker_of(user.route(), workers)].push(user, time, event);
+    let reader = EventReader::new(page)?;
+    let mut parts = vec![Vec::new(); workers];
+    for event in reader.users() {
+        let (user, rest) = event?;
+        reader.event(rest)?;
+        let part = &mut parts[worker_of(user.route(), workers)];
+        if part.is_empty() {
+            part.extend_from_slice(&page[..reader.start]);
+        }
+        push(part, user, rest);
     }
-    Ok(parts.into_iter().map(EventPage::finish).collect())
+    Ok(parts)
 }

@@ -5,6 +5,7 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
+use super::merge::Merged;
 use super::pages::PAGE_BYTES;
 use super::{Collection, Piece};
 use crate::codec::{Entries, Stopped, write};
@@ -63,39 +64,72 @@ pub fn record_identifiers<'scope>(
 
 /// The piece of those that were applied up to `at`, which are taken out.
 fn piece(number: u64, at: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
-    let (mut full, mut page, mut base) = (Vec::new(), Vec::new(), 0);
-    let mut until = EventTime::MIN;
+    let (mut pages, mut until) = (IdentifierPages::default(), EventTime::MIN);
     waiting.retain(|stamp| {
-        if stamp.at > at {
-            return true;
+        if stamp.at <= at {
+            pages.push(stamp.id, stamp.time);
+            until = until.max(stamp.time.saturating_add(horizon.ms() + 1));
         }
-        if page.is_empty() {
-            base = stamp.time;
-            write(&base, &mut page);
-        }
-        page.extend_from_slice(&stamp.id.to_bytes());
-        write(&(stamp.time - base), &mut page);
-        until = until.max(stamp.time.saturating_add(horizon.ms() + 1));
-        if page.len() >= PAGE_BYTES {
-            full.push(std::mem::take(&mut page));
-        }
-        false
+        stamp.at > at
     });
-    full.extend(Some(page).filter(|page| !page.is_empty()));
-    Piece { number, at, collection: Collection::Identifiers, until, pages: full }
+    Piece { number, at, collection: Collection::Identifiers, until, pages: pages.finish() }
+}
+
+/// Those of pieces that are not older than `before`.
+pub(super) fn merge(pieces: &[Piece], before: EventTime) -> Merged<'_> {
+    let mut pages = IdentifierPages::default();
+    for page in pieces.iter().flat_map(|piece| &piece.pages) {
+        let identifiers = identifiers(page).map_err(|stopped| (page.as_slice(), stopped))?;
+        identifiers
+            .iter()
+            .filter(|(_, time)| *time >= before)
+            .for_each(|(id, time)| pages.push(*id, *time));
+    }
+    Ok(pages.finish())
+}
+
+/// Pages being written: a time that others count from, then key and time of each.
+#[derive(Default)]
+struct IdentifierPages {
+    full: Vec<Vec<u8>>,
+    page: Vec<u8>,
+    base: EventTime,
+}
+
+impl IdentifierPages {
+    fn push(&mut self, id: MessageKey, time: EventTime) {
+        if self.page.is_empty() {
+            self.base = time;
+            write(&time, &mut self.page);
+        }
+        self.page.extend_from_slice(&id.to_bytes());
+        write(&(time - self.base), &mut self.page);
+        if self.page.len() >= PAGE_BYTES {
+            self.full.push(std::mem::take(&mut self.page));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Vec<u8>> {
+        self.full.extend(Some(self.page).filter(|page| !page.is_empty()));
+        self.full
+    }
+}
+
+fn identifiers(page: &[u8]) -> Result<Vec<(MessageKey, EventTime)>, Stopped> {
+    let mut entries = Entries::new(page);
+    let base: EventTime = entries.read()?;
+    let mut identifiers = Vec::new();
+    while !entries.is_empty() {
+        let id = MessageKey::from_bytes(entries.key()?);
+        identifiers.push((id, base.saturating_add(entries.read()?)));
+    }
+    Ok(identifiers)
 }
 
 /// The identifiers of a page, as stamps that take effect at `at`: they make known what they stand
 /// for, and nothing else.
 pub(super) fn stamps(page: &[u8], at: EventTime) -> Result<Vec<Stamp>, Stopped> {
-    let mut entries = Entries::new(page);
-    let base: EventTime = entries.read()?;
-    let nowhere = Position { partition: u32::MAX, offset: u64::MAX };
-    let mut stamps = Vec::new();
-    while !entries.is_empty() {
-        let id = MessageKey::from_bytes(entries.key()?);
-        let time = base.saturating_add(entries.read()?);
-        stamps.push(Stamp { time, at, position: nowhere, id, user: UserKey::of("") });
-    }
-    Ok(stamps)
+    let (position, user) = (Position { partition: u32::MAX, offset: u64::MAX }, UserKey::of(""));
+    let stamp = |(id, time)| Stamp { time, at, position, id, user };
+    Ok(identifiers(page)?.into_iter().map(stamp).collect())
 }

@@ -1,4 +1,4 @@
-//! Pages of users: key, length, image, one after the other.
+//! Pages of entries that concern a user: key, length, content, one after the other.
 
 use super::image::Image;
 use super::worker_of;
@@ -34,14 +34,15 @@ impl UserPages {
     }
 }
 
-fn push(page: &mut Vec<u8>, key: UserKey, image: &[u8]) {
+/// Puts an entry behind what is there: whose it is, its length, and what it says.
+pub(super) fn push(page: &mut Vec<u8>, key: UserKey, image: &[u8]) {
     page.extend_from_slice(&key.to_bytes());
     write(&image.len(), page);
     page.extend_from_slice(image);
 }
 
-/// Users of a page: each with the bytes of the image.
-pub(in crate::operators) fn users(
+/// The entries of a page, each with whom it concerns.
+pub(in crate::operators) fn keyed(
     page: &[u8],
 ) -> impl Iterator<Item = Result<(UserKey, &[u8]), Stopped>> + use<'_> {
     let mut entries = Entries::new(page);
@@ -60,7 +61,7 @@ pub(in crate::operators) fn users(
 
 pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped> {
     let mut parts = vec![Vec::new(); workers];
-    for user in users(page) {
+    for user in keyed(page) {
         let (key, image) = user?;
         push(&mut parts[worker_of(key.route(), workers)], key, image);
     }

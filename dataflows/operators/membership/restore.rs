@@ -13,7 +13,7 @@ use super::{Changes, Context, Membership, arm};
 use crate::model::time::leave_time;
 use crate::model::{EventTime, StreamId, UserKey};
 use crate::operators::checkpoint::{
-    Collection, FactImage, Held as HeldEvent, Image, KeptFact, Restored, held, users,
+    Collection, EventReader, FactImage, Image, KeptFact, Restored, keyed,
 };
 use crate::operators::held::Held;
 use crate::operators::plan::{FactId, FactKind};
@@ -30,11 +30,11 @@ impl Membership {
         at: EventTime,
         changes: &mut Changes,
     ) {
-        restored.sort_by_key(|part| part.number);
-        let of = |collection| restored.iter().filter(move |it| it.collection == collection);
+        restored.sort_by_key(|part| part.place);
+        let of = |wanted| restored.iter().filter(move |it| it.place.collection == wanted);
         let mut newest: HashMap<UserKey, &[u8]> = HashMap::new();
         for part in of(Collection::Users) {
-            newest.extend(users(&part.page).map(|user| user.expect(WELL_FORMED)));
+            newest.extend(keyed(&part.page).map(|user| user.expect(WELL_FORMED)));
         }
         let facts = self
             .plan
@@ -46,15 +46,32 @@ impl Membership {
             self.restore_user(key, image, &facts);
         }
         let streams = self.plan.streams().by_fingerprint();
-        for part in of(Collection::Events) {
-            for event in held(&part.page).expect(WELL_FORMED) {
-                self.restore_event(event.expect(WELL_FORMED), &streams, at);
-            }
-        }
+        let pages = of(Collection::Events).map(|part| EventReader::new(&part.page));
+        let pages: Vec<_> = pages.map(|page| page.expect(WELL_FORMED)).collect();
+        let events = self.by_user(&pages);
+        let mut events = events.iter().peekable();
         for slot in self.users.slots() {
+            while let Some((_, page, rest)) = events.next_if(|(whose, _, _)| *whose == slot) {
+                let (time, event) = pages[*page].event(rest).expect(WELL_FORMED);
+                self.restore_event(slot, time, event, &streams, at);
+            }
             self.enter(slot, at, changes);
         }
         self.store.pool.sweep();
+    }
+
+    /// The events of pages, user by user, so that each user's memory is gone to once. Users are
+    /// looked up one right after the other, which lets the machine wait for many at once.
+    fn by_user<'a>(&self, pages: &[EventReader<'a>]) -> Vec<(Slot, usize, &'a [u8])> {
+        let mut events = Vec::new();
+        for (index, page) in pages.iter().enumerate() {
+            for event in page.users() {
+                let (user, rest) = event.expect(WELL_FORMED);
+                events.extend(self.users.find(user).map(|slot| (slot, index, rest)));
+            }
+        }
+        events.sort_by_key(|(slot, _, _)| *slot);
+        events
     }
 
     fn restore_user(&mut self, key: UserKey, image: Image, facts: &HashMap<KeptFact, FactId>) {
@@ -82,11 +99,12 @@ impl Membership {
 
     fn restore_event(
         &mut self,
-        HeldEvent { user, time, event }: HeldEvent,
+        slot: Slot,
+        time: EventTime,
+        event: Option<(u64, Entry)>,
         streams: &HashMap<u64, StreamId>,
         at: EventTime,
     ) {
-        let Some(slot) = self.users.find(user) else { return };
         let user = self.users.get_mut(slot);
         let Some((fingerprint, entry)) = event else {
             user.logs.clear();
@@ -95,6 +113,7 @@ impl Membership {
         if user.since().is_none() {
             return;
         }
+        // No rule may ask for it any more.
         let Some(stream) = streams.get(&fingerprint) else { return };
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };

@@ -1,0 +1,122 @@
+//! Pieces of one collection made into one: what a later one has made void is left out.
+//!
+//! Cost: every entry is read once and written once; the keys of users are held meanwhile.
+
+use std::collections::{HashMap, HashSet};
+
+use super::events::{EventPage, EventReader};
+use super::image::Image;
+use super::pages::{PAGE_BYTES, keyed, push};
+use super::{Collection, Piece, Unreadable, identifiers};
+use crate::codec::Stopped;
+use crate::model::{EventTime, StreamId, UserKey};
+
+/// What a merge may leave out beside what is void.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// Events and identifiers of before are needed no more.
+    pub before: EventTime,
+    /// Whether there is nothing older: then nothing is left that an erasure would make void.
+    pub erasures: bool,
+}
+
+/// Makes one piece of several of one collection, given in the order of their numbers.
+///
+/// # Errors
+/// One of their pages cannot be read.
+pub fn merge(
+    collection: Collection,
+    pieces: &[Piece],
+    forget: Forget,
+) -> Result<Piece, Unreadable> {
+    let merged = match collection {
+        Collection::Users => users(pieces, forget),
+        Collection::Events => events(pieces, forget),
+        Collection::Identifiers => identifiers::merge(pieces, forget.before),
+    };
+    let pages = merged.map_err(|(page, stopped)| Unreadable::new(collection, page, stopped))?;
+    let newest = pieces.iter().map(|piece| (piece.number, piece.at)).max();
+    let (number, at) = newest.unwrap_or((0, EventTime::MIN));
+    let until = pieces.iter().map(|piece| piece.until).max().unwrap_or(EventTime::MIN);
+    Ok(Piece { number, at, collection, until, pages })
+}
+
+/// The pages, or the one at which reading stopped.
+pub(super) type Merged<'a> = Result<Vec<Vec<u8>>, (&'a [u8], Stopped)>;
+
+fn pages(pieces: &[Piece]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    pieces.iter().flat_map(|piece| &piece.pages).map(Vec::as_slice)
+}
+
+fn users(pieces: &[Piece], forget: Forget) -> Merged<'_> {
+    let (mut full, mut page) = (Vec::new(), Vec::new());
+    let mut seen: HashSet<UserKey> = HashSet::new();
+    for read in pages(pieces).rev() {
+        let stopped = |stopped| (read, stopped);
+        for user in keyed(read) {
+            let (key, image) = user.map_err(stopped)?;
+            if !seen.insert(key) || (forget.erasures && is_erased(image).map_err(stopped)?) {
+                continue;
+            }
+            push(&mut page, key, image);
+            if page.len() >= PAGE_BYTES {
+                full.push(std::mem::take(&mut page));
+            }
+        }
+    }
+    full.extend(Some(page).filter(|page| !page.is_empty()));
+    Ok(full)
+}
+
+fn is_erased(image: &[u8]) -> Result<bool, Stopped> {
+    Ok(Image::read(image)?.since.is_none())
+}
+
+/// Events user by user, each user's in their order.
+fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
+    let pages: Vec<&[u8]> = pages(pieces).collect();
+    let mut readers = Vec::with_capacity(pages.len());
+    let mut entries = Vec::new();
+    for (index, page) in pages.iter().enumerate() {
+        let reader = EventReader::new(page).map_err(|stopped| (*page, stopped))?;
+        for event in reader.users() {
+            let (user, rest) = event.map_err(|stopped| (*page, stopped))?;
+            entries.push((user, index, rest));
+        }
+        readers.push(reader);
+    }
+    entries.sort_by_key(|(user, _, _)| *user);
+    let mut numbers: HashMap<u64, StreamId> = HashMap::new();
+    let (mut full, mut page) = (Vec::new(), EventPage::default());
+    for own in entries.chunk_by(|left, right| left.0 == right.0) {
+        let mut kept = Vec::new();
+        for (_, index, rest) in own {
+            let (time, event) =
+                readers[*index].event(rest).map_err(|stopped| (pages[*index], stopped))?;
+            match event {
+                None => {
+                    kept.clear();
+                    if !forget.erasures {
+                        kept.push((time, None));
+                    }
+                }
+                Some(event) if time >= forget.before => kept.push((time, Some(event))),
+                Some(_) => {}
+            }
+        }
+        let Some((user, _, _)) = own.first() else { continue };
+        for (time, event) in &kept {
+            let event = event.as_ref().map(|(fingerprint, entry)| {
+                let next = StreamId(numbers.len() as u32);
+                (*numbers.entry(*fingerprint).or_insert(next), *fingerprint, entry)
+            });
+            page.push(*user, *time, event);
+        }
+        if page.bytes() >= PAGE_BYTES {
+            full.push(std::mem::take(&mut page).finish());
+        }
+    }
+    let last = page.finish();
+    full.extend(Some(last).filter(|page| !page.is_empty()));
+    Ok(full)
+}
