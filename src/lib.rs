@@ -43,4 +43,5 @@ pub mod run;
 pub mod schema;
 pub mod sink;
 pub mod source;
+pub mod state;
 pub mod verbs;
