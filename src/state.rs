@@ -41,7 +41,7 @@ mod objects;
 mod store;
 
 pub use batch::{BATCH_VERSION, Batch, BatchHeader, BatchReader, BatchWriter, ENTRY_BYTES_MAX};
-pub use error::{Place, StateError};
+pub use error::{Place, Reason, StateError};
 pub use location::{Location, S3, Secret};
 pub use manifest::{BatchEntry, MANIFEST_VERSION, Manifest, SourcePosition, now};
 pub use store::{Checked, Latest, Listed, Skipped, Store, Tidied};

@@ -28,6 +28,12 @@ impl fmt::Display for Place {
     }
 }
 
+/// What a system or server says, in its own words: those of the last in a chain of causes, which
+/// the others only repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Reason(pub String);
+
 /// What keeps state from being written or read.
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -80,7 +86,7 @@ pub enum StateError {
         name: String,
         /// What the system says.
         #[source]
-        cause: object_store::Error,
+        cause: Reason,
     },
     /// It may not be read or written.
     #[error(
@@ -93,7 +99,7 @@ pub enum StateError {
         name: String,
         /// What the system says.
         #[source]
-        cause: object_store::Error,
+        cause: Reason,
     },
     /// It is not there.
     #[error("{name} is missing: put it back from a copy, or go on from another checkpoint")]
@@ -112,7 +118,7 @@ pub enum StateError {
         transient: bool,
         /// What the system says.
         #[source]
-        cause: object_store::Error,
+        cause: Reason,
     },
     /// Its bytes are not those that were written.
     #[error(

@@ -23,7 +23,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
-use super::{Location, S3, StateError};
+use super::{Location, Reason, S3, StateError};
 
 /// What is longer goes to an object store in parts of this length, so that each is sent well
 /// within the 30 seconds a request may take.
@@ -202,16 +202,27 @@ impl Objects {
         named.collect()
     }
 
-    pub(super) fn explain(&self, doing: &'static str, path: &str, cause: Error) -> StateError {
-        let name = self.name(path);
-        match trouble(&cause) {
-            Kind::Gone => StateError::Gone { name },
+    pub(super) fn explain(&self, doing: &'static str, path: &str, error: Error) -> StateError {
+        let (name, cause) = (self.name(path), reason(&error));
+        match trouble(&error) {
+            Kind::Gone if doing == "read" => StateError::Gone { name },
             Kind::Full => StateError::Full { name, cause },
             Kind::Denied => StateError::Denied { doing, name, cause },
             Kind::Transient => StateError::Trouble { doing, name, transient: true, cause },
-            Kind::Lasting => StateError::Trouble { doing, name, transient: false, cause },
+            Kind::Gone | Kind::Lasting => {
+                StateError::Trouble { doing, name, transient: false, cause }
+            }
         }
     }
+}
+
+/// The words of the first cause, on one line.
+fn reason(error: &Error) -> Reason {
+    let mut first: &dyn Cause = error;
+    while let Some(deeper) = first.source() {
+        first = deeper;
+    }
+    Reason(first.to_string().replace('\n', " "))
 }
 
 fn builder(s3: &S3) -> AmazonS3Builder {
@@ -281,6 +292,7 @@ fn of_io(kind: io::ErrorKind) -> Kind {
 fn of_status(text: &str) -> Kind {
     let after = text.split_once("status code: ").map_or("", |(_, after)| after);
     match after.get(..3).and_then(|digits| digits.parse::<u16>().ok()) {
+        Some(401 | 403) => Kind::Denied,
         Some(507) => Kind::Full,
         Some(408 | 429 | 500..) => Kind::Transient,
         _ => Kind::Lasting,
