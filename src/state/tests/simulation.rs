@@ -252,6 +252,27 @@ fn a_writer_that_sleeps_through_others_cannot_come_back() {
     assert!(matches!(error, StateError::Committed { number: 5, .. }), "{error}");
 }
 
+/// One that was asleep when others committed its number wakes up in the midst of writing it.
+#[test]
+fn a_late_writer_spoils_no_batch_of_another() {
+    let world = World::new(0);
+    let (one, other) = (world.sound(), world.sound());
+    let put = |store: &Store, text: &[u8]| {
+        store.put_batch(1, &batch("users", 0, &[text.to_vec()])).unwrap()
+    };
+    let commit = |store: &Store, entry: BatchEntry| {
+        store.commit(&Manifest { number: 1, batches: vec![entry], ..Manifest::default() })
+    };
+    let first = put(&one, b"first");
+    commit(&one, first).unwrap();
+    let second = put(&other, b"second");
+    assert!(matches!(commit(&other, second), Err(StateError::Taken { number: 1, .. })));
+    assert!(one.check(1).unwrap().wrong.is_empty());
+    assert_eq!(one.tidy(1).unwrap(), Tidied { manifests: 0, batches: 1 });
+    let entry = &one.latest().unwrap().manifest.unwrap().batches[0];
+    assert_eq!(read_all(one.open_batch(entry).unwrap()).0, [b"first"]);
+}
+
 /// The same with threads, in a folder, all at once.
 #[test]
 fn of_many_threads_one_commits_each_number() {
