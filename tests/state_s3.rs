@@ -189,6 +189,30 @@ fn checkpoints_come_back_and_go() {
     assert!(server.store("jobs/b").latest().unwrap().manifest.is_none());
 }
 
+/// The workers of a job share a store.
+#[test]
+fn one_store_serves_many_threads() {
+    let server = Server::start();
+    let store = server.store("state");
+    let threads: Vec<_> = (0..4u32)
+        .map(|worker| {
+            let store = store.clone();
+            std::thread::spawn(move || {
+                let mut writer = BatchWriter::new("users", worker, 0, 0);
+                let entry = noise((9 << 20) + worker as usize);
+                writer.write(&entry).unwrap();
+                let put = store.put_batch(1, &writer.finish().unwrap()).unwrap();
+                assert!(store.open_batch(&put).unwrap().next().unwrap() == Some(&entry[..]));
+                put
+            })
+        })
+        .collect();
+    let batches = threads.into_iter().map(|it| it.join().unwrap()).collect();
+    store.commit(&Manifest { number: 1, batches, ..Manifest::default() }).unwrap();
+    let checked = store.check(1).unwrap();
+    assert_eq!((checked.batches, checked.entries, checked.wrong.len()), (4, 4, 0));
+}
+
 #[test]
 fn damage_is_found_and_passed_over() {
     let server = Server::start();

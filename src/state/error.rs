@@ -51,6 +51,15 @@ pub enum StateError {
         /// The folder.
         place: String,
     },
+    /// The folder cannot be made.
+    #[error("cannot make the folder {place} for state: check that the one it is in may be written")]
+    Create {
+        /// The folder.
+        place: String,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The object store's client cannot be made.
     #[error("cannot use {place}: check the endpoint, region and keys of [state]")]
     Client {

@@ -4,7 +4,10 @@ mod check;
 mod latest;
 mod tidy;
 
+use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::batch::{Batch, BatchReader};
@@ -38,9 +41,9 @@ impl Store {
     /// be reached is told by the first call that asks it.
     pub fn create(location: &Location) -> Result<Self, StateError> {
         if let Location::Folder(folder) = location {
-            std::fs::create_dir_all(folder).map_err(|cause| {
+            make(folder).map_err(|cause| {
                 let place = folder.display().to_string();
-                StateError::Client { place, cause: cause.into() }
+                StateError::Create { place, cause }
             })?;
         }
         Self::open(location)
@@ -152,5 +155,21 @@ impl Store {
         let (name, place) = (self.objects.name(&path), super::Place::Whole);
         let what = format!("it is that of checkpoint {}", found.number);
         Err(StateError::Damaged { name, place, what })
+    }
+}
+
+/// Makes a folder and those it is in, so that they are there after a power failure too.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    make(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => {
+            Err(error)
+        }
+        _ => File::open(parent)?.sync_all(),
     }
 }
