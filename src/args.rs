@@ -26,7 +26,7 @@ Examples:
   rivulet generate --events 1000000 --out events.jsonl
 
 Standard output carries data only; everything said goes to standard error.
-Exit codes: 0 fine, 1 verify found a difference, 2 usage, configuration, input or output.";
+Exit codes: 0 fine, 1 verify or state --check found something, 2 usage, configuration, input or output.";
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -72,6 +72,14 @@ Examples:
   rivulet bench --runs 3 w1 w2-selective-1000
   rivulet bench --peers=../shared/peers --json bench.json")]
     Bench(Box<bench::Args>),
+    /// List the checkpoints of a job's state, newest first, and check that they are whole
+    #[command(after_help = "\
+Examples:
+  rivulet state --job job.toml
+  rivulet state --job job.toml --check
+  rivulet state state --json
+  rivulet state s3://bucket/prefix --check   (keys and region from the environment, as AWS's tools)")]
+    State(State),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:
@@ -229,6 +237,23 @@ pub struct Explain {
     /// How it is shown [default: text]
     #[arg(long, value_name = "FORM")]
     pub format: Option<Format>,
+}
+
+/// Arguments of `state`.
+#[derive(Debug, Args)]
+pub struct State {
+    /// Where the state is: a folder, or s3://bucket/prefix
+    #[arg(value_name = "PATH", required_unless_present = "job")]
+    pub path: Option<String>,
+    /// A job file (TOML) that says where its state is
+    #[arg(long, value_name = "FILE", conflicts_with = "path")]
+    pub job: Option<PathBuf>,
+    /// Read every byte and say what is wrong; exit code 1 if anything is
+    #[arg(long)]
+    pub check: bool,
+    /// One JSON object a checkpoint
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `schema`.

@@ -14,6 +14,7 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::Duration;
 
 use crate::format::Mapping;
+use crate::state::Location;
 
 pub use error::JobError;
 
@@ -34,6 +35,21 @@ pub struct Job {
     pub sources: Vec<Source>,
     /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
+    /// Where checkpoints are kept; none are, if not said.
+    pub state: Option<StateSettings>,
+}
+
+/// Where checkpoints are kept, how often one is taken, and how many stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateSettings {
+    /// Where.
+    pub location: Location,
+    /// How long from one to the next, in wall time. 10 s unless said: a restart reads
+    /// again what came in ten seconds, and an object store is asked seldom enough to cost little.
+    pub interval: Duration,
+    /// How many of the newest stay; at least 1. 3 unless said: one to go on from, one in case its
+    /// files are damaged, and one more.
+    pub keep: usize,
 }
 
 /// Where records come from.

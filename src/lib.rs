@@ -22,7 +22,7 @@
 //! 5. `run` takes these and has [`sink`] write them: lines of JSON or
 //!    text, in the order of (time, segment, user). Late and rejected records take the same way.
 //!
-//! Beside it: [`generate`] makes a clickstream from a seed, and [`schema`] holds the published JSON
+//! Beside it: [`state`] keeps checkpoints, [`generate`] makes a clickstream from a seed, and [`schema`] holds the published JSON
 //! Schemas. [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the other way, whole, for `dataflows::oracle`.
 //!
 //! # Who sees whom
@@ -43,4 +43,5 @@ pub mod run;
 pub mod schema;
 pub mod sink;
 pub mod source;
+pub mod state;
 pub mod verbs;

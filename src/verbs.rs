@@ -3,6 +3,7 @@
 mod apart;
 mod inspect_log;
 mod replay;
+mod state;
 mod what;
 
 use std::io::{self, Write};
@@ -16,7 +17,7 @@ pub use what::WhatError;
 /// What keeps a verb from being carried out: told to people, with its causes.
 pub type VerbError = Box<dyn std::error::Error>;
 
-/// `verify` found a difference.
+/// `verify` found a difference, or `state --check` damage.
 const DIFFERS: u8 = 1;
 
 /// Does what was asked.
@@ -41,6 +42,11 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             Err(error) => return Err(error.into()),
         },
         Verb::Bench(arguments) => print(bench::run(&arguments)?.as_bytes())?,
+        Verb::State(arguments) => {
+            if !state::state(&arguments)? {
+                return Ok(ExitCode::from(DIFFERS));
+            }
+        }
         Verb::Schema(arguments) => print_schema(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

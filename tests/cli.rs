@@ -10,5 +10,7 @@ mod files;
 mod pipes;
 #[path = "cli/replay.rs"]
 mod replay;
+#[path = "cli/state.rs"]
+mod state;
 #[path = "cli/verbs.rs"]
 mod verbs;

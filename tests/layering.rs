@@ -33,7 +33,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("definitions", &[]),
     ("generate", &[]),
     ("schema", &[]),
-    ("job", &["format"]), // how records are read is part of a job
+    ("job", &["format", "state"]), // how records are read and where state is are parts of a job
 ];
 
 /// Who of the computation may not see whom.

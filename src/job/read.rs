@@ -1,5 +1,7 @@
 //! The tree of a job file to a [`Job`].
 
+mod state;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +14,10 @@ use super::tree::expand;
 use super::{Format, Input, Job, Output, Sink, Source, Target};
 use crate::format::Mapping;
 
-const JOB_KEYS: &[&str] = &["name", "segments", "changes", "retain", "clock", "source", "sink"];
+const JOB_KEYS: &[&str] =
+    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state"];
 /// Keys of a job that this version knows of but has not.
-const JOB_KEYS_LATER: &[&str] = &["state", "serve"];
+const JOB_KEYS_LATER: &[&str] = &["serve"];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "dedup_horizon", "granularity"];
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
@@ -72,6 +75,7 @@ pub(super) fn job(
     let expand = |text: &str| expand(text, environment);
     let mut job = JobReader {
         reader: Reader::expanding(&expand),
+        expand: &expand,
         folder: path.parent().unwrap_or(Path::new("")),
         inputs: BTreeSet::new(),
         outputs: BTreeSet::new(),
@@ -83,6 +87,8 @@ pub(super) fn job(
 
 struct JobReader<'e> {
     reader: Reader<'e>,
+    /// Text with the variables it names filled in.
+    expand: &'e dyn Fn(&str) -> Result<String, String>,
     /// What relative paths start from.
     folder: &'e Path,
     /// Where records are read from; `-` is standard input.
@@ -119,6 +125,7 @@ impl JobReader<'_> {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
             _ => Some(Vec::new()),
         };
+        let state = self.state(&node.get("state"));
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -127,6 +134,7 @@ impl JobReader<'_> {
             clock: clock?,
             sources: sources?,
             sinks: sinks?,
+            state: state?,
         })
     }
 

@@ -59,6 +59,7 @@ path = "out/diffs.jsonl"
             format: Format::Json,
             target: Target::File("jobs/out/diffs.jsonl".into()),
         }],
+        state: None,
     };
     assert_eq!(read(text).unwrap(), expected);
 }
@@ -112,7 +113,7 @@ path = "late"
 fn all_faults_are_told_at_once() {
     let text = r#"
 segment = "segments"
-state = "state"
+state = 5
 [serve]
 listen = "127.0.0.1:8080"
 [clock]
@@ -137,11 +138,10 @@ path = "late"
     refused(
         text,
         &[
-            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink; did you \
-         mean \"segments\"?",
+            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state; did \
+         you mean \"segments\"?",
             "serve: found an object of \"listen\"; allowed: nothing; \"serve\" comes in a later version: \
          leave it out",
-            "state: found \"state\"; allowed: nothing; \"state\" comes in a later version: leave it out",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          dedup_horizon, granularity",
@@ -153,7 +153,97 @@ path = "late"
          is standard input",
             "sink[0].kind: found \"filee\"; allowed: file, stdout; did you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
+            "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
+         keep, endpoint, region, access_key, secret_key, allow_http",
         ],
+    );
+}
+
+#[test]
+fn state_is_a_path_or_a_table() {
+    let state =
+        |more: &str| read(&format!("state = \"state\"\n{BASE}{more}")).unwrap().state.unwrap();
+    let expected = StateSettings {
+        location: Location::Folder("jobs/state".into()),
+        interval: Duration::from_ms(10_000),
+        keep: 3,
+    };
+    assert_eq!(state(""), expected);
+    let table = |more: &str| read(&format!("{BASE}[state]\n{more}"));
+    let text = "path = \"${DATA}/state\"\ninterval = \"1s\"\nkeep = 5\n";
+    let expected = StateSettings {
+        location: Location::Folder("/data/state".into()),
+        interval: Duration::from_ms(1_000),
+        keep: 5,
+    };
+    assert_eq!(table(text).unwrap().state, Some(expected));
+    let text = r#"
+path = "s3://shop/rivulet"
+endpoint = "http://127.0.0.1:9000"
+region = "eu-central-1"
+access_key = "AKIA1"
+secret_key = "${SECRET}"
+allow_http = true
+"#;
+    let job = table(text).unwrap();
+    let said = format!("{job:?}");
+    assert!(!said.contains("hunter2") && !said.contains("AKIA1"), "{said}");
+    let Location::S3(place) = job.state.unwrap().location else { panic!("{said}") };
+    assert_eq!((&*place.bucket, &*place.prefix, place.allow_http), ("shop", "rivulet", true));
+    assert_eq!(place.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+    assert_eq!(place.keys.unwrap().1.reveal(), "hunter2");
+}
+
+#[test]
+fn wrong_settings_of_state_are_told_without_the_keys() {
+    let refused = |table: &str, expected: &[&str]| {
+        refused(&format!("{BASE}[state]\n{table}"), expected);
+    };
+    let path = "a folder, or s3://bucket/prefix";
+    let key = "a key, best as a variable: ${NAME}";
+    refused("keep = 3", &[&format!("state.path: found nothing; allowed: {path}")]);
+    refused(
+        "path = \"gs://b/${SECRET}\"\nkeep = 0\ninterval = \"0s\"\nkep = 1",
+        &[
+            "state: found the key \"kep\"; allowed: path, interval, keep, endpoint, region, access_key, \
+         secret_key, allow_http; did you mean \"keep\"?",
+            &format!(
+                "state.path: found \"gs://b/${{SECRET}}\"; allowed: {path}; name a folder, or \
+         s3://bucket/prefix; other addresses are not known"
+            ),
+            "state.interval: found \"0s\"; allowed: a duration such as 250ms, 10s, 10m, 24h or 30d, \
+         longer than 0 and at most 36500d",
+            "state.keep: found 0; allowed: how many checkpoints stay: a whole number from 1 to 10000",
+        ],
+    );
+    refused(
+        "path = \"state\"\nsecret_key = \"hunter2\"",
+        &[
+            "state.secret_key: found a setting; allowed: nothing; only where path is s3://bucket/prefix: \
+         leave it out",
+        ],
+    );
+    refused(
+        "path = \"s3://b\"\nsecret_key = \"hunter2${NONE}\"\naccess_key = 12345",
+        &[
+            &format!("state.access_key: found something else; allowed: {key}"),
+            &format!(
+                "state.secret_key: found something else; allowed: {key}; set the environment \
+         variable NONE, which is not set"
+            ),
+        ],
+    );
+    refused(
+        "path = \"s3://b\"\nsecret_key = \"hunter2\"",
+        &[&format!(
+            "state.access_key: found nothing; allowed: {key}; access_key and secret_key stand \
+         together, or neither, and the keys are those of the environment"
+        )],
+    );
+    refused(
+        "path = \"s3://b\"\nendpoint = \"http://h\"",
+        &["state.endpoint: found \"http://h\"; allowed: https://…; keys and state would go \
+         unencrypted: say allow_http = true to have it so"],
     );
 }
 

@@ -225,11 +225,37 @@ fn jobs_are_right_or_wrong_for_both() {
         let read = Job::from_text(&text, Path::new("job.toml"), &|_| Some("file".into()));
         assert_eq!(read.is_ok(), expected, "{text}: {read:?}");
     };
+    for (state, expected) in
+        [("state = \"state\"", true), ("state = \"\"", false), ("state = 5", false)]
+    {
+        let text = format!("{state}\n{base}");
+        let tree: toml::Value = toml::from_str(&text).unwrap();
+        agree(&validator, &serde_json::to_value(tree).unwrap(), expected);
+        let read = Job::from_text(&text, Path::new("job.toml"), &|_| None);
+        assert_eq!(read.is_ok(), expected, "{text}: {read:?}");
+    }
     check("", true);
     check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"\nvalue = \"v\"", true);
     check("[clock]\nemit = \"on_event\"\nidle_timeout = \"10s\"\ndedup_horizon = \"1d\"", true);
     check("[[sink]]\nkind = \"${KIND}\"\npath = \"out\"", true);
     check("[[sink]]\nkind = \"stdout\"\nformat = \"text\"", true);
+    check("[state]\npath = \"state\"\ninterval = \"1s\"\nkeep = 5", true);
+    check("[state]\npath = \"${KIND}\"\nkeep = 1", true);
+    check(
+        "[state]\npath = \"s3://b/x\"\nregion = \"r\"\naccess_key = \"a\"\nsecret_key = \"b\"",
+        true,
+    );
+    check("[state]\npath = \"s3://b\"\nendpoint = \"http://h\"\nallow_http = true", true);
+    check("[state]\npath = \"s3://b\"\nendpoint = \"https://h\"", true);
+    check("[state]\npath = \"s3://b\"\nendpoint = \"http://h\"", false);
+    check("[state]\npath = \"s3://b\"\nendpoint = \"h:9000\"", false);
+    check("[state]\npath = \"s3://b\"\nsecret_key = \"b\"", false);
+    check("[state]\npath = \"state\"\nregion = \"r\"", false);
+    check("[state]\npath = \"s3:///x\"", false);
+    check("[state]\npath = \"gs://b/x\"", false);
+    check("[state]\npath = \"state\"\nkeep = 0", false);
+    check("[state]\nkeep = 5", false);
+    check("[state]\npath = \"state\"\nevery = \"1s\"", false);
     check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"", false);
     check("[clock]\nemit = \"never\"", false);
     check("[clock]\nlateness = \"5s\"", false);

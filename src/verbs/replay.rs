@@ -41,6 +41,9 @@ pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
     for refused in &subject.definitions.refused {
         say(format_args!("refused: {refused}"));
     }
+    if subject.has_state {
+        say(format_args!("a replay keeps no state: it reads all and starts from nothing"));
+    }
     let cluster = cluster(&arguments.workers)?;
     // Everything comes out on the first process; the others write nothing.
     let writes = cluster.process == 0;

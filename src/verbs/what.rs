@@ -43,6 +43,8 @@ pub(super) struct Subject {
     pub(super) retain: Option<Duration>,
     /// Where a job file sends the outputs.
     pub(super) sinks: Vec<Sink>,
+    /// Whether it names a place for state.
+    pub(super) has_state: bool,
 }
 
 /// Definitions, and the changes that were refused.
@@ -76,17 +78,19 @@ pub(super) fn definitions(
 
 /// Works out what the arguments mean.
 pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
-    let (inputs, segments, changes, clock, retain, sinks) = match &what.job {
+    let (inputs, segments, changes, clock, retain, sinks, has_state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
-            (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks)
+            let has_state = job.state.is_some();
+            (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, has_state)
         }
         None => {
             let input =
                 |path: &PathBuf| InputFile { path: path.clone(), mapping: Mapping::default() };
             let inputs = what.events.iter().map(input).collect();
-            (inputs, what.segments.clone().unwrap_or_default(), None, None, None, Vec::new())
+            let segments = what.segments.clone().unwrap_or_default();
+            (inputs, segments, None, None, None, Vec::new(), false)
         }
     };
     let changes = what.changes.clone().or(changes);
@@ -96,6 +100,7 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,
+        has_state,
     })
 }
 

@@ -7,7 +7,8 @@ use crate::common::Place;
 #[test]
 fn help_has_examples() {
     let place = Place::new();
-    for verb in ["", "replay", "check", "verify", "explain", "generate", "bench", "schema"] {
+    for verb in ["", "replay", "check", "verify", "explain", "generate", "bench", "state", "schema"]
+    {
         let help = place.run(&format!("{verb} --help")).fine();
         let example = format!("  rivulet {verb}");
         assert!(help.stdout.contains("Examples:\n"), "{verb}");

@@ -1,0 +1,136 @@
+//! Entries to a batch.
+
+use bytes::Bytes;
+use dataflows::model::EventTime;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::{
+    BATCH_VERSION, BLOCK_BYTES, BLOCK_TAG, Batch, BatchHeader, ENTRY_BYTES_MAX, FOOTER_BYTES,
+    FOOTER_TAG, FRAME_BYTES, MAGIC, block_sum, is_name,
+};
+use crate::state::StateError;
+
+/// How hard zstd tries. A checkpoint is written while the stream flows: speed goes first.
+const LEVEL: i32 = 1;
+
+/// Writes a batch, entry by entry. Holds the packed blocks and one plain block.
+pub struct BatchWriter {
+    header: BatchHeader,
+    /// The plain block that is being filled.
+    plain: Vec<u8>,
+    /// How many entries it has.
+    plain_entries: u32,
+    pieces: Vec<Bytes>,
+    sum: Xxh3,
+    bytes: u64,
+    entries: u64,
+    blocks: u64,
+}
+
+impl BatchWriter {
+    /// A batch of this collection, by this worker, about `[lower, upper)` in milliseconds.
+    ///
+    /// # Panics
+    /// If the name is not 1 to 64 small letters, digits, `_` and `-`, or `upper` is before `lower`.
+    pub fn new(collection: &str, worker: u32, lower: EventTime, upper: EventTime) -> Self {
+        assert!(is_name(collection), "collection {collection:?} has a name files can have");
+        assert!(lower <= upper, "a batch ends no earlier than it starts: [{lower}, {upper})");
+        let header = BatchHeader { collection: collection.to_owned(), worker, lower, upper };
+        let mut writer = BatchWriter {
+            header,
+            plain: Vec::new(),
+            plain_entries: 0,
+            pieces: Vec::new(),
+            sum: Xxh3::new(),
+            bytes: 0,
+            entries: 0,
+            blocks: 0,
+        };
+        writer.push(writer.first());
+        writer
+    }
+
+    /// How many bytes the file has so far, without the block that is being filled.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Writes an entry; it may be empty.
+    ///
+    /// # Errors
+    /// It is longer than [`ENTRY_BYTES_MAX`], or memory is short.
+    pub fn write(&mut self, entry: &[u8]) -> Result<(), StateError> {
+        if entry.len() > ENTRY_BYTES_MAX {
+            let collection = self.header.collection.clone();
+            return Err(StateError::Entry { collection, bytes: entry.len() });
+        }
+        let mut length = entry.len();
+        while length >= 0x80 {
+            self.plain.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        self.plain.push(length as u8);
+        self.plain.extend_from_slice(entry);
+        self.plain_entries += 1;
+        self.entries += 1;
+        if self.plain.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
+    }
+
+    /// The whole batch.
+    ///
+    /// # Errors
+    /// Memory is short.
+    pub fn finish(mut self) -> Result<Batch, StateError> {
+        if self.plain_entries > 0 {
+            self.close_block()?;
+        }
+        let mut footer = Vec::with_capacity(FOOTER_BYTES);
+        footer.push(FOOTER_TAG);
+        footer.extend(self.entries.to_le_bytes());
+        footer.extend(self.blocks.to_le_bytes());
+        self.sum.update(&footer);
+        let checksum = self.sum.digest();
+        footer.extend(checksum.to_le_bytes());
+        let bytes = self.bytes + footer.len() as u64;
+        self.pieces.push(footer.into());
+        let (header, entries, pieces) = (self.header, self.entries, self.pieces);
+        Ok(Batch { header, entries, bytes, checksum, pieces })
+    }
+
+    fn first(&self) -> Vec<u8> {
+        let mut first = MAGIC.to_vec();
+        first.extend(BATCH_VERSION.to_le_bytes());
+        first.push(self.header.collection.len() as u8); // at most 64
+        first.extend(self.header.collection.bytes());
+        first.extend(self.header.worker.to_le_bytes());
+        first.extend(self.header.lower.to_le_bytes());
+        first.extend(self.header.upper.to_le_bytes());
+        first.extend(xxh3_64(&first).to_le_bytes());
+        first
+    }
+
+    fn close_block(&mut self) -> Result<(), StateError> {
+        let packed = zstd::bulk::compress(&self.plain, LEVEL).map_err(|cause| {
+            StateError::Compress { collection: self.header.collection.clone(), cause }
+        })?;
+        let mut frame = Vec::with_capacity(FRAME_BYTES);
+        frame.push(BLOCK_TAG);
+        // Both are far below 4 GiB: BLOCK_BYTES_MAX bounds them.
+        frame.extend((packed.len() as u32).to_le_bytes());
+        frame.extend((self.plain.len() as u32).to_le_bytes());
+        frame.extend(self.plain_entries.to_le_bytes());
+        frame.extend(block_sum(self.blocks, &frame, &packed).to_le_bytes());
+        self.push(frame);
+        self.push(packed);
+        self.plain.clear();
+        self.plain_entries = 0;
+        self.blocks += 1;
+        Ok(())
+    }
+
+    fn push(&mut self, piece: Vec<u8>) {
+        self.sum.update(&piece);
+        self.bytes += piece.len() as u64;
+        self.pieces.push(piece.into());
+    }
+}

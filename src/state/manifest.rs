@@ -1,0 +1,195 @@
+//! The manifest: one JSON object that says what a checkpoint is made of, with its own checksum.
+//!
+//! The last member is `checksum`: the XXH3-64 of the text as it would be without that member. A
+//! manifest is read byte for byte as it was written: one that was changed by hand is not used.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dataflows::model::EventTime;
+use dataflows::model::time::format_time;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::batch::Batch;
+use super::{Place, StateError};
+
+/// The version of the format that is written, and the only one that is read.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// What comes between the rest of a manifest and the digits of its checksum, and after these.
+const SUM_START: &str = ",\n  \"checksum\": \"";
+const SUM_END: &str = "\"\n}\n";
+
+/// What a checkpoint is made of, and how far everyone was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The version of its format: [`MANIFEST_VERSION`].
+    pub format: u32,
+    /// Which checkpoint: 1, 2, 3 …, perhaps with gaps.
+    pub number: u64,
+    /// What the job was, in short: by it, another job's state is told.
+    pub job: String,
+    /// Who wrote it. [`Store::commit`](super::Store::commit) fills it in.
+    pub writer: String,
+    /// Event time up to which all is in it, in milliseconds.
+    pub frontier: EventTime,
+    /// Wall time at which it was taken, RFC 3339; see [`now`].
+    pub taken_at: String,
+    /// How many workers wrote it. Any number may read it.
+    pub workers: u32,
+    /// How far each partition of each source was read.
+    pub sources: Vec<SourcePosition>,
+    /// The definitions in force, as whoever wrote them understands them.
+    pub definitions: Vec<Json>,
+    /// How far each sink was written, by its name.
+    pub sinks: BTreeMap<String, Json>,
+    /// What was counted so far, by name.
+    pub counts: BTreeMap<String, u64>,
+    /// The files that hold the rest.
+    pub batches: Vec<BatchEntry>,
+}
+
+/// How far a partition of a source was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourcePosition {
+    /// The source: the path of a file, the name of a topic.
+    pub source: String,
+    /// Which partition of it.
+    pub partition: u32,
+    /// The offset to be read next.
+    pub offset: u64,
+    /// Its clock, event time in milliseconds; none before its first record.
+    pub clock: Option<EventTime>,
+    /// How many records were read of it.
+    pub read: u64,
+}
+
+/// A batch that a manifest names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchEntry {
+    /// Its path below the place of the state.
+    pub path: String,
+    /// Its collection.
+    pub collection: String,
+    /// The worker that wrote it.
+    pub worker: u32,
+    /// Event time from which on it tells what happened, in milliseconds.
+    pub lower: EventTime,
+    /// Event time before which it does.
+    pub upper: EventTime,
+    /// How many bytes the file has.
+    pub bytes: u64,
+    /// How many entries.
+    pub entries: u64,
+    /// The sum in its footer: 16 digits, `0` to `f`.
+    pub checksum: String,
+}
+
+/// An empty checkpoint of number 0, which is not to be committed: what the rest is taken from.
+impl Default for Manifest {
+    fn default() -> Self {
+        Manifest {
+            format: MANIFEST_VERSION,
+            number: 0,
+            job: String::new(),
+            writer: String::new(),
+            frontier: EventTime::MIN,
+            taken_at: now(),
+            workers: 1,
+            sources: Vec::new(),
+            definitions: Vec::new(),
+            sinks: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            batches: Vec::new(),
+        }
+    }
+}
+
+/// Wall time as manifests have it: RFC 3339, in UTC, to the millisecond.
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format_time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl BatchEntry {
+    /// What a manifest says of a batch that checkpoint `number` is the first to name.
+    pub(super) fn of(number: u64, batch: &Batch) -> Self {
+        let (header, checksum) = (batch.header.clone(), format!("{:016x}", batch.checksum));
+        let name = format!("{number:010}-{}-{}-{checksum}", header.collection, header.worker);
+        BatchEntry {
+            path: format!("batches/{name}.batch"),
+            collection: header.collection,
+            worker: header.worker,
+            lower: header.lower,
+            upper: header.upper,
+            bytes: batch.bytes,
+            entries: batch.entries,
+            checksum,
+        }
+    }
+}
+
+/// The path of this manifest below the place of the state.
+pub(super) fn path(number: u64) -> String {
+    format!("manifests/{number:010}.json")
+}
+
+/// The number of the manifest that has this path, or of the first that names the batch that does.
+pub(super) fn number_of(path: &str) -> Option<u64> {
+    let name = path.rsplit('/').next()?;
+    let end = name.find(|it: char| !it.is_ascii_digit()).filter(|end| *end >= 10)?;
+    name[..end].parse().ok()
+}
+
+impl Manifest {
+    /// The file.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // Maps have text for keys and numbers are integers, so nothing of it can fail.
+        let mut text = serde_json::to_string_pretty(self).expect("a manifest is JSON");
+        let sum = xxh3_64(text.as_bytes());
+        text.truncate(text.len() - "\n}".len());
+        text.push_str(&format!("{SUM_START}{sum:016x}{SUM_END}"));
+        text.into_bytes()
+    }
+
+    /// Understands a file; `name` is for messages.
+    ///
+    /// # Errors
+    /// It is damaged, or of another version.
+    pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Self, StateError> {
+        let damaged = |what: String| {
+            let place = Place::Whole;
+            StateError::Damaged { name: name.to_owned(), place, what }
+        };
+        let Some((rest, stated)) = parted(bytes) else {
+            let what = "it does not end with a checksum: it was cut short or changed";
+            return Err(damaged(what.to_owned()));
+        };
+        let sum = format!("{:016x}", xxh3_64(&rest));
+        if stated != sum.as_bytes() {
+            return Err(damaged("its checksum is not that of its text".to_owned()));
+        }
+        let wrong = |error: serde_json::Error| damaged(format!("it is no manifest: {error}"));
+        let tree: Json = serde_json::from_slice(&rest).map_err(wrong)?;
+        match tree.get("format").and_then(Json::as_u64) {
+            Some(found) if found != u64::from(MANIFEST_VERSION) => {
+                let (name, known) = (name.to_owned(), MANIFEST_VERSION.into());
+                Err(StateError::Version { name, found, known })
+            }
+            _ => serde_json::from_value(tree).map_err(wrong),
+        }
+    }
+}
+
+/// The text without the member `checksum`, and the digits of that.
+fn parted(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let before = bytes.strip_suffix(SUM_END.as_bytes())?;
+    let (before, digits) = before.split_at_checked(before.len().checked_sub(16)?)?;
+    let rest = before.strip_suffix(SUM_START.as_bytes())?;
+    Some(([rest, b"\n}"].concat(), digits))
+}

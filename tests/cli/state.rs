@@ -1,0 +1,117 @@
+//! `state`: the list of checkpoints, and what is said of damaged ones.
+
+use std::fs;
+
+use rivulet::state::{BatchWriter, Location, Manifest, SourcePosition, Store};
+use serde_json::Value as Json;
+
+use crate::common::Place;
+
+/// A folder whose `state` has two checkpoints.
+fn place() -> (Place, String) {
+    let place = Place::new();
+    let store = Store::create(&Location::Folder(place.path("state"))).unwrap();
+    let mut path = String::new();
+    for number in 1..=2 {
+        let mut writer = BatchWriter::new("users", 0, 0, 1_767_225_600_000);
+        writer.write(format!("of {number}").as_bytes()).unwrap();
+        let entry = store.put_batch(number, &writer.finish().unwrap()).unwrap();
+        path.clone_from(&entry.path);
+        let source = SourcePosition {
+            source: "events.jsonl".into(),
+            partition: 0,
+            offset: 100 * number,
+            clock: None,
+            read: 100 * number,
+        };
+        let manifest = Manifest {
+            number,
+            frontier: 1_767_225_600_000,
+            taken_at: "2026-01-02T03:04:05.000Z".into(),
+            sources: vec![source],
+            batches: vec![entry],
+            ..Manifest::default()
+        };
+        store.commit(&manifest).unwrap();
+    }
+    (place, path)
+}
+
+const JOB: &str =
+    "segments = \"segments.json\"\n[[source]]\nkind = \"file\"\npath = \"events.jsonl\"\n";
+
+#[test]
+fn checkpoints_are_listed_newest_first() {
+    let (place, _) = place();
+    let done = place.run("state state").fine();
+    assert_eq!(done.stderr, "");
+    let lines: Vec<_> = done.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "checkpoint 2, taken 2026-01-02T03:04:05.000Z, holds all before 2026-01-01T00:00:00.000Z"
+    );
+    assert!(lines[1].starts_with("  users: 1 entry in 1 batch, "), "{lines:?}");
+    assert_eq!(lines[2], "  source events.jsonl, partition 0: next is 200");
+    assert!(lines[3].starts_with("checkpoint 1, ") && lines.len() == 6, "{lines:?}");
+
+    place.write("job.toml", format!("state = \"state\"\n{JOB}"));
+    let done = place.run("state --job job.toml --check --json").fine();
+    assert_eq!(done.stderr, "2 checkpoints of 2 batches: all whole\n");
+    let first: Json = serde_json::from_str(done.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["number"], &first["frontier"]),
+        (&2.into(), &"2026-01-01T00:00:00.000Z".into())
+    );
+    assert_eq!(first["collections"]["users"]["entries"], 1);
+    assert_eq!(first["sources"][0]["offset"], 200);
+    assert_eq!(first["wrong"], Json::Array(vec![]));
+}
+
+#[test]
+fn a_check_tells_what_is_damaged_and_where() {
+    let (place, path) = place();
+    let file = place.path("state").join(&path);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[60] ^= 4;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(place.run("state state").fine().stderr, "", "nothing was looked at");
+    let done = place.run("state state --check");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let expected = format!("checkpoint 2: state/{path} is damaged in block 0, from byte 44");
+    assert!(done.stderr.starts_with(&expected), "{done:?}");
+    assert!(done.stderr.contains("go on from another checkpoint"), "{done:?}");
+    assert!(done.stderr.ends_with("2 checkpoints: 1 fault\n"), "{done:?}");
+
+    let manifest = place.text("state/manifests/0000000001.json").replace("100", "101");
+    place.write("state/manifests/0000000001.json", manifest);
+    let done = place.run("state state --json").fine();
+    assert!(done.stderr.contains("checkpoint 1: state/manifests/0000000001.json is damaged"));
+    let last: Json = serde_json::from_str(done.stdout.lines().last().unwrap()).unwrap();
+    assert!(last["wrong"][0].as_str().unwrap().contains("checksum"), "{last}");
+    assert_eq!(place.run("state state --check").code, Some(1));
+}
+
+#[test]
+fn what_is_no_state_is_told() {
+    let place = Place::new();
+    place.run("state none").refused_with(&["there is no state at none", "check the path"]);
+    place.run("state gs://bucket/x").refused_with(&["gs://bucket/x", "s3://bucket/prefix"]);
+    place.run("state").refused_with(&["PATH", "--help"]);
+    place.write("job.toml", JOB);
+    place.run("state --job job.toml").refused_with(&["state = \"state\"", "job.toml"]);
+    fs::create_dir(place.path("empty")).unwrap();
+    let done = place.run("state empty --check").fine();
+    assert_eq!((&*done.stdout, &*done.stderr), ("", "empty holds no checkpoint\n"));
+    assert_eq!(fs::read_dir(place.path("empty")).unwrap().count(), 0, "looking writes nothing");
+}
+
+#[test]
+fn a_replay_says_that_it_keeps_no_state() {
+    let place = Place::new();
+    place.write("job.toml", format!("state = \"state\"\n{JOB}"));
+    let done = place.run("replay --job job.toml").fine();
+    assert_eq!(done.stdout, crate::common::DIFFERENCES);
+    let first = done.stderr.lines().next().unwrap();
+    assert_eq!(first, "a replay keeps no state: it reads all and starts from nothing");
+    assert!(!place.path("state").exists());
+}
