@@ -50,9 +50,9 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
         let since = |it: &&Difference| come_to.is_none_or(|at| it.time > at);
         let mut new: Vec<_> = given.differences.iter().filter(since).cloned().collect();
         if index + 1 < stretches.len() {
-            let last = given.pieces.iter().map(|piece| (piece.number, piece.at)).max();
-            if let Some((last, at)) = last {
-                (number, come_to) = (last, Some(at));
+            let last = given.pieces.iter().map(|piece| (piece.number, piece.before)).max();
+            if let Some((last, before)) = last {
+                (number, come_to) = (last, Some(before - 1));
             }
             new.retain(|it| come_to.is_some_and(|at| it.time <= at));
             pieces.extend(given.pieces);

@@ -1,6 +1,6 @@
 //! What survives a crash, and how it comes back.
 //!
-//! At a checkpoint's instant every worker gives out what has changed since the one before, as
+//! When time comes to a checkpoint, every worker gives out what has changed since the last one, as
 //! [`Piece`]s of three collections:
 //!
 //! - *users*: an [`Image`] of each user who changed in anything but the events held. Of several
@@ -64,8 +64,8 @@ pub enum Collection {
 pub struct Piece {
     /// The number of the checkpoint.
     pub number: u64,
-    /// Its instant: everything up to it is in this piece or an earlier one.
-    pub at: EventTime,
+    /// Everything that took effect before this is in this piece or an earlier one.
+    pub before: EventTime,
     /// Of which collection.
     pub collection: Collection,
     /// The instant from which on nothing of it is needed.

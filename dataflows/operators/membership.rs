@@ -55,7 +55,8 @@ pub enum Command {
     Save(Arc<Definition>),
     /// What was saved last, and has been worked out by every worker, is in force from now on.
     Commit,
-    /// Give out what has changed since the last checkpoint; this is the one of this number.
+    /// Before anything of this time or later takes effect, give out what has changed since the last
+    /// checkpoint; this is the one of this number.
     Checkpoint(u64),
 }
 
@@ -278,15 +279,18 @@ impl Membership {
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
             Command::Save(definition) => return self.save(&definition, at, changes),
             Command::Commit => return self.commit(at, changes),
-            Command::Checkpoint(number) => return self.checkpoint(number, at, changes),
+            // It has been taken when time came to it.
+            Command::Checkpoint(_) => return,
         };
         self.carry_all_over(&edited, at, changes);
     }
 
-    fn checkpoint(&mut self, number: u64, at: EventTime, changes: &mut Changes) {
+    /// Gives out what has changed since the last checkpoint. Everything before `before` has been
+    /// worked off, and nothing later.
+    pub fn checkpoint(&mut self, number: u64, before: EventTime, changes: &mut Changes) {
         if let Some(recorder) = &mut self.recorder {
             let of = (&self.users, &self.plan, &self.store);
-            changes.pieces.extend(recorder.checkpoint(number, at, of));
+            changes.pieces.extend(recorder.checkpoint(number, before, of));
         }
     }
 

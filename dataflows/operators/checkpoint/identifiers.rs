@@ -43,36 +43,36 @@ pub fn record_identifiers<'scope>(
                         }
                     }
                 });
-                let passed = |at: &EventTime| !before.less_equal(at) && !frontier.less_equal(at);
+                let come = |at: &EventTime| !before.less_than(at) && !frontier.less_than(at);
                 let Some(capability) = &mut held else { return };
                 let mut due = Vec::new();
-                while let Some(at) = checkpoints.next_due().filter(passed) {
+                while let Some(at) = checkpoints.next_due().filter(come) {
                     checkpoints.take_due(at, &mut due);
                     for number in due.drain(..) {
                         let piece = piece(number, at, horizon, &mut waiting);
                         output.session(capability).give(piece);
                     }
                 }
-                match checkpoints.next_due() {
-                    Some(next) => capability.downgrade(&next),
-                    None => held = None,
+                if checkpoints.is_empty() {
+                    held = None;
                 }
             }
         },
     )
 }
 
-/// The piece of those that were applied up to `at`, which are taken out.
-fn piece(number: u64, at: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
+/// The piece of those that were applied before `before`, which are taken out.
+fn piece(number: u64, before: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
     let (mut pages, mut until) = (IdentifierPages::default(), EventTime::MIN);
     waiting.retain(|stamp| {
-        if stamp.at <= at {
+        if stamp.at < before {
             pages.push(stamp.id, stamp.time);
             until = until.max(stamp.time.saturating_add(horizon.ms() + 1));
         }
-        stamp.at > at
+        stamp.at >= before
     });
-    Piece { number, at, collection: Collection::Identifiers, until, pages: pages.finish() }
+    let pages = pages.finish();
+    Piece { number, before, collection: Collection::Identifiers, until, pages }
 }
 
 /// Those of pieces that are not older than `before`.

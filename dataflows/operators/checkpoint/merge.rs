@@ -35,10 +35,10 @@ pub fn merge(
         Collection::Identifiers => identifiers::merge(pieces, forget.before),
     };
     let pages = merged.map_err(|(page, stopped)| Unreadable::new(collection, page, stopped))?;
-    let newest = pieces.iter().map(|piece| (piece.number, piece.at)).max();
-    let (number, at) = newest.unwrap_or((0, EventTime::MIN));
+    let newest = pieces.iter().map(|piece| (piece.number, piece.before)).max();
+    let (number, before) = newest.unwrap_or((0, EventTime::MIN));
     let until = pieces.iter().map(|piece| piece.until).max().unwrap_or(EventTime::MIN);
-    Ok(Piece { number, at, collection, until, pages })
+    Ok(Piece { number, before, collection, until, pages })
 }
 
 /// The pages, or the one at which reading stopped.

@@ -91,11 +91,12 @@ impl Recorder {
         }
     }
 
-    /// What has changed since the last time, up to `at`, as pieces of the checkpoint of this number.
+    /// What has changed since the last time, before `before`, as pieces of the checkpoint of this
+    /// number.
     pub fn checkpoint(
         &mut self,
         number: u64,
-        at: EventTime,
+        before: EventTime,
         (users, plan, store): (&Users, &Plan, &Store),
     ) -> [Piece; 2] {
         let mut pages = UserPages::default();
@@ -108,7 +109,7 @@ impl Recorder {
         let last = std::mem::take(&mut self.page).finish();
         events.extend(Some(last).filter(|page| !page.is_empty()));
         let until = std::mem::replace(&mut self.until, EventTime::MIN);
-        let piece = |collection, until, pages| Piece { number, at, collection, until, pages };
+        let piece = |collection, until, pages| Piece { number, before, collection, until, pages };
         [
             piece(Collection::Users, EventTime::MAX, pages.finish()),
             piece(Collection::Events, until, events),

@@ -1,6 +1,7 @@
 //! The timely shell of the operator: what comes waits for its instant, what comes of it goes out.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -101,7 +102,10 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             commands.for_each_time(|capability, batches| {
                 hold(&mut held, &capability);
                 for (at, command) in batches.flat_map(|batch| batch.drain(..)) {
-                    ahead.commands.insert(at, command);
+                    match command {
+                        Command::Checkpoint(number) => ahead.checkpoints.push_back((at, number)),
+                        command => ahead.commands.insert(at, command),
+                    }
                 }
             });
             restored.for_each_time(|capability, batches| {
@@ -121,7 +125,7 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             let Some(capabilities) = &mut held else { return };
             let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
             ahead.settled.pass(passed);
-            let next = ahead.turn(passed, &mut state, &mut changes);
+            let next = ahead.turn(bound, &mut state, &mut changes);
             let caught_up = !next.as_ref().is_some_and(passed);
             // What waits for a free moment: alarms it sets are not before the bound.
             let slicing = bound.filter(|_| caught_up && state.has_slices());
@@ -135,7 +139,8 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             let next = ahead.next(&mut state);
             match next.into_iter().chain(slicing).min() {
                 Some(next) => capabilities.iter_mut().for_each(|it| it.downgrade(&next)),
-                None => held = None,
+                None if ahead.checkpoints.is_empty() => held = None,
+                None => {}
             }
         }
     });
@@ -187,6 +192,8 @@ struct Ahead {
     updates: Wheel<(Slot, Update)>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
+    /// Checkpoints to come, in order.
+    checkpoints: VecDeque<(EventTime, u64)>,
     restored: Wheel<Restored>,
     settled: Settled,
     instant: Instant,
@@ -205,6 +212,7 @@ impl Ahead {
             updates: Wheel::default(),
             copies: Wheel::default(),
             commands: Wheel::default(),
+            checkpoints: VecDeque::new(),
             restored: Wheel::default(),
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
@@ -234,12 +242,14 @@ impl Ahead {
     /// Works off instants that have passed, as many as a turn has; the next one that waits.
     fn turn(
         &mut self,
-        passed: impl Fn(&EventTime) -> bool,
+        bound: Option<EventTime>,
         state: &mut Membership,
         changes: &mut Changes,
     ) -> Option<EventTime> {
+        let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
         for _ in 0..INSTANTS_PER_TURN {
             let next = self.next(state);
+            self.checkpoint(next.into_iter().chain(bound).min(), state, changes);
             self.look_ahead(state);
             self.count(state);
             let Some(at) = next.filter(&passed) else { return next };
@@ -248,6 +258,21 @@ impl Ahead {
             state.instant(at, &mut self.instant, changes);
         }
         self.next(state)
+    }
+
+    /// Takes the checkpoints to which time has come.
+    fn checkpoint(
+        &mut self,
+        come_to: Option<EventTime>,
+        state: &mut Membership,
+        changes: &mut Changes,
+    ) {
+        while let Some((before, number)) = self.checkpoints.front().copied()
+            && come_to.is_none_or(|come_to| before <= come_to)
+        {
+            self.checkpoints.pop_front();
+            state.checkpoint(number, before, changes);
+        }
     }
 
     /// When a bucket of either wheel is opened, looks at the users it will be about.
