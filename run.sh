@@ -9,6 +9,7 @@ say() { printf '%s\n' "$*" >&2; }
 help() {
     cat <<'TEXT'
 ./run.sh               set up what is missing, build, and replay a real clickstream
+./run.sh kafka         the same out of a topic: starts a broker of its own on loopback, fills it
 ./run.sh test [NAME]   everything the CI runs; with a name, only the tests it is part of
 ./run.sh bench [ROW…]  every promised figure, measured five times, in one table (about half an hour);
                        --list names the rows, --peers[=DIR] runs Flink and plain Rust beside it
@@ -50,10 +51,20 @@ install_rust() { # the distribution's rustup, where it has one
 setup() {
     PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     command -v cc >/dev/null || install gcc libc6-dev
+    # What the client of Kafka is built with.
+    for tool in g++ make pkg-config; do
+        command -v "$tool" >/dev/null || install "$tool"
+    done
+    pkg-config --exists openssl || install libssl-dev
     if ! has_rust; then
         install_rust
         has_rust || { say "the toolchain is older than Cargo.toml asks for: rustup update"; return 1; }
     fi
+}
+
+setup_kafka() { # what a broker runs on, and what fetches it
+    command -v java >/dev/null || install openjdk-17-jre-headless
+    command -v mvn >/dev/null || install maven
 }
 
 build() { cargo build --release --locked; }
@@ -84,8 +95,37 @@ demo() {
     say "  ./run.sh test                                      everything the CI runs"
 }
 
+kafka() {
+    setup
+    setup_kafka
+    build
+    local broker=tests/common/broker.sh port=${KAFKA_PORT:-19092}
+    local address=127.0.0.1:$port tools=org.apache.kafka.tools
+    folder=$(mktemp -d)
+    # The broker ends when this end of the pipe is closed, at the latest with this script.
+    exec 9> >(exec "$broker" serve "$folder" "$port" $((port + 1)) >&2)
+    trap 'exec 9>&-; rm -rf "$folder"' EXIT
+    say "starting Kafka on $address"
+    until "$broker" tool $tools.TopicCommand --bootstrap-server "$address" --create \
+        --if-not-exists --topic clicks --partitions 4 9>&- >/dev/null 2>&1; do
+        [ "$SECONDS" -lt 300 ] || { say "no broker came up on $address: is the port in use? KAFKA_PORT names another"; return 1; }
+        sleep 0.5
+    done
+    say "filling the topic clicks, 4 partitions, keyed by user"
+    gzip -dc fixtures/clickstreams/otto_clicks.jsonl.gz |
+        sed -E 's/.*"userId":"([^"]*)".*/\1\t&/' |
+        "$broker" tool $tools.ConsoleProducer --bootstrap-server "$address" --topic clicks \
+            --property parse.key=true 9>&-
+    KAFKA_BROKERS=$address "$rivulet" run fixtures/jobs/kafka/otto.toml --workers 2 \
+        --until caught-up --format text 9>&-
+    say
+    say "Shown: the differences of the topic, up to the time that all partitions have reached. The job"
+    say "is fixtures/jobs/kafka/otto.toml; without --until caught-up it goes on until Ctrl-C."
+}
+
 test_all() {
     setup
+    setup_kafka
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"
@@ -116,6 +156,7 @@ verb=${1:-demo}
 [ $# -eq 0 ] || shift
 case $verb in
     demo) demo ;;
+    kafka) kafka ;;
     test) test_all "$@" ;;
     bench) bench "$@" ;;
     help | -h | --help) help ;;

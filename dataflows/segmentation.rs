@@ -23,7 +23,7 @@ use timely::dataflow::operators::{Concat, Exchange as _, OkErr};
 use timely::dataflow::{Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
-use crate::clock::{ClockSettings, Emit};
+use crate::clock::{ClockSettings, Emit, Reason};
 use crate::model::{Difference, Duration, EventTime, Incoming, Position, Stamp};
 use crate::operators::checkpoint::{
     Handed, Piece, Place, Restored, Survival, Unreadable, hand_over, record_identifiers,
@@ -50,6 +50,8 @@ pub struct Late {
     pub time: EventTime,
     /// The clock it missed.
     pub clock: EventTime,
+    /// Why it missed it.
+    pub reason: Reason,
     /// The segments whose conditions mention it.
     pub segments: Vec<Arc<str>>,
     /// The record as it came.

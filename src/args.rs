@@ -21,6 +21,7 @@ pub struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   rivulet replay --segments segments --events events.jsonl
+  rivulet run job.toml
   rivulet check --segments segments
   rivulet explain --segments segments --events events.jsonl --user u1 --segment high_value
   rivulet generate --events 1000000 --out events.jsonl
@@ -40,6 +41,18 @@ Examples:
   rivulet replay --job job.toml --until last --stats stats.json
   rivulet replay --job job.toml --process 0 --hosts hosts.txt   (and --process 1 elsewhere)")]
     Replay(Box<Replay>),
+    /// Run a job until told to stop: Kafka and files in, differences out as they come
+    #[command(after_help = "\
+Examples:
+  rivulet run job.toml
+  rivulet run job.toml --workers 2 --stats stats.json
+  rivulet run job.toml --until caught-up                        (stops at what there is now)
+  rivulet run job.toml --process 0 --hosts hosts.txt            (and --process 1 elsewhere)
+
+Files and pipes are read to their end, topics for ever. SIGTERM or Ctrl-C ends it: what was read is
+applied as far as the watermark, outputs are written, and windows are left as they are. A second
+signal ends it at once.")]
+    Run(Box<Run>),
     /// Say everything that is wrong with definitions or a job, without running it
     #[command(after_help = "\
 Examples:
@@ -111,7 +124,7 @@ pub struct What {
 }
 
 /// The settings of time.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Time")]
 pub struct Clock {
     /// When differences are released: on_watermark (final) or on_event (at once)
@@ -123,6 +136,9 @@ pub struct Clock {
     /// After how long without records a partition holds nothing back (running jobs) [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
     pub idle_timeout: Option<Duration>,
+    /// How far ahead of wall time a record may be (running jobs) [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
+    pub max_ahead: Option<Duration>,
     /// How far apart two records of one messageId are one [default: max-out-of-orderness]
     #[arg(long, value_name = "DURATION", value_parser = Duration::parse)]
     pub dedup_horizon: Option<Duration>,
@@ -142,7 +158,7 @@ pub enum EmitWhen {
 }
 
 /// Who works.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workers")]
 pub struct Workers {
     /// Worker threads of this process; more than there are cores only slows it down
@@ -183,6 +199,36 @@ pub struct Replay {
     /// Who works
     #[command(flatten)]
     pub workers: Workers,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A job file (TOML); says what to read and write
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+    /// When to end by itself: caught-up (all read that the topics and files hold at the start)
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<RunUntil>,
+    /// How differences are written, whatever the job says
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Format>,
+    /// Where one JSON object with the counts and costs of the run goes
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+    /// The settings of time
+    #[command(flatten)]
+    pub clock: Clock,
+    /// Who works
+    #[command(flatten)]
+    pub workers: Workers,
+}
+
+/// When a job ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RunUntil {
+    /// When all has been read that there was when it began
+    CaughtUp,
 }
 
 /// How differences are written.

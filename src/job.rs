@@ -8,10 +8,11 @@ mod error;
 mod read;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dataflows::clock::ClockSettings;
-use dataflows::model::Duration;
+use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
 use crate::state::Location;
@@ -31,8 +32,10 @@ pub struct Job {
     pub retain: Option<Duration>,
     /// The settings of time.
     pub clock: ClockSettings,
-    /// Where records come from; at least one.
+    /// The files records come from.
     pub sources: Vec<Source>,
+    /// The topics of Kafka they come from. There is at least one of either.
+    pub topics: Vec<Topics>,
     /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
     /// Where checkpoints are kept; none are, if not said.
@@ -68,6 +71,46 @@ pub enum Input {
     Stdin,
     /// This file.
     File(PathBuf),
+}
+
+/// Topics of one cluster of Kafka brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// `host:port` of some brokers, with commas between.
+    pub brokers: String,
+    /// Their names.
+    pub topics: Vec<String>,
+    /// Where to begin.
+    pub start: Start,
+    /// The group under which offsets are committed, for observers.
+    pub group: Option<String>,
+    /// What librdkafka is told.
+    pub options: Options,
+    /// Which fields mean what.
+    pub mapping: Mapping,
+}
+
+/// Where a partition of a topic is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record there is.
+    Earliest,
+    /// After the last one.
+    Latest,
+    /// Where the group has committed.
+    Committed,
+    /// At the first record Kafka has stamped with this time or a later one.
+    At(EventTime),
+}
+
+/// Settings of librdkafka. Some are secrets, so they are shown by name only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Options(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// Where an output goes.

@@ -40,6 +40,7 @@ pub mod generate;
 pub mod ingest;
 pub mod job;
 pub mod run;
+pub mod say;
 pub mod schema;
 pub mod sink;
 pub mod source;

@@ -1,6 +1,7 @@
 //! Where records come from: bytes and their positions, not yet understood.
 
 pub mod file;
+pub mod kafka;
 
 use std::io;
 use std::path::PathBuf;
@@ -56,17 +57,32 @@ pub enum SourceError {
         #[source]
         cause: io::Error,
     },
+    /// A topic of Kafka cannot be read.
+    #[error(transparent)]
+    Kafka(#[from] kafka::KafkaFault),
 }
 
-/// Whole lines that follow one another in a partition.
+/// Records that follow one another in a partition: the lines of a file, or pieces of bytes that
+/// each have an offset of their own.
 #[derive(Debug, Default)]
 pub struct Chunk {
-    /// The lines, each but perhaps the last ended by a line feed.
+    /// Lines, each but perhaps the last ended by a line feed; or pieces without anything between.
     pub bytes: Vec<u8>,
     /// How many lines of the partition are before it.
     pub first_offset: u64,
     /// The true length of the one line in it, if that is too long to be kept whole.
     cut: Option<u64>,
+    /// Where the pieces end. There are none in a chunk of lines.
+    pieces: Vec<Piece>,
+}
+
+/// A record that may hold line feeds, after an offset that need not be that of the one before plus 1.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    offset: u64,
+    /// Where it ends in the bytes of its chunk; it begins where the one before ends.
+    end: usize,
+    is_missing: bool,
 }
 
 /// One line of a partition, without its end.
@@ -79,9 +95,39 @@ pub struct Line<'a> {
     /// How long it is; more than `bytes` holds if it was too long to be kept whole. Ask
     /// [`oversize`](crate::format::oversize) with this before the bytes are read as a record.
     pub length: u64,
+    /// Whether there is a record, but nothing in it: a tombstone.
+    pub is_missing: bool,
 }
 
 impl Chunk {
+    /// Adds a record with its own offset; `None` is one that has nothing in it.
+    pub fn push(&mut self, offset: u64, record: Option<&[u8]>) {
+        self.bytes.extend_from_slice(record.unwrap_or_default());
+        self.pieces.push(Piece { offset, end: self.bytes.len(), is_missing: record.is_none() });
+    }
+
+    /// Whether its records have offsets of their own: then ask for [`pieces`](Self::pieces).
+    pub fn has_pieces(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// The records with offsets of their own, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Line<'_>> {
+        let mut start = 0;
+        self.pieces.iter().map(move |piece| {
+            let bytes = &self.bytes[start..piece.end];
+            start = piece.end;
+            let length = bytes.len() as u64;
+            Line { offset: piece.offset, bytes, length, is_missing: piece.is_missing }
+        })
+    }
+
+    /// Forgets its records, and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.pieces.clear();
+    }
+
     /// The lines that are not blank, in order.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         let mut rest = Some(self.bytes.as_slice()).filter(|bytes| !bytes.is_empty());
@@ -97,7 +143,7 @@ impl Chunk {
             offset += 1;
             let length = self.cut.unwrap_or(bytes.len() as u64);
             let bytes = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
-            Some(Line { offset: offset - 1, bytes, length })
+            Some(Line { offset: offset - 1, bytes, length, is_missing: false })
         });
         each.filter(|line| !line.bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')))
     }
@@ -109,10 +155,24 @@ mod tests {
 
     #[test]
     fn blank_lines_count_but_are_no_records() {
-        let chunk =
-            Chunk { bytes: b"a\r\n\n \t\r\nb\r\rc\n\nd".to_vec(), first_offset: 7, cut: None };
+        let bytes = b"a\r\n\n \t\r\nb\r\rc\n\nd".to_vec();
+        let chunk = Chunk { bytes, first_offset: 7, ..Chunk::default() };
         let lines: Vec<_> = chunk.lines().map(|line| (line.offset, line.bytes)).collect();
         assert_eq!(lines, [(7, &b"a"[..]), (10, b"b\r\rc"), (12, b"d")]);
         assert_eq!(Chunk::default().lines().count(), 0);
+    }
+
+    #[test]
+    fn pieces_keep_their_offsets_and_line_feeds() {
+        let mut chunk = Chunk::default();
+        assert!(!chunk.has_pieces());
+        chunk.push(3, Some(b"a\nb"));
+        chunk.push(9, None);
+        chunk.push(10, Some(b""));
+        let own = |it: Line<'_>| (it.offset, it.bytes.to_vec(), it.is_missing);
+        let pieces: Vec<_> = chunk.pieces().map(own).collect();
+        assert_eq!(pieces, [(3, b"a\nb".to_vec(), false), (9, vec![], true), (10, vec![], false)]);
+        chunk.clear();
+        assert!(!chunk.has_pieces());
     }
 }

@@ -3,6 +3,7 @@
 mod apart;
 mod inspect_log;
 mod replay;
+mod run;
 mod state;
 mod what;
 
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Check, Schema, Verb};
+use crate::say::say;
 use crate::{bench, generate, schema};
 
 pub use what::WhatError;
@@ -27,6 +29,7 @@ const DIFFERS: u8 = 1;
 pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
     match arguments.verb {
         Verb::Replay(arguments) => replay::replay(&arguments)?,
+        Verb::Run(arguments) => run::run(&arguments)?,
         Verb::Check(arguments) => check(&arguments)?,
         Verb::Verify(arguments) => {
             if !inspect_log::verify(&arguments)? {
@@ -56,6 +59,9 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
     let (segments, changes, job) = match &arguments.job {
         Some(path) => {
             let job = crate::job::Job::load(path)?;
+            for topics in &job.topics {
+                what::topics_of(topics).settings.check()?;
+            }
             (job.segments.clone(), arguments.changes.clone().or(job.changes.clone()), Some(job))
         }
         None => (arguments.segments.clone().unwrap_or_default(), arguments.changes.clone(), None),
@@ -72,11 +78,17 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
             "job {:?} is fine: {}{changes}, {}",
             job.name,
             counted(count, "segment"),
-            counted(job.sources.iter().map(|source| source.inputs.len()).sum(), "input")
+            counted(inputs(&job), "input")
         )),
         None => say(format_args!("{}{changes}: all fine", counted(count, "segment"))),
     }
     Ok(())
+}
+
+/// How many files and topics a job reads.
+fn inputs(job: &crate::job::Job) -> usize {
+    let files = job.sources.iter().map(|source| source.inputs.len());
+    files.chain(job.topics.iter().map(|source| source.topics.len())).sum()
 }
 
 fn print_schema(arguments: &Schema) -> Result<(), VerbError> {
@@ -91,11 +103,6 @@ fn print(data: &[u8]) -> Result<(), VerbError> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-/// Says something to people: on standard error, which may be closed.
-fn say(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -219,6 +219,7 @@ proptest! {
             clock,
             retain: None,
             cluster: Cluster { workers, process: 0, hosts: Vec::new() },
+            live: None,
         };
         let outputs = Outputs { kept: Some(Vec::new()), ..Outputs::default() };
         let (summary, outputs) = run(it, outputs).unwrap();

@@ -20,7 +20,7 @@ use super::figures::Figures;
 use super::resources::Cpu;
 use super::shapes;
 use crate::generate::clicks::START;
-use crate::run::{self, Cluster, Form, InputFile, Outputs, Run};
+use crate::run::{self, Cluster, Form, InputFile, Origin, Outputs, Run};
 use crate::sink::Sink;
 
 /// Wall and CPU time so far, and differences, when the users were all in.
@@ -80,7 +80,7 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
     let cpu = Cpu::now();
     let outputs = Outputs {
         differences: vec![(Sink::prompt("the differences", Box::new(writer)), Form::Json)],
-        sources: vec![files.stream.clone()],
+        sources: vec![Origin::File(files.stream.clone())],
         ..Outputs::default()
     };
     let disorder = Duration::from_ms(0);
@@ -94,6 +94,7 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
         },
         retain: None,
         cluster: Cluster { workers: 1, process: 0, hosts: Vec::new() },
+        live: None,
     };
     let (summary, _) = run::run(run, outputs)?;
     let (wall_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu.elapsed_s());

@@ -1,6 +1,7 @@
 //! The tree of a job file to a [`Job`].
 
 mod state;
+mod topics;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Format, Input, Job, Output, Sink, Source, Target};
+use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
 use crate::format::Mapping;
 
 const JOB_KEYS: &[&str] =
@@ -19,7 +20,7 @@ const JOB_KEYS: &[&str] =
 /// Keys of a job that this version knows of but has not.
 const JOB_KEYS_LATER: &[&str] = &["serve"];
 const CLOCK_KEYS: &[&str] =
-    &["emit", "max_out_of_orderness", "idle_timeout", "dedup_horizon", "granularity"];
+    &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
 const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
 const MAPPING_KEYS: &[&str] =
@@ -37,8 +38,23 @@ impl<T> Named for Word<T> {
 static EMITS: &[Word<Emit>] =
     &[Word("on_watermark", Some(Emit::OnWatermark)), Word("on_event", Some(Emit::OnEvent))];
 
-static SOURCE_KINDS: &[Word<()>] =
-    &[Word("file", Some(())), Word("kafka", None), Word("http", None)];
+#[derive(Clone, Copy, PartialEq)]
+enum SourceKind {
+    File,
+    Kafka,
+}
+
+static SOURCE_KINDS: &[Word<SourceKind>] = &[
+    Word("file", Some(SourceKind::File)),
+    Word("kafka", Some(SourceKind::Kafka)),
+    Word("http", None),
+];
+
+/// What one `[[source]]` reads.
+enum Reads {
+    Files(Source),
+    Topics(Topics),
+}
 
 #[derive(Clone, Copy, PartialEq)]
 enum SinkKind {
@@ -78,6 +94,7 @@ pub(super) fn job(
         expand: &expand,
         folder: path.parent().unwrap_or(Path::new("")),
         inputs: BTreeSet::new(),
+        topics: BTreeSet::new(),
         outputs: BTreeSet::new(),
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
@@ -93,6 +110,8 @@ struct JobReader<'e> {
     folder: &'e Path,
     /// Where records are read from; `-` is standard input.
     inputs: BTreeSet<PathBuf>,
+    /// The topics that are read, each with its brokers.
+    topics: BTreeSet<(String, String)>,
     /// Where output is written to; `-` is standard output.
     outputs: BTreeSet<PathBuf>,
 }
@@ -121,6 +140,14 @@ impl JobReader<'_> {
         })?;
         let clock = self.clock(&node.get("clock"));
         let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
+        let is_read = sources.is_some();
+        let (mut files, mut topics) = (Vec::new(), Vec::new());
+        for reads in sources.into_iter().flatten() {
+            match reads {
+                Reads::Files(source) => files.push(source),
+                Reads::Topics(source) => topics.push(source),
+            }
+        }
         let sinks = match node.get("sink") {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
             _ => Some(Vec::new()),
@@ -132,7 +159,8 @@ impl JobReader<'_> {
             changes: changes?,
             retain,
             clock: clock?,
-            sources: sources?,
+            sources: is_read.then_some(files)?,
+            topics,
             sinks: sinks?,
             state: state?,
         })
@@ -169,19 +197,27 @@ impl JobReader<'_> {
         };
         let disorder = duration("max_out_of_orderness", 0, default.max_out_of_orderness);
         let idle_timeout = duration("idle_timeout", 1, default.idle_timeout);
+        let max_ahead = duration("max_ahead", 0, default.max_ahead);
         let horizon = duration("dedup_horizon", 0, disorder.unwrap_or_default());
         let granularity = duration("granularity", 1, default.granularity);
         Some(ClockSettings {
             emit: emit?,
             max_out_of_orderness: disorder?,
             idle_timeout: idle_timeout?,
+            max_ahead: max_ahead?,
             dedup_horizon: horizon?,
             granularity: granularity?,
         })
     }
 
-    fn source(&mut self, node: &Node<'_>) -> Option<Source> {
-        self.pick(&node.get("kind"), SOURCE_KINDS, None)?;
+    fn source(&mut self, node: &Node<'_>) -> Option<Reads> {
+        match self.pick(&node.get("kind"), SOURCE_KINDS, None)? {
+            SourceKind::File => self.files(node).map(Reads::Files),
+            SourceKind::Kafka => self.kafka(node).map(Reads::Topics),
+        }
+    }
+
+    fn files(&mut self, node: &Node<'_>) -> Option<Source> {
         self.reader.object(node, SOURCE_KEYS)?;
         let path = node.get("path");
         let inputs: Option<Vec<_>> = match path.json() {

@@ -54,6 +54,7 @@ path = "out/diffs.jsonl"
             inputs: vec![Input::File("jobs/events.jsonl".into())],
             mapping: Mapping::default(),
         }],
+        topics: vec![],
         sinks: vec![Sink {
             of: Output::Differences,
             format: Format::Json,
@@ -121,8 +122,7 @@ emit = "on_watermarks"
 idle_timeout = "0s"
 max_lateness = "5s"
 [[source]]
-kind = "kafka"
-topic = "events"
+kind = "http"
 [[source]]
 kind = "file"
 [[sink]]
@@ -144,11 +144,11 @@ path = "late"
          leave it out",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
-         dedup_horizon, granularity",
+         max_ahead, dedup_horizon, granularity",
             "clock.emit: found \"on_watermarks\"; allowed: on_watermark, on_event; did you mean \
          \"on_watermark\"?",
             &format!("clock.idle_timeout: found \"0s\"; allowed: {longest}"),
-            "source[0].kind: found \"kafka\"; allowed: file; \"kafka\" comes in a later version",
+            "source[0].kind: found \"http\"; allowed: file, kafka; \"http\" comes in a later version",
             "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
          is standard input",
             "sink[0].kind: found \"filee\"; allowed: file, stdout; did you mean \"file\"?",
@@ -253,7 +253,7 @@ fn tables_must_be_tables() {
         "segments = \"s\"\nclock = 5\nsource = []\nsink = 1",
         &[
             "clock: found 5; allowed: an object of emit, max_out_of_orderness, idle_timeout, \
-         dedup_horizon, granularity",
+         max_ahead, dedup_horizon, granularity",
             "source: found an empty list; allowed: [[source]], at least one",
             "sink: found 1; allowed: [[sink]]",
         ],
@@ -265,7 +265,10 @@ fn tables_must_be_tables() {
          double brackets",
         ],
     );
-    refused("segments = \"s\"\nsource = [1]", &["source[0].kind: found nothing; allowed: file"]);
+    refused(
+        "segments = \"s\"\nsource = [1]",
+        &["source[0].kind: found nothing; allowed: file, kafka"],
+    );
 }
 
 #[test]
@@ -335,7 +338,7 @@ fn variables_are_filled_in_and_never_printed() {
         ],
     );
     let text = BASE.replace("\"file\"", "\"${SECRET}\"");
-    refused(&text, &["source[0].kind: found \"${SECRET}\"; allowed: file"]);
+    refused(&text, &["source[0].kind: found \"${SECRET}\"; allowed: file, kafka"]);
     let text = format!("{BASE}[clock]\nidle_timeout = \"${{SECRET}}\"\nemit = \"${{\"");
     let said = read(&text).unwrap_err().to_string();
     assert!(!said.contains("hunter2"), "{said}");
@@ -348,4 +351,62 @@ fn text_that_is_not_toml_is_placed() {
     assert!(said.starts_with("jobs/shop.toml: line 2 column 12: not TOML: "), "{said}");
     let missing = Job::load(Path::new("/nowhere/job.toml")).unwrap_err();
     assert_eq!(missing.to_string(), "cannot read job file /nowhere/job.toml");
+}
+
+/// A job that reads a topic, and more lines of its source.
+fn kafka(more: &str) -> String {
+    let source = "kind = \"kafka\"\nbrokers = \"b:9092\"";
+    format!("segments = \"s\"\n[[source]]\n{source}\n{more}\n")
+}
+
+#[test]
+fn topics_are_read_as_they_are_said() {
+    let job = read(&kafka("topic = \"t\"")).unwrap();
+    let topics = &job.topics[0];
+    assert_eq!((topics.start, &topics.group), (Start::Earliest, &None));
+    let text = kafka(
+        "topics = [\"t\", \"u\"]\nstart = \"committed\"\ngroup = \"g\"\n[source.kafka]\n\
+         sasl.password = \"${SECRET}\"\n\"fetch.min.bytes\" = 5\n[source.mapping]\nuser = \"u\"\n\
+         event = \"e\"",
+    );
+    let job = read(&text).unwrap();
+    let topics = &job.topics[0];
+    assert_eq!(
+        (topics.topics.as_slice(), topics.start),
+        (&["t".into(), "u".into()][..], Start::Committed)
+    );
+    assert_eq!(topics.options.0["sasl.password"], "hunter2");
+    assert_eq!(topics.options.0["fetch.min.bytes"], "5");
+    assert!(!format!("{job:?}").contains("hunter2"));
+    let at = read(&kafka("topic = \"t\"\nstart = \"2026-01-01T00:00:00Z\"")).unwrap();
+    assert_eq!(at.topics[0].start, Start::At(1_767_225_600_000));
+}
+
+#[test]
+fn what_a_run_relies_on_is_not_changed_by_the_job() {
+    refused(
+        &kafka("topic = \"t\"\n[source.kafka]\nenable.auto.commit = true\ngroup.id = \"g\""),
+        &[
+            "source[0].kafka.enable.auto: found the setting \"enable.auto.commit\"; allowed: other \
+             settings of librdkafka; offsets are committed when the run has passed them, if there is \
+             a group",
+            "source[0].kafka.group: found the setting \"group.id\"; allowed: other settings of \
+             librdkafka; say group",
+        ],
+    );
+    refused(
+        &kafka("topic = \"t\"\nstart = \"committed\""),
+        &[
+            "source[0].group: found nothing; allowed: a consumer group; name the group whose offsets \
+           it starts from",
+        ],
+    );
+    refused(
+        &kafka("topics = [\"t\", \"t\"]\nstart = \"earlyest\""),
+        &[
+            "source[0].topics[1]: found \"t\"; allowed: each topic once; it is read already",
+            "source[0].start: found \"earlyest\"; allowed: earliest, latest, committed; did you mean \
+             \"earliest\"?",
+        ],
+    );
 }

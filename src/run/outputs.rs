@@ -10,6 +10,7 @@ use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Late, Rejected};
 
 use super::Summary;
+use crate::ingest::stream_and_number;
 use crate::sink::{Sink, SinkError, line};
 
 /// How differences are given out.
@@ -46,8 +47,17 @@ pub struct Outputs {
     pub rejected: Vec<Sink>,
     /// Up to when.
     pub until: Until,
-    /// The name of every partition.
-    pub sources: Vec<PathBuf>,
+    /// Where records come from: the files, then the topics.
+    pub sources: Vec<Origin>,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A file, which is a partition.
+    File(PathBuf),
+    /// A topic, which has partitions.
+    Topic(String),
 }
 
 impl Outputs {
@@ -130,8 +140,9 @@ impl Writing {
         for sink in &mut self.to.late {
             self.lines.clear();
             for record in batch {
-                let source = name(&self.to.sources, record.position.partition);
-                line::late(record, &source, &mut self.lines);
+                let (source, partition) = name(&self.to.sources, record.position.partition);
+                let at = line::Place { source: &source, partition };
+                line::late(record, at, &mut self.lines);
             }
             sink.write(&self.lines)?;
         }
@@ -142,8 +153,9 @@ impl Writing {
         for sink in &mut self.to.rejected {
             self.lines.clear();
             for record in batch {
-                let source = name(&self.to.sources, record.position.partition);
-                line::rejected(record, &source, &mut self.lines);
+                let (source, partition) = name(&self.to.sources, record.position.partition);
+                let at = line::Place { source: &source, partition };
+                line::rejected(record, at, &mut self.lines);
             }
             sink.write(&self.lines)?;
         }
@@ -155,6 +167,12 @@ impl Writing {
         if self.to.until == Until::Last { self.give_held_back() } else { Ok(()) }
     }
 
+    /// Writes what is held back by buffers.
+    pub(super) fn flush(&mut self) -> Result<(), SinkError> {
+        let sinks = self.to.differences.iter_mut().map(|(sink, _)| sink);
+        sinks.chain(&mut self.to.late).chain(&mut self.to.rejected).try_for_each(Sink::finish)
+    }
+
     /// Adds what the users of a worker needed.
     pub(super) fn memory(&mut self, memory: &Memory) {
         self.summary.memory.add(memory);
@@ -162,13 +180,17 @@ impl Writing {
 
     /// Writes what is held back by buffers; gives back the outputs and what they came to.
     pub(super) fn finish(mut self) -> Result<(Summary, Outputs), SinkError> {
-        let sinks = self.to.differences.iter_mut().map(|(sink, _)| sink);
-        sinks.chain(&mut self.to.late).chain(&mut self.to.rejected).try_for_each(Sink::finish)?;
+        self.flush()?;
         Ok((self.summary, self.to))
     }
 }
 
-fn name(sources: &[PathBuf], partition: u32) -> String {
-    let source = usize::try_from(partition).ok().and_then(|index| sources.get(index));
-    source.map(|path| path.display().to_string()).unwrap_or_default()
+/// The name of where a partition is, and its number there.
+fn name(sources: &[Origin], index: u32) -> (String, u32) {
+    let (stream, number) = stream_and_number(index);
+    match usize::try_from(stream).ok().and_then(|stream| sources.get(stream)) {
+        Some(Origin::File(path)) => (path.display().to_string(), index),
+        Some(Origin::Topic(topic)) => (topic.clone(), number),
+        None => (String::new(), index),
+    }
 }

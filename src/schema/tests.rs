@@ -256,6 +256,14 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[state]\npath = \"state\"\nkeep = 0", false);
     check("[state]\nkeep = 5", false);
     check("[state]\npath = \"state\"\nevery = \"1s\"", false);
+    let kafka = "[[source]]\nkind = \"kafka\"\nbrokers = \"b:1\"\n";
+    check(&format!("{kafka}topic = \"t\"\nstart = \"latest\"\n[source.kafka]\n\"a.b\" = 1"), true);
+    check(&format!("{kafka}topics = [\"t\"]\nstart = \"2026-01-01T00:00:00Z\""), true);
+    check(&format!("{kafka}topic = \"t\"\ngroup = \"g\"\nstart = 1767225600000"), true);
+    check(kafka, false);
+    check("[[source]]\nkind = \"kafka\"\ntopic = \"t\"", false);
+    check(&format!("{kafka}topic = \"t\"\npath = \"p\""), false);
+    check("[clock]\nmax_ahead = \"1d\"", true);
     check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"", false);
     check("[clock]\nemit = \"never\"", false);
     check("[clock]\nlateness = \"5s\"", false);

@@ -52,30 +52,39 @@ pub fn text_difference(difference: &Difference, colour: bool, lines: &mut Vec<u8
     lines.extend_from_slice(line.as_bytes());
 }
 
-/// Appends a late record as a line. `source` is the path of its partition.
-pub fn late(late: &Late, source: &str, lines: &mut Vec<u8>) {
-    let mut line = place(late.position, source);
+/// Where a record stood, as people know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The path of its file, or the name of its topic.
+    pub source: &'a str,
+    /// The number of its partition: among all of the job, or among those of its topic.
+    pub partition: u32,
+}
+
+/// Appends a late record as a line.
+pub fn late(late: &Late, at: Place<'_>, lines: &mut Vec<u8>) {
+    let mut line = place(late.position.offset, at);
     line.insert("time".into(), json!(late.time));
     line.insert("clock".into(), json!(late.clock));
     let behind = Duration::from_ms(late.clock - late.time);
     line.insert("late_by".into(), json!(behind.to_string()));
-    line.insert("reason".into(), json!("late"));
+    line.insert("reason".into(), json!(late.reason));
     line.insert("segments".into(), json!(late.segments));
     push(line, &late.record, true, lines);
 }
 
 /// Appends a rejected record as a line.
-pub fn rejected(rejected: &Rejected, source: &str, lines: &mut Vec<u8>) {
-    let mut line = place(rejected.position, source);
+pub fn rejected(rejected: &Rejected, at: Place<'_>, lines: &mut Vec<u8>) {
+    let mut line = place(rejected.position.offset, at);
     line.insert("reason".into(), json!(rejected.reason));
     push(line, &rejected.record, false, lines);
 }
 
-fn place(position: dataflows::model::Position, source: &str) -> Map<String, Json> {
+fn place(offset: u64, at: Place<'_>) -> Map<String, Json> {
     let mut line = Map::new();
-    line.insert("source".into(), json!(source));
-    line.insert("partition".into(), json!(position.partition));
-    line.insert("offset".into(), json!(position.offset));
+    line.insert("source".into(), json!(at.source));
+    line.insert("partition".into(), json!(at.partition));
+    line.insert("offset".into(), json!(offset));
     line
 }
 
@@ -99,7 +108,10 @@ fn push(line: Map<String, Json>, record: &[u8], is_json: bool, lines: &mut Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dataflows::clock::Reason;
     use dataflows::model::Position;
+
+    const AT: Place<'_> = Place { source: "f", partition: 1 };
 
     fn text(write: impl Fn(&mut Vec<u8>)) -> String {
         let mut lines = Vec::new();
@@ -131,7 +143,7 @@ mod tests {
         let position = Position { partition: 1, offset: 9 };
         let reject = |record: &[u8]| {
             let it = Rejected { position, reason: "no".into(), record: record.into() };
-            serde_json::from_str::<Json>(&text(|lines| rejected(&it, "f", lines))).unwrap()
+            serde_json::from_str::<Json>(&text(|lines| rejected(&it, AT, lines))).unwrap()
         };
         assert_eq!(
             reject(b"{x"),
@@ -139,8 +151,15 @@ mod tests {
         );
         assert_eq!(reject(b"\xff")["record_base64"], json!("/w=="));
         let record = br#"{"a": 1e2}"#.to_vec();
-        let it = Late { position, time: 1, clock: 61_001, segments: vec![], record };
-        let line = text(|lines| late(&it, "f", lines));
+        let it = Late {
+            position,
+            time: 1,
+            clock: 61_001,
+            reason: Reason::Late,
+            segments: vec![],
+            record,
+        };
+        let line = text(|lines| late(&it, AT, lines));
         assert!(line.ends_with("\"record\":{\"a\": 1e2}}\n"), "{line}");
         assert!(line.contains("\"late_by\":\"61s\""), "{line}");
     }

@@ -139,7 +139,7 @@ impl FilePartition {
         let unended = u64::from(bytes.last() != Some(&b'\n'));
         let first_offset = self.offset;
         self.offset += ends + unended;
-        Chunk { bytes, first_offset, cut }
+        Chunk { bytes, first_offset, cut, ..Chunk::default() }
     }
 
     /// Reads until there are as many bytes as wanted, or the file ends. What is being written

@@ -13,7 +13,7 @@ use super::what::{Subject, subject};
 use super::{VerbError, counted, say};
 use crate::args::{self, Replay, Workers};
 use crate::job::{Format, Output, Target};
-use crate::run::{self, Cluster, Form, Outputs, Run, RunError, Summary};
+use crate::run::{self, Cluster, Form, Live, Origin, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
 
@@ -36,8 +36,16 @@ enum ReplayError {
 
 /// Replays.
 pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
+    carry_out(arguments, subject(&arguments.what)?, None)
+}
+
+/// Replays, or runs, where it is live.
+pub(super) fn carry_out(
+    arguments: &Replay,
+    subject: Subject,
+    live: Option<Live>,
+) -> Result<(), VerbError> {
     let began = Instant::now();
-    let subject = subject(&arguments.what)?;
     for refused in &subject.definitions.refused {
         say(format_args!("refused: {refused}"));
     }
@@ -60,7 +68,8 @@ pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
         Sink::divert_prints();
     }
     let stats = arguments.stats.as_deref().filter(|_| writes).map(Sink::file).transpose()?;
-    let summary = match run::run(run_of(subject, cluster), outputs) {
+    let run = Run { live, ..run_of(subject, cluster) };
+    let summary = match run::run(run, outputs) {
         Ok((summary, _)) => summary,
         Err(RunError::Sink(SinkError::Closed)) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -83,6 +92,7 @@ pub(super) fn run_of(subject: Subject, cluster: Cluster) -> Run {
         clock: subject.clock,
         retain: subject.retain,
         cluster,
+        live: None,
     }
 }
 
@@ -151,11 +161,8 @@ fn written(arguments: &Replay, subject: &Subject) -> Vec<(String, PathBuf)> {
 }
 
 fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> {
-    let mut outputs = Outputs {
-        until: arguments.until,
-        sources: subject.inputs.iter().map(|input| input.path.clone()).collect(),
-        ..Outputs::default()
-    };
+    let mut outputs =
+        Outputs { until: arguments.until, sources: origins(subject), ..Outputs::default() };
     let wanted = arguments.format.map(|format| match format {
         args::Format::Json => Form::Json,
         args::Format::Text => Form::Text,
@@ -188,6 +195,13 @@ fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> 
         outputs.rejected = vec![Sink::file(path)?];
     }
     Ok(outputs)
+}
+
+/// The files, then the topics.
+fn origins(subject: &Subject) -> Vec<Origin> {
+    let files = subject.inputs.iter().map(|input| Origin::File(input.path.clone()));
+    let topics = subject.topics.iter().flat_map(|it| it.settings.topics.iter().cloned());
+    files.chain(topics.map(Origin::Topic)).collect()
 }
 
 /// What a run cost.
@@ -231,6 +245,12 @@ fn tell(summary: &Summary, cost: &Cost) {
         megabytes(memory.bytes()),
         megabytes(cost.peak_bytes),
     ));
+    if summary.waiting > 0 {
+        say(format_args!(
+            "{} read besides, at times the watermark has not passed: not applied",
+            many(summary.waiting, "record")
+        ));
+    }
     for (segment, count) in &tally.mismatches {
         let values = counted(usize::try_from(*count).unwrap_or(usize::MAX), "value");
         say(format_args!("segment {segment}: {values} of the wrong type"));
@@ -254,6 +274,8 @@ fn write_stats(mut sink: Sink, summary: &Summary, cost: &Cost) -> Result<(), Sin
         "mismatches": mismatches,
         "memory": summary.memory,
         "memory_bytes": summary.memory.bytes(),
+        "waiting": summary.waiting,
+        "partitions": summary.lags,
         "wall_s": cost.wall_s,
         "cpu_s": cost.cpu_s,
         "peak_bytes": cost.peak_bytes,

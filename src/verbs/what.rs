@@ -11,8 +11,9 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{Input, Job, JobError, Sink};
-use crate::run::InputFile;
+use crate::job::{self, Input, Job, JobError, Sink};
+use crate::run::{InputFile, Topics};
+use crate::source::kafka::{Settings, Start};
 
 /// What is wrong with what a run is about.
 #[derive(Debug, Error)]
@@ -29,12 +30,17 @@ pub enum WhatError {
     /// With the settings of time.
     #[error("{0}")]
     Clock(String),
+    /// It reads topics, which have no end.
+    #[error("{} reads topics of Kafka, which have no end: try  rivulet run {}", .0.display(), .0.display())]
+    Topics(PathBuf),
 }
 
 /// What a run is about.
 pub(super) struct Subject {
     /// Where records come from.
     pub(super) inputs: Vec<InputFile>,
+    /// The topics they come from, too.
+    pub(super) topics: Vec<Topics>,
     /// The definitions and their changes.
     pub(super) definitions: Definitions,
     /// The settings of time.
@@ -76,12 +82,23 @@ pub(super) fn definitions(
     Ok(Definitions { timeline: Arc::new(timeline), refused })
 }
 
-/// Works out what the arguments mean.
+/// Works out what the arguments mean, of what has an end.
 pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
+    let subject = live_subject(what)?;
+    match &what.job {
+        Some(path) if !subject.topics.is_empty() => Err(WhatError::Topics(path.clone())),
+        _ => Ok(subject),
+    }
+}
+
+/// Works out what the arguments mean.
+pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
+    let mut topics = Vec::new();
     let (inputs, segments, changes, clock, retain, sinks, has_state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
+            topics = job.topics.iter().map(topics_of).collect();
             let has_state = job.state.is_some();
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, has_state)
         }
@@ -96,6 +113,7 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
     let changes = what.changes.clone().or(changes);
     Ok(Subject {
         inputs,
+        topics,
         definitions: definitions(&segments, changes.as_deref())?,
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
@@ -118,6 +136,24 @@ fn inputs_of(job: &Job) -> Vec<InputFile> {
     inputs
 }
 
+/// Topics, as their source wants to be told.
+pub(super) fn topics_of(job: &job::Topics) -> Topics {
+    let start = match job.start {
+        job::Start::Earliest => Start::Earliest,
+        job::Start::Latest => Start::Latest,
+        job::Start::Committed => Start::Committed,
+        job::Start::At(time) => Start::At(time),
+    };
+    let settings = Settings {
+        brokers: job.brokers.clone(),
+        topics: job.topics.clone(),
+        start,
+        group: job.group.clone(),
+        options: job.options.0.clone(),
+    };
+    Topics { settings, mapping: job.mapping.clone() }
+}
+
 /// Flags over a job file's settings over the defaults.
 fn settings(flags: &Clock, job: Option<ClockSettings>) -> Result<ClockSettings, WhatError> {
     let mut settings = job.unwrap_or_default();
@@ -128,6 +164,7 @@ fn settings(flags: &Clock, job: Option<ClockSettings>) -> Result<ClockSettings, 
         settings.max_out_of_orderness = disorder;
     }
     settings.idle_timeout = flags.idle_timeout.unwrap_or(settings.idle_timeout);
+    settings.max_ahead = flags.max_ahead.unwrap_or(settings.max_ahead);
     settings.dedup_horizon = flags.dedup_horizon.unwrap_or(settings.dedup_horizon);
     settings.granularity = flags.granularity.unwrap_or(settings.granularity);
     settings.emit = match flags.emit {

@@ -1,0 +1,246 @@
+//! One partition: what is read of it, in which order that takes its turn, and what of it the run
+//! has not passed yet.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, Weak};
+
+use dataflows::clock::PartitionClock;
+use dataflows::model::{Duration, EventTime};
+
+use super::{Partitions, lock};
+use crate::format::Mapping;
+use crate::source::file::{FilePartition, Progress};
+use crate::source::kafka::{KafkaPartition, Track};
+use crate::source::{Chunk, SourceError};
+
+/// How much a worker reads before it lets the dataflow have its turn.
+const CHUNK_BYTES: usize = 128 << 10;
+/// How many chunks of a pipe are read ahead.
+const PIPE_CHUNKS: usize = 4;
+/// A partition that is not quiet.
+const NOT_QUIET: i64 = i64::MIN;
+/// How many files and topics a job may have; and how many partitions, a topic.
+pub const STREAMS_MAX: u32 = 1 << 16;
+
+/// The index of a partition among all of the job, by the place of its file or topic, and, of a
+/// topic, its number. It does not depend on how many partitions there are, so a partition that is
+/// made while the job runs has the same index in every process, whenever it is found there; and of
+/// files it is their place. Ties on time go by it: to the higher number, then to the later topic.
+pub fn index(stream: u32, number: u32) -> u32 {
+    number.saturating_mul(STREAMS_MAX).saturating_add(stream)
+}
+
+/// The place of its file or topic, and its number, that an [`index`] stands for.
+pub fn stream_and_number(index: u32) -> (u32, u32) {
+    (index % STREAMS_MAX, index / STREAMS_MAX)
+}
+
+pub(super) struct Partition {
+    /// Its index among all partitions of the job.
+    pub(super) index: u32,
+    pub(super) mapping: Mapping,
+    /// How far it has been read in Kafka, if it is there.
+    pub(super) track: Option<Arc<Track>>,
+    /// Whether it is written while it is read.
+    pub(super) is_live: bool,
+    reading: Mutex<Input>,
+    /// Chunks taken.
+    pub(super) taken: AtomicU64,
+    pub(super) exhausted: AtomicBool,
+    pub(super) turn: Mutex<Turn>,
+    /// Chunks that have had their turn.
+    pub(super) settled: AtomicU64,
+    /// The clock as of the last chunk that had its turn; the end of time once all had.
+    pub(super) clock: AtomicI64,
+    /// Since when, on the wall, there has been nothing to take.
+    quiet_since_ms: AtomicI64,
+    /// Whether the watermark goes on without it.
+    pub(super) is_idle: AtomicBool,
+}
+
+/// The one whose turn it is decides what is late.
+pub(super) struct Turn {
+    pub(super) clock: PartitionClock,
+    /// What the run has not passed yet, if that is kept.
+    pub(super) marks: VecDeque<Mark>,
+}
+
+/// A chunk that has had its turn: where to go on, were all from it on to be done again.
+pub(super) struct Mark {
+    /// The greatest time at which something of it is given out.
+    pub(super) latest: EventTime,
+    /// The offset after its last record.
+    pub(super) next_offset: u64,
+}
+
+pub(super) enum Input {
+    File(FilePartition),
+    /// Read by a thread of its own, so that no worker waits for it.
+    Pipe(Receiver<Result<Chunk, SourceError>>),
+    /// Fetched by threads of its own.
+    Kafka(KafkaPartition),
+}
+
+pub(super) enum Next {
+    Chunk(Chunk, u64),
+    Nothing,
+    End,
+}
+
+impl Partition {
+    pub(super) fn new(index: u32, input: Input, mapping: Mapping, disorder: Duration) -> Self {
+        let track = match &input {
+            Input::Kafka(partition) => Some(Arc::clone(partition.track())),
+            Input::File(_) | Input::Pipe(_) => None,
+        };
+        Partition {
+            index,
+            mapping,
+            track,
+            is_live: !matches!(input, Input::File(_)),
+            reading: Mutex::new(input),
+            taken: AtomicU64::new(0),
+            exhausted: AtomicBool::new(false),
+            turn: Mutex::new(Turn { clock: PartitionClock::new(disorder), marks: VecDeque::new() }),
+            settled: AtomicU64::new(0),
+            clock: AtomicI64::new(EventTime::MIN),
+            quiet_since_ms: AtomicI64::new(NOT_QUIET),
+            is_idle: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the next chunk; the memory of `done`, a chunk that is done with, is used again.
+    pub(super) fn take(&self, done: &mut Option<Chunk>) -> Result<Next, SourceError> {
+        let mut reading = lock(&self.reading);
+        let chunk = match &mut *reading {
+            Input::File(file) => {
+                done.take().into_iter().for_each(|chunk| file.recycle(chunk));
+                file.next_chunk(CHUNK_BYTES)?
+            }
+            Input::Pipe(chunks) => match chunks.try_recv() {
+                Ok(chunk) => Some(chunk?),
+                Err(TryRecvError::Empty) => return Ok(Next::Nothing),
+                Err(TryRecvError::Disconnected) => None,
+            },
+            Input::Kafka(partition) => {
+                let mut chunk = done.take().unwrap_or_default();
+                if !partition.next_chunk(CHUNK_BYTES, &mut chunk)? {
+                    *done = Some(chunk);
+                    return Ok(Next::Nothing);
+                }
+                Some(chunk)
+            }
+        };
+        let Some(chunk) = chunk else {
+            self.exhausted.store(true, Ordering::Release);
+            return Ok(Next::End);
+        };
+        // While it is still locked: chunks are numbered as they were read.
+        Ok(Next::Chunk(chunk, self.taken.fetch_add(1, Ordering::AcqRel)))
+    }
+
+    /// Whether there is more to come.
+    pub(super) fn is_open(&self) -> bool {
+        self.clock.load(Ordering::Acquire) != EventTime::MAX
+    }
+
+    /// Whether all that was taken has had its turn.
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire) == self.taken.load(Ordering::Acquire)
+    }
+
+    /// Whether all it held when the run began has had its turn.
+    pub(super) fn is_caught_up(&self) -> bool {
+        let is_read = match &self.track {
+            Some(track) => track.is_caught_up(),
+            None => self.exhausted.load(Ordering::Acquire),
+        };
+        is_read && self.is_settled()
+    }
+
+    /// Whether there has been nothing to take for so long. What the brokers have not confirmed
+    /// does not count: a partition that cannot be reached is not idle.
+    pub(super) fn is_quiet_for(&self, timeout_ms: i64, now_ms: i64) -> bool {
+        let is_at_end = self.track.as_ref().is_none_or(|track| track.is_at_end());
+        if !(self.is_live && self.is_settled() && is_at_end) {
+            self.stir();
+            return false;
+        }
+        let since = &self.quiet_since_ms;
+        let since =
+            match since.compare_exchange(NOT_QUIET, now_ms, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => now_ms,
+                Err(since) => since,
+            };
+        let is_idle = now_ms.saturating_sub(since) >= timeout_ms;
+        self.is_idle.store(is_idle, Ordering::Release);
+        is_idle
+    }
+
+    /// Something came of it.
+    pub(super) fn stir(&self) {
+        self.quiet_since_ms.store(NOT_QUIET, Ordering::Release);
+        self.is_idle.store(false, Ordering::Release);
+    }
+
+    /// Forgets the marks that `is_passed` by the run, and tells the source how far that is.
+    pub(super) fn pass(&self, is_passed: impl Fn(EventTime) -> bool) {
+        // Whoever settles it now passes it the next time.
+        let Ok(mut turn) = self.turn.try_lock() else { return };
+        let mut passed = None;
+        while let Some(mark) = turn.marks.front()
+            && is_passed(mark.latest)
+        {
+            passed = Some(mark.next_offset);
+            turn.marks.pop_front();
+        }
+        if let (Some(next), Some(track)) = (passed, &self.track) {
+            track.pass(next);
+        }
+    }
+
+    /// How far it has been read, in bytes; `None` while it is being read.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        let reading = self.reading.try_lock().ok()?;
+        Some(match &*reading {
+            Input::File(file) => file.progress(),
+            Input::Pipe(_) | Input::Kafka(_) => Progress { read: 0, total: None },
+        })
+    }
+}
+
+impl Input {
+    pub(super) fn of(mut file: FilePartition, shared: &Weak<Partitions>) -> Self {
+        if file.progress().total.is_some() {
+            return Input::File(file);
+        }
+        let (give, take) = sync_channel(PIPE_CHUNKS);
+        let shared = shared.clone();
+        std::thread::spawn(move || {
+            while let Some(chunk) = file.next_chunk(CHUNK_BYTES).transpose() {
+                let failed = chunk.is_err();
+                if give.send(chunk).is_err() || failed {
+                    break;
+                }
+                shared.upgrade().iter().for_each(|partitions| partitions.wake());
+            }
+            drop(give);
+            shared.upgrade().iter().for_each(|partitions| partitions.wake());
+        });
+        Input::Pipe(take)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_stands_whatever_is_added() {
+        assert_eq!([index(0, 0), index(1, 0), index(7, 0)], [0, 1, 7], "files: their place");
+        assert!(index(0, 1) > index(5, 0) && index(1, 3) > index(0, 3));
+        assert_eq!(stream_and_number(index(3, 12)), (3, 12));
+    }
+}

@@ -1,0 +1,204 @@
+//! One worker's way from chunks to the dataflow.
+
+use std::borrow::Cow;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dataflows::catalog::Timeline;
+use dataflows::clock::{ClockSettings, Emit, Punctuality};
+use dataflows::model::{EventTime, Incoming, Position, Stamp, Update, UserKey};
+use dataflows::operators::users::KeyHasher;
+use dataflows::segmentation::{Inputs, Late, Rejected};
+use dataflows::streams::Streams;
+use hashbrown::HashSet;
+
+use super::mentioned::Mentioned;
+use super::partition::Mark;
+use super::record::{Name, Record, Span, Understood};
+use super::{Partitions, Taken, Task, lock};
+use crate::format::{self, Reader};
+use crate::source::{Chunk, Line, SourceError};
+
+/// Why a record of Kafka without a value is rejected.
+const MISSING: &str = "record: there is none (a tombstone: a null value); to erase a user, send a \
+                       record of type delete";
+
+/// A chunk that has been read and waits for its turn.
+pub struct Batch {
+    task: Task,
+    records: Vec<Record>,
+}
+
+/// One worker's way from chunks to the dataflow.
+pub struct Ingest {
+    partitions: Arc<Partitions>,
+    settings: ClockSettings,
+    streams: Arc<Streams>,
+    /// One a partition, made when it is first needed.
+    readers: Vec<Reader>,
+    /// Users whose name this worker has passed on.
+    named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
+    mentioned: Mentioned,
+    /// The last chunk that is done with, and a list that is empty: memory to be used again.
+    done: (Option<Chunk>, Vec<Record>),
+}
+
+impl Ingest {
+    /// A worker's.
+    pub fn new(
+        partitions: Arc<Partitions>,
+        settings: ClockSettings,
+        streams: &Arc<Streams>,
+        timeline: Arc<Timeline>,
+    ) -> Self {
+        let mentioned = Mentioned::new(streams, timeline);
+        let (readers, named, done) = Default::default();
+        let streams = Arc::clone(streams);
+        Ingest { partitions, settings, streams, readers, named, mentioned, done }
+    }
+
+    /// Takes the next chunk: see [`Partitions`].
+    ///
+    /// # Errors
+    /// A file cannot be read on.
+    pub fn take(&mut self, only_behind: bool) -> Result<Taken, SourceError> {
+        self.partitions.take(only_behind, &mut self.done.0)
+    }
+
+    /// Reads a chunk into records.
+    pub fn read(&mut self, task: Task) -> Batch {
+        if self.readers.len() <= task.place {
+            self.partitions.all(|list| {
+                let new = list[self.readers.len()..].iter();
+                let reader = |it: &Arc<_>| Reader::new(self.streams.clone(), mapping(it));
+                self.readers.extend(new.map(reader));
+            });
+        }
+        let reader = &mut self.readers[task.place];
+        let mut records = std::mem::take(&mut self.done.1);
+        if task.chunk.has_pieces() {
+            read(reader, &task.chunk, task.chunk.pieces(), &mut records);
+        } else {
+            read(reader, &task.chunk, task.chunk.lines(), &mut records);
+        }
+        self.partitions.read.fetch_add(records.len() as u64, Ordering::Relaxed);
+        Batch { task, records }
+    }
+
+    /// Whether every earlier chunk of its partition has had its turn.
+    pub fn is_next(&self, batch: &Batch) -> bool {
+        batch.task.partition.settled.load(Ordering::Acquire) == batch.task.number
+    }
+
+    /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
+    /// back the greatest time at which something of it takes effect, and how many records do.
+    pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
+        let Batch { task, mut records } = batch;
+        let partitions = self.partitions.clone();
+        let partition = &task.partition;
+        let chunk = &task.chunk.bytes;
+        let mut turn = lock(&partition.turn);
+        let live = partitions.live.as_ref();
+        live.into_iter().for_each(|live| live.resume(&mut turn));
+        let believed = live.map_or(EventTime::MAX, |live| live.believed());
+        let next_offset = records.last().map(|record| record.offset + 1);
+        let (mut latest, mut sent) = (None, 0);
+        let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
+        updates.reserve(records.len());
+        stamps.reserve(records.len());
+        for record in records.drain(..) {
+            let position = Position { partition: partition.index, offset: record.offset };
+            let raw = || record.line.bytes(chunk).to_vec();
+            let understood = match record.content {
+                Ok(understood) if understood.time.is_none_or(|time| time <= believed) => understood,
+                other => {
+                    let reason = match (other, live) {
+                        (Err(reason), _) => reason,
+                        (Ok(Understood { time: Some(time), .. }), Some(live)) => {
+                            live.too_far_ahead(time)
+                        }
+                        (Ok(_), _) => unreachable!("only a running job has a bound"),
+                    };
+                    let rejected = Rejected { position, reason, record: raw() };
+                    inputs.rejected.send((turn.clock.now(), rejected));
+                    continue;
+                }
+            };
+            let Understood { user, name, time, id, change } = understood;
+            match turn.clock.observe(time) {
+                Punctuality::OnTime(time) => {
+                    let at = self.effective(time);
+                    latest = latest.max(Some(at));
+                    sent += 1;
+                    if self.named.insert(user) {
+                        updates.push(Incoming::Name(user, name.shared(chunk)));
+                    }
+                    if let Some(id) = id {
+                        stamps.push(Stamp { time, at, position, id, user });
+                    }
+                    updates.push(Incoming::Update(Update { user, time, at, position, change }));
+                }
+                Punctuality::Late { time, clock, reason } => {
+                    let segments = self.mentioned.at(clock).segments(&change);
+                    let late = Late { position, time, clock, reason, segments, record: raw() };
+                    inputs.late.send((clock, late));
+                }
+            }
+        }
+        latest.into_iter().for_each(|latest| partitions.instant.took_effect(latest));
+        if let (Some(next_offset), true) = (next_offset, live.is_some()) {
+            // What is rejected or late is given out at the clock.
+            let latest = latest.unwrap_or(EventTime::MIN).max(turn.clock.now());
+            turn.marks.push_back(Mark { latest, next_offset });
+        }
+        partition.stir();
+        let settled = task.number + 1;
+        let done = partition.exhausted.load(Ordering::Acquire)
+            && partition.taken.load(Ordering::Acquire) == settled;
+        let clock = if done { EventTime::MAX } else { turn.clock.now() };
+        partition.clock.store(clock, Ordering::Release);
+        partition.settled.store(settled, Ordering::Release);
+        drop(turn);
+        partitions.wake_others();
+        self.done = (Some(task.chunk), records);
+        latest.map(|latest| (latest, sent))
+    }
+
+    fn effective(&self, time: EventTime) -> EventTime {
+        match self.settings.emit {
+            Emit::OnWatermark => time,
+            Emit::OnEvent => self.partitions.instant.see(time).0,
+        }
+    }
+}
+
+fn mapping(partition: &Arc<super::partition::Partition>) -> format::Mapping {
+    partition.mapping.clone()
+}
+
+/// Reads the records of a chunk.
+fn read<'a>(
+    reader: &mut Reader,
+    chunk: &'a Chunk,
+    lines: impl Iterator<Item = Line<'a>>,
+    records: &mut Vec<Record>,
+) {
+    for line in lines {
+        let parsed = match format::oversize(line.length) {
+            Some(reason) => Err(reason),
+            None if line.is_missing => Err(MISSING.to_owned()),
+            None => reader.update(line.bytes),
+        };
+        let content = parsed.map(|parsed| {
+            let user = UserKey::of(&parsed.user);
+            let name = match parsed.user {
+                Cow::Borrowed(name) => Name::Written(Span::of(name.as_bytes(), &chunk.bytes)),
+                Cow::Owned(name) => Name::Decoded(name.into()),
+            };
+            Understood { user, name, time: parsed.time, id: parsed.id, change: parsed.change }
+        });
+        let span = Span::of(line.bytes, &chunk.bytes);
+        records.push(Record { offset: line.offset, line: span, content });
+    }
+}

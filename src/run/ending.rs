@@ -1,0 +1,152 @@
+//! How a run ends that is told to stop: all workers of all processes at one time, at which all that
+//! is due has been given out and nothing later has.
+//!
+//! Each process takes nothing more, and lets what it has taken have its turn. Then it says where
+//! its time stands, and stays there. When all have said so, the run is over once the frontier has
+//! come to the least of these times.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dataflows::model::EventTime;
+use dataflows::operators::feed::Feed;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::Inspect;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::worker::Worker;
+
+use super::{Cluster, Live, Shared, lock};
+
+/// How often files are brought up to date with what has been given out.
+const FLUSH: Duration = Duration::from_millis(100);
+
+/// What the processes have said of their ends.
+pub(super) struct Ending {
+    processes: usize,
+    /// Where the time of each stands that has read all it is going to read.
+    stands: Mutex<BTreeMap<usize, EventTime>>,
+    /// Whether one of them was told to stop: then all stop.
+    all_stop: AtomicBool,
+}
+
+/// A process, and where its time stands for good; or, without a time, that all are to stop.
+type Word = (usize, Option<EventTime>);
+
+impl Ending {
+    pub(super) fn new(cluster: &Cluster) -> Self {
+        let processes = cluster.hosts.len().max(1);
+        Ending { processes, stands: Mutex::default(), all_stop: AtomicBool::new(false) }
+    }
+
+    fn hear(&self, (process, time): Word) {
+        match time {
+            Some(time) => _ = lock(&self.stands).insert(process, time),
+            None => self.all_stop.store(true, Ordering::Release),
+        }
+    }
+
+    /// The time at which all end, once all have come so far.
+    fn time(&self) -> Option<EventTime> {
+        let stands = lock(&self.stands);
+        stands.values().min().copied().filter(|_| stands.len() == self.processes)
+    }
+}
+
+/// A worker's part in it.
+pub(super) struct Ends {
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    until_caught_up: bool,
+    process: usize,
+    /// Whether it is the one that speaks for its process, and what it has said.
+    speaks: bool,
+    said: (bool, bool),
+    to_all: Option<Feed<Word>>,
+    flushed: Instant,
+}
+
+impl Ends {
+    pub(super) fn new(
+        worker: &mut Worker,
+        live: &Live,
+        cluster: &Cluster,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let to_all = (cluster.hosts.len() > 1).then(|| {
+            let shared = Arc::clone(shared);
+            worker.dataflow(|scope| {
+                let (feed, words) = Feed::new(scope, "Ending");
+                words.broadcast().inspect(move |word: &Word| shared.ending.hear(*word));
+                feed
+            })
+        });
+        Ends {
+            shared: Arc::clone(shared),
+            stop: Arc::clone(&live.stop),
+            until_caught_up: live.until_caught_up,
+            process: cluster.process,
+            speaks: worker.index().is_multiple_of(cluster.workers),
+            said: (false, false),
+            to_all,
+            flushed: Instant::now(),
+        }
+    }
+
+    /// Whether the run is over for this worker, which has nothing waiting and whose time stands
+    /// here.
+    pub(super) fn turn(
+        &mut self,
+        has_settled: bool,
+        time: EventTime,
+        probe: &ProbeHandle<EventTime>,
+    ) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let (partitions, ending) = (&shared.partitions, &shared.ending);
+        if self.speaks {
+            self.look_after(probe);
+            let is_told = self.stop.load(Ordering::Acquire);
+            if is_told && !self.said.0 {
+                self.said.0 = true;
+                self.say((self.process, None));
+            }
+            let is_read = self.until_caught_up && partitions.are_caught_up();
+            let is_over = is_told || is_read || ending.all_stop.load(Ordering::Acquire);
+            if is_over && !partitions.is_stopped() {
+                partitions.stop();
+            }
+        }
+        let only_read = self.until_caught_up && !ending.all_stop.load(Ordering::Acquire);
+        let Some(last) = partitions.last_watermark(only_read).filter(|_| has_settled) else {
+            return false;
+        };
+        if self.speaks && !self.said.1 && time >= last {
+            self.said.1 = true;
+            self.say((self.process, Some(time)));
+        }
+        ending.time().is_some_and(|end| time >= end && !probe.less_than(&end))
+    }
+
+    /// Passes on what has been given out, and to the sources how far that is.
+    fn look_after(&mut self, probe: &ProbeHandle<EventTime>) {
+        if self.flushed.elapsed() < FLUSH {
+            return;
+        }
+        self.flushed = Instant::now();
+        self.shared.partitions.pass(|time| !probe.less_equal(&time));
+        if let Err(error) = lock(&self.shared.outputs).flush() {
+            self.shared.fail(error.into());
+        }
+    }
+
+    fn say(&mut self, word: Word) {
+        match &mut self.to_all {
+            Some(feed) => {
+                feed.send(word);
+                feed.flush();
+            }
+            None => self.shared.ending.hear(word),
+        }
+    }
+}

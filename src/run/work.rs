@@ -1,0 +1,143 @@
+//! What one worker does, over and over; and the dataflow it does it for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration as WallDuration;
+
+use dataflows::model::{Difference, EventTime};
+use dataflows::operators::checkpoint::Survival;
+use dataflows::operators::memory::Memory;
+use dataflows::segmentation::{Inputs, commands, segmentation};
+use dataflows::streams::Streams;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::{Inspect, Probe};
+use timely::worker::Worker;
+
+use super::ending::Ends;
+use super::on_the_way::OnTheWay;
+use super::pace::{Closing, Pace};
+use super::{Run, Shared, StopOnPanic, lock};
+use crate::ingest::{Batch, Ingest, Taken};
+use crate::sink::SinkError;
+
+/// How many chunks a worker may have read that wait for their turn.
+const BATCHES_WAITING: usize = 4;
+/// The longest a worker sleeps before it looks whether another one has failed.
+const PARK: WallDuration = WallDuration::from_millis(50);
+
+pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Shared>) {
+    let _guard = StopOnPanic(shared.clone());
+    shared.partitions.enlist(std::thread::current());
+    let probe = ProbeHandle::new();
+    let (mut inputs, memory) = build(worker, run, streams, shared, &probe);
+    let mut pace = Pace::new(worker, run, shared);
+    let mut ends = run.live.as_ref().map(|live| Ends::new(worker, live, &run.cluster, shared));
+    for command in commands(&run.timeline, run.retain) {
+        inputs.commands.send(command);
+    }
+    let mut ingest =
+        Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
+    let mut waiting: VecDeque<Batch> = VecDeque::new();
+    let mut on_the_way = OnTheWay::default();
+    while !shared.stop.load(Ordering::Acquire) {
+        let (mut busy, mut silent) = (false, false);
+        while let Some(batch) = ready(&mut waiting, &ingest) {
+            on_the_way.sent(ingest.settle(batch, &mut inputs));
+            busy = true;
+        }
+        let Some(watermark) = shared.partitions.watermark() else { break };
+        pace.advance(&mut inputs, watermark);
+        on_the_way.passed(&probe);
+        if let Some(ends) = &mut ends
+            && ends.turn(waiting.is_empty(), pace.time, &probe)
+        {
+            return stay(worker, shared, &memory(), (inputs, pace, ends));
+        }
+        if waiting.len() < BATCHES_WAITING && !on_the_way.is_full(&probe, pace.time) {
+            match ingest.take(on_the_way.is_much()) {
+                Ok(Taken::Chunk(task)) => {
+                    waiting.push_back(ingest.read(task));
+                    busy = true;
+                }
+                Ok(Taken::Nothing) => silent = true,
+                Ok(Taken::Exhausted) => {}
+                Err(error) => shared.fail(error.into()),
+            }
+            shared.progress.tell(&shared.partitions);
+        }
+        let idle = !busy && !waiting.iter().any(|batch| ingest.is_next(batch));
+        match pace.close(idle && silent) {
+            Closing::Done => {}
+            Closing::In(wait) if idle => _ = worker.step_or_park(Some(wait.min(PARK))),
+            Closing::Nothing if idle => _ = worker.step_or_park(Some(PARK)),
+            Closing::In(_) | Closing::Nothing => _ = worker.step(),
+        }
+    }
+    drop((inputs, pace, ends));
+    while !probe.done() && !shared.stop.load(Ordering::Acquire) {
+        worker.step_or_park(Some(PARK));
+    }
+    lock(&shared.outputs).memory(&memory());
+    if shared.stop.load(Ordering::Acquire) {
+        // There is no one left to work for.
+        leave(worker);
+    }
+}
+
+/// Ends where time stands: what feeds the dataflow must not be dropped before it, or all time would
+/// pass.
+fn stay<T>(worker: &mut Worker, shared: &Arc<Shared>, memory: &Memory, feeds: T) {
+    lock(&shared.outputs).memory(memory);
+    leave(worker);
+    drop(feeds);
+}
+
+fn leave(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+/// A batch whose turn it is.
+fn ready(waiting: &mut VecDeque<Batch>, ingest: &Ingest) -> Option<Batch> {
+    let place = waiting.iter().position(|batch| ingest.is_next(batch))?;
+    waiting.remove(place)
+}
+
+fn build(
+    worker: &mut Worker,
+    run: &Run,
+    streams: &Arc<Streams>,
+    shared: &Arc<Shared>,
+    probe: &ProbeHandle<EventTime>,
+) -> (Inputs, Box<dyn Fn() -> Memory>) {
+    worker.dataflow(|scope| {
+        let (inputs, outputs) = segmentation(scope, run.clock, streams.clone(), Survival::Nothing);
+        let write = |shared: &Arc<Shared>| {
+            let shared = shared.clone();
+            move |written: Result<(), SinkError>| {
+                if let Err(error) = written {
+                    shared.fail(error.into());
+                }
+            }
+        };
+        let (to, done) = (shared.clone(), write(shared));
+        let differences = outputs.differences.inspect_batch(move |_, batch: &Vec<Difference>| {
+            done(lock(&to.outputs).differences(batch));
+        });
+        let (to, done) = (shared.clone(), write(shared));
+        let late = outputs.late.inspect_batch(move |_, batch| done(lock(&to.outputs).late(batch)));
+        let (to, done) = (shared.clone(), write(shared));
+        let rejected =
+            outputs.rejected.inspect_batch(move |_, batch| done(lock(&to.outputs).rejected(batch)));
+        let (to, done) = (shared.clone(), write(shared));
+        let tally =
+            outputs.tally.inspect_batch(move |_, batch| done(lock(&to.outputs).tally(batch)));
+        differences.probe_with(probe);
+        late.probe_with(probe);
+        rejected.probe_with(probe);
+        tally.probe_with(probe);
+        (inputs, outputs.memory)
+    })
+}

@@ -1,0 +1,239 @@
+//! A real Kafka broker for tests: one a test process, on free ports, with fresh data.
+//!
+//! `broker.sh` beside this file serves it; it is killed when its standard input is closed, so it
+//! does not outlive the test process however that ends.
+
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use crate::common::DEADLINE;
+
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A broker, its ports and its data.
+pub(crate) struct Broker {
+    folder: TempDir,
+    port: u16,
+    other: u16,
+    script: Mutex<Option<Child>>,
+}
+
+impl Broker {
+    /// The one that all tests of this process share. Each makes topics of its own.
+    pub(crate) fn shared() -> &'static Broker {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        SHARED.get_or_init(Broker::new)
+    }
+
+    /// One that a test may kill.
+    pub(crate) fn new() -> Self {
+        Broker::new_with("")
+    }
+
+    /// One with more settings.
+    pub(crate) fn new_with(properties: &str) -> Self {
+        let free: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let port = |it: &TcpListener| it.local_addr().unwrap().port();
+        let (port, other) = (port(&free[0]), port(&free[1]));
+        drop(free);
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("more.properties"), properties).unwrap();
+        let broker = Broker { folder, port, other, script: Mutex::default() };
+        broker.start();
+        broker
+    }
+
+    /// Starts it, or starts it again over the same data, and waits until it answers.
+    pub(crate) fn start(&self) {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/common/broker.sh");
+        let said = std::fs::File::create(self.folder.path().join("log")).unwrap();
+        let child = Command::new("bash")
+            .arg(script)
+            .arg("serve")
+            .arg(self.folder.path())
+            .args([self.port.to_string(), self.other.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(said)
+            .spawn()
+            .unwrap();
+        *self.script.lock().unwrap() = Some(child);
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let began = Instant::now();
+        // The first start of all fetches the jars.
+        while consumer.fetch_metadata(None, Duration::from_secs(1)).is_err() {
+            let ended = self.script.lock().unwrap().as_mut().unwrap().try_wait().unwrap();
+            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap();
+            assert!(ended.is_none(), "the broker ended: {}", log());
+            assert!(began.elapsed() < 3 * DEADLINE, "the broker does not answer: {}", log());
+        }
+    }
+
+    /// Kills it, as a machine that fails would.
+    pub(crate) fn kill(&self) {
+        if let Some(mut script) = self.script.lock().unwrap().take() {
+            drop(script.stdin.take());
+            script.wait().unwrap();
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", self.address());
+        client.set("group.id", "tests");
+        client
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().unwrap()
+    }
+
+    /// A new topic with a name of its own.
+    pub(crate) fn topic(&self, partitions: i32) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("events-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let new = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let made = wait(self.admin().create_topics([&new], &AdminOptions::new())).unwrap();
+        made.into_iter().for_each(|it| _ = it.unwrap());
+        self.await_partitions(&name, partitions);
+        name
+    }
+
+    /// Gives a topic more partitions.
+    pub(crate) fn grow(&self, topic: &str, partitions: i32) {
+        let new = NewPartitions::new(topic, usize::try_from(partitions).unwrap());
+        let made = wait(self.admin().create_partitions([&new], &AdminOptions::new())).unwrap();
+        made.into_iter().for_each(|it| _ = it.unwrap());
+        self.await_partitions(topic, partitions);
+    }
+
+    pub(crate) fn delete(&self, topic: &str) {
+        let gone = wait(self.admin().delete_topics(&[topic], &AdminOptions::new())).unwrap();
+        gone.into_iter().for_each(|it| _ = it.unwrap());
+    }
+
+    /// Removes the records of a partition before an offset, as retention does.
+    pub(crate) fn forget(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).unwrap();
+        wait(self.admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    }
+
+    /// What a group has committed of a partition.
+    pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let found = consumer.committed_offsets(list, ANSWER).unwrap();
+        found.elements()[0].offset().to_raw().filter(|offset| *offset >= 0)
+    }
+
+    /// Commits an offset for a group.
+    pub(crate) fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        eventually("the offset is committed", || consumer.commit(&list, CommitMode::Sync).is_ok());
+    }
+
+    fn await_partitions(&self, topic: &str, partitions: i32) {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        eventually("the topic is made", || {
+            (0..partitions).all(|it| consumer.fetch_watermarks(topic, it, ANSWER).is_ok())
+        });
+    }
+
+    /// Puts records into a partition, and waits until they are there.
+    pub(crate) fn send(&self, topic: &str, partition: i32, records: &[impl AsRef<[u8]>]) {
+        let producer: BaseProducer =
+            self.client().set("message.max.bytes", "8000000").create().unwrap();
+        put(&producer, topic, partition, records);
+        producer.flush(DEADLINE).unwrap();
+    }
+
+    /// The same in one transaction, which is committed or aborted.
+    pub(crate) fn transact(&self, topic: &str, partition: i32, records: &[&str], commit: bool) {
+        let producer: BaseProducer =
+            self.client().set("transactional.id", format!("of {topic}")).create().unwrap();
+        producer.init_transactions(DEADLINE).unwrap();
+        producer.begin_transaction().unwrap();
+        put(&producer, topic, partition, records);
+        producer.flush(DEADLINE).unwrap();
+        if commit {
+            producer.commit_transaction(DEADLINE).unwrap();
+        } else {
+            producer.abort_transaction(DEADLINE).unwrap();
+        }
+    }
+
+    /// Puts a record without a value into a partition.
+    pub(crate) fn tombstone(&self, topic: &str, partition: i32) {
+        let producer: BaseProducer = self.client().create().unwrap();
+        let record = BaseRecord::<str, [u8]>::to(topic).partition(partition).key("k");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(DEADLINE).unwrap();
+    }
+}
+
+fn put(producer: &BaseProducer, topic: &str, partition: i32, records: &[impl AsRef<[u8]>]) {
+    for record in records {
+        let record: BaseRecord<'_, (), [u8]> =
+            BaseRecord::to(topic).partition(partition).payload(record.as_ref());
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.poll(Duration::ZERO);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits for a condition, no longer than the deadline.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < DEADLINE, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Waits for what librdkafka promises.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park_timeout(Duration::from_millis(50)),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Topics of a real broker, read by the program.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
+mod common;
+#[path = "common/kafka.rs"]
+mod harness;
+
+#[path = "kafka/faults.rs"]
+mod faults;
+#[path = "kafka/live.rs"]
+mod live;
+#[path = "kafka/records.rs"]
+mod records;
+
+use std::process::Stdio;
+
+use common::{DEADLINE, Done, Lines, Place, Running};
+use harness::{Broker, eventually};
+
+/// A job over these topics, in a folder of its own.
+pub(crate) fn job(place: &Place, broker: &Broker, topics: &[&str], more: &str) {
+    let clock =
+        if more.contains("[clock]") { "" } else { "[clock]\nmax_out_of_orderness = \"5s\"\n" };
+    let (clock_or, source) = more.split_once("\n\n").unwrap_or(("", more));
+    let topics = topics.iter().map(|topic| format!("{topic:?}")).collect::<Vec<_>>().join(", ");
+    let sinks: String = ["differences", "late", "rejected"]
+        .map(|of| format!("[[sink]]\nkind = \"file\"\nof = \"{of}\"\npath = \"{of}\"\n"))
+        .concat();
+    let text = format!(
+        "segments = \"segments.json\"\n{clock}{clock_or}\n[[source]]\nkind = \"kafka\"\nbrokers = \
+         {:?}\ntopics = [{topics}]\n{source}\n{sinks}",
+        broker.address(),
+    );
+    place.write("job.toml", text);
+}
+
+/// A page view, which moves the clock of its partition.
+pub(crate) fn view(user: &str, time: i64) -> String {
+    format!(r#"{{"type":"page","userId":"{user}","timestamp":{time}}}"#)
+}
+
+/// A user takes the plan that [`common::SEGMENTS`] asks for.
+pub(crate) fn pro(user: &str, time: i64) -> String {
+    format!(
+        r#"{{"type":"identify","userId":"{user}","timestamp":{time},"traits":{{"plan":"pro"}}}}"#
+    )
+}
+
+pub(crate) const T0: i64 = 1_767_225_600_000;
+
+/// Wall time.
+pub(crate) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+/// A run of the job that goes on.
+pub(crate) struct Live {
+    running: Running,
+    said: Lines,
+}
+
+impl Live {
+    pub(crate) fn start(place: &Place, flags: &str) -> Self {
+        let words = format!("run job.toml --stats stats {flags}");
+        let mut running = Running::start(place.command(&words).stdout(Stdio::null()));
+        let said = Lines::of(running.child.stderr.take().unwrap());
+        Live { running, said }
+    }
+
+    /// The next line on standard error that has this in it.
+    pub(crate) fn says(&self, part: &str) -> String {
+        loop {
+            let line = self.said.next();
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// Tells it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        let id = self.running.child.id().to_string();
+        let told = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(told.success());
+        self.running.code()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn code(mut self) -> Option<i32> {
+        self.running.code()
+    }
+}
+
+/// Waits until an output of the running job has this in it.
+pub(crate) fn awaits(place: &Place, output: &str, part: &str) {
+    eventually(&format!("{part:?} in {output}"), || {
+        place.path(output).exists() && place.text(output).contains(part)
+    });
+}
+
+/// Reads what there is, and ends.
+pub(crate) fn catch_up(place: &Place, flags: &str) -> Done {
+    assert!(DEADLINE.as_secs() > 0);
+    place.run(&format!("run job.toml --stats stats --until caught-up {flags}")).fine()
+}
