@@ -184,7 +184,10 @@ pub fn segmentation<'scope>(
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),
         tally: to_first(tallies),
-        memory: Box::new(move || counted.borrow().at_end.unwrap_or_default()),
+        memory: Box::new(move || {
+            let state = counted.borrow();
+            state.at_end.unwrap_or_else(|| state.memory()) // where it is left before its end
+        }),
     };
     (inputs, outputs)
 }
