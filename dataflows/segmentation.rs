@@ -202,7 +202,10 @@ pub fn segmentation<'scope>(
         prepared: members.prepared.exchange(|_| 0),
         pieces: members.pieces.concat(identifiers),
         tally: to_first(tallies),
-        memory: Box::new(move || counted.borrow().at_end.unwrap_or_default()),
+        memory: Box::new(move || {
+            let state = counted.borrow();
+            state.at_end.unwrap_or_else(|| state.memory()) // where it is left before its end
+        }),
     };
     (inputs, outputs)
 }

@@ -15,7 +15,7 @@ mod records;
 
 use std::process::Stdio;
 
-use common::{DEADLINE, Done, Lines, Place, Running};
+use common::{Done, Lines, Place, Running};
 use harness::{Broker, eventually};
 
 /// A job over these topics, in a folder of its own.
@@ -100,8 +100,15 @@ pub(crate) fn awaits(place: &Place, output: &str, part: &str) {
     });
 }
 
+/// Two processes on loopback, in the file `hosts`: on ports that were free a moment ago.
+pub(crate) fn hosts(place: &Place) {
+    let ports: Vec<_> =
+        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let hosts: String = ports.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
+    place.write("hosts", hosts);
+}
+
 /// Reads what there is, and ends.
 pub(crate) fn catch_up(place: &Place, flags: &str) -> Done {
-    assert!(DEADLINE.as_secs() > 0);
     place.run(&format!("run job.toml --stats stats --until caught-up {flags}")).fine()
 }

@@ -91,3 +91,68 @@ impl Live {
         format!("timestamp: {time} is more than {bound} ahead of wall time (max_ahead)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+    use std::sync::mpsc::sync_channel;
+
+    use dataflows::clock::{Punctuality, Reason};
+    use dataflows::model::Duration;
+
+    use super::super::partition::Input;
+    use super::*;
+    use crate::format::Mapping;
+
+    const DISORDER: Duration = Duration::from_ms(5);
+
+    fn settings() -> ClockSettings {
+        ClockSettings {
+            max_out_of_orderness: DISORDER,
+            idle_timeout: Duration::from_ms(1_000),
+            ..ClockSettings::default()
+        }
+    }
+
+    /// A record at this time comes and has its turn.
+    fn comes(live: &Live, partition: &Partition, time: EventTime) -> Punctuality {
+        let mut turn = lock(&partition.turn);
+        live.resume(&mut turn);
+        partition.stir();
+        let said = turn.clock.observe(Some(time));
+        partition.clock.store(turn.clock.now(), Ordering::Release);
+        said
+    }
+
+    #[test]
+    fn the_watermark_goes_on_without_the_idle_and_then_with_the_wall() {
+        let hands = Arc::new(AtomicI64::new(1_000_000));
+        let live = Live::new(Wall::held(Arc::clone(&hands)), settings());
+        // Pipes that stay open: what gives to them is kept.
+        let (gives, list): (Vec<_>, Vec<_>) = (0..2)
+            .map(|index| {
+                let (give, take) = sync_channel(1);
+                let input = Input::Pipe(take);
+                (give, Arc::new(Partition::new(index, input, Mapping::default(), DISORDER)))
+            })
+            .unzip();
+        comes(&live, &list[0], 500_005);
+        comes(&live, &list[1], 400_005);
+        assert_eq!(live.watermark(&list), Some((400_000, false)));
+        hands.store(1_000_900, Ordering::Release);
+        comes(&live, &list[0], 600_005);
+        assert_eq!(live.watermark(&list), Some((400_000, false)), "not idle for long enough");
+        hands.store(1_001_000, Ordering::Release);
+        assert_eq!(live.watermark(&list), Some((600_000, false)), "without the second");
+        hands.store(1_002_017, Ordering::Release);
+        assert_eq!(live.watermark(&list), Some((1_002_000, true)), "with the wall, in steps");
+        let late = Punctuality::Late { time: 450_000, clock: 1_002_000, reason: Reason::Idle };
+        assert_eq!(comes(&live, &list[1], 450_000), late);
+        assert_eq!(comes(&live, &list[1], 1_002_001), Punctuality::OnTime(1_002_001));
+        assert_eq!(live.watermark(&list), Some((1_002_000, false)), "it never goes back");
+        assert_eq!(live.last_watermark(&list, false), 1_002_000);
+        hands.store(9_000_000, Ordering::Release);
+        assert_eq!(live.watermark(&list), Some((1_002_000, false)), "it stays, once it has ended");
+        drop(gives);
+    }
+}

@@ -53,7 +53,7 @@ impl Broker {
         let port = |it: &TcpListener| it.local_addr().unwrap().port();
         let (port, other) = (port(&free[0]), port(&free[1]));
         drop(free);
-        let folder = TempDir::new().unwrap();
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::write(folder.path().join("more.properties"), properties).unwrap();
         let broker = Broker { folder, port, other, script: Mutex::default() };
         broker.start();

@@ -1,8 +1,8 @@
 //! A run that goes on: idle partitions, new ones, wall time, and its end.
 
-use crate::common::Place;
+use crate::common::{DIFFERENCES, Place};
 use crate::harness::{Broker, eventually};
-use crate::{Live, T0, awaits, job, now, pro, view};
+use crate::{Live, T0, awaits, hosts, job, now, pro, view};
 
 /// Idle soon, so that tests need not wait.
 const SOON: &str = "[clock]\nmax_out_of_orderness = \"0s\"\nidle_timeout = \"300ms\"\n\n";
@@ -120,4 +120,48 @@ fn a_broker_that_is_killed_loses_nothing() {
     live.says("answers again");
     assert_eq!(live.stop(), Some(0));
     assert_eq!(place.text("late"), "");
+}
+
+#[test]
+fn it_ends_when_told_though_nobody_answers() {
+    let (broker, place) = (Broker::new(), Place::new());
+    let topic = broker.topic(1);
+    broker.send(&topic, 0, &[pro("u", T0), view("u", T0 + 9_000)]);
+    job(&place, &broker, &[&topic], "group = \"g\"\n");
+    let live = Live::start(&place, "");
+    awaits(&place, "differences", "\"u\"");
+    broker.kill();
+    live.says("nothing is lost");
+    assert_eq!(live.stop(), Some(0));
+    let live = Live::start(&place, "");
+    live.says("nothing is lost");
+    assert_eq!(live.stop(), Some(0), "before it has read anything");
+}
+
+#[test]
+fn all_processes_end_when_one_is_told() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let topic = broker.topic(2);
+    for partition in 0..2 {
+        broker.send(&topic, partition, &[pro("u", T0), view("u", T0 + 9_000)]);
+    }
+    job(&place, broker, &[&topic], "");
+    hosts(&place);
+    let first = Live::start(&place, "--process 0 --hosts hosts");
+    let second = Live::start(&place, "--process 1 --hosts hosts");
+    awaits(&place, "differences", "\"u\"");
+    assert_eq!(second.stop(), Some(0));
+    assert_eq!(first.code(), Some(0));
+    assert_eq!(place.json_lines("differences").len(), 1);
+}
+
+#[test]
+fn a_job_of_files_ends_as_a_replay_does() {
+    let place = Place::new();
+    let out = "[[sink]]\nkind = \"stdout\"\n";
+    place.write(
+        "job.toml",
+        format!("segments = \"segments.json\"\n[[source]]\nkind = \"file\"\npath = \"events.jsonl\"\n{out}"),
+    );
+    assert_eq!(place.run("run job.toml").fine().stdout, DIFFERENCES);
 }

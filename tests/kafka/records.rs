@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::common::{BUSY_SEGMENTS, Place, Running};
 use crate::harness::Broker;
-use crate::{T0, catch_up, job, pro, view};
+use crate::{T0, catch_up, hosts, job, pro, view};
 
 /// A clickstream in four partitions, in a topic and in files; and the least of their clocks.
 fn clickstream(place: &Place, broker: &Broker) -> (String, i64) {
@@ -50,11 +50,7 @@ fn a_topic_gives_the_differences_of_its_partitions_as_files() {
         catch_up(&place, &format!("--workers {workers}"));
         assert!(place.text("differences") == expected, "{workers} workers");
     }
-    let ports: Vec<_> =
-        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hosts: String = ports.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
-    drop(ports);
-    place.write("hosts", hosts);
+    hosts(&place);
     let start = |process| {
         let words = format!("run job.toml --until caught-up --process {process} --hosts hosts");
         Running::start(&mut place.command(&words))
