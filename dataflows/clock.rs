@@ -93,6 +93,11 @@ impl PartitionClock {
         PartitionClock { max_out_of_orderness, now: MIN_TIME, left_behind: (MIN_TIME, MIN_TIME) }
     }
 
+    /// The same clock, standing at `now`.
+    pub fn standing_at(self, now: EventTime) -> Self {
+        PartitionClock { now, left_behind: (now, now), ..self }
+    }
+
     /// The greatest event time seen minus the disorder allowed: no record that comes later and
     /// counts is below this.
     pub fn now(&self) -> EventTime {

@@ -130,10 +130,10 @@ impl Drop for Promises {
 pub struct Outputs<'scope> {
     /// Who entered and left, by (time, segment, user).
     pub differences: Stream<'scope, EventTime, Vec<Difference>>,
-    /// Late records, by (clock, position).
-    pub late: Stream<'scope, EventTime, Vec<Late>>,
-    /// Rejected records, by (clock, position).
-    pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
+    /// Late records, each with the partition's clock, by (clock, position).
+    pub late: Stream<'scope, EventTime, Vec<(EventTime, Late)>>,
+    /// Rejected records, each with the partition's clock, by (clock, position).
+    pub rejected: Stream<'scope, EventTime, Vec<(EventTime, Rejected)>>,
     /// Once for every worker that has worked out what was saved: the segment.
     pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
     /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.
@@ -259,8 +259,19 @@ pub fn commands(timeline: &Timeline, retain: Option<Duration>) -> Vec<(EventTime
     commands
 }
 
+/// The edits of a running job as commands: a definition sees from the time on at which it is put.
+pub fn commands_as_they_come(timeline: &Timeline) -> Vec<(EventTime, Command)> {
+    let initial = referred_first(&timeline.initial);
+    let initial = initial.into_iter().map(|it| (EventTime::MIN, Command::Put(it)));
+    let edits = timeline.edits.iter().map(|edit| match &edit.edit {
+        Edit::Put(definition) => (edit.time, Command::Put(definition.clone())),
+        Edit::Delete(id) => (edit.time, Command::Delete(id.clone())),
+    });
+    initial.chain(edits).collect()
+}
+
 /// Definitions in such an order that each comes after those it refers to.
-fn referred_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
+pub fn referred_first(definitions: &[Arc<Definition>]) -> Vec<Arc<Definition>> {
     let mut waiting: HashMap<&str, &Arc<Definition>> =
         definitions.iter().map(|definition| (&*definition.id, definition)).collect();
     let mut ordered = Vec::with_capacity(definitions.len());

@@ -30,7 +30,7 @@ use crate::source::file::{FilePartition, Progress};
 use crate::source::kafka::{KafkaPartition, Track};
 use crate::source::{Chunk, SourceError};
 
-pub use partition::{STREAMS_MAX, index, stream_and_number};
+pub use partition::{GoOn, STREAMS_MAX, index, stream_and_number};
 pub use wall::Wall;
 pub use worker::{Batch, Ingest};
 
@@ -43,6 +43,8 @@ pub struct Partitions {
     live: Option<Live>,
     /// Where the clock stands (`on_event`).
     instant: OpenInstant,
+    /// Whether checkpoints are to know from where to go on.
+    keeps: bool,
     /// Whether nothing more is to be taken.
     is_stopped: AtomicBool,
     /// Records seen.
@@ -71,13 +73,19 @@ pub struct Task {
 }
 
 impl Partitions {
-    /// None as yet. With a wall, time is lived through; without, it is replayed.
-    pub fn new(settings: &ClockSettings, wall: Option<Wall>) -> Arc<Self> {
+    /// None as yet. With a wall, time is lived through, from `gone_to` on; without, it is replayed.
+    /// `keeps` tells whether there are checkpoints.
+    pub fn new(
+        settings: &ClockSettings,
+        wall: Option<Wall>,
+        (gone_to, keeps): (EventTime, bool),
+    ) -> Arc<Self> {
         Arc::new_cyclic(|own| Partitions {
             list: RwLock::default(),
             settings: *settings,
-            live: wall.map(|wall| Live::new(wall, *settings)),
+            live: wall.map(|wall| Live::new(wall, *settings, gone_to)),
             instant: OpenInstant::new(),
+            keeps,
             is_stopped: AtomicBool::new(false),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
@@ -85,19 +93,26 @@ impl Partitions {
         })
     }
 
-    /// Adds a file, not read yet, as the partition of this index.
-    pub fn add_file(&self, index: u32, file: FilePartition, mapping: Mapping) {
-        self.add(index, Input::of(file, &self.own), mapping);
+    /// Adds a file, not read but for what is not to be, as the partition of this index.
+    pub fn add_file(&self, index: u32, file: FilePartition, mapping: Mapping, go_on: Option<GoOn>) {
+        self.add(index, Input::of(file, &self.own), mapping, go_on);
     }
 
     /// Adds a partition of a topic.
-    pub fn add_topic(&self, index: u32, partition: KafkaPartition, mapping: Mapping) {
-        self.add(index, Input::Kafka(partition), mapping);
+    pub fn add_topic(
+        &self,
+        index: u32,
+        partition: KafkaPartition,
+        mapping: Mapping,
+        go_on: Option<GoOn>,
+    ) {
+        self.add(index, Input::Kafka(partition), mapping, go_on);
     }
 
-    fn add(&self, index: u32, input: Input, mapping: Mapping) {
+    fn add(&self, index: u32, input: Input, mapping: Mapping, go_on: Option<GoOn>) {
         let disorder = self.settings.max_out_of_orderness;
-        let partition = Arc::new(Partition::new(index, input, mapping, disorder));
+        let partition = Partition::new(index, input, mapping, disorder, (go_on, self.keeps));
+        let partition = Arc::new(partition);
         self.list.write().unwrap_or_else(PoisonError::into_inner).push(partition);
         self.wake();
     }
@@ -199,6 +214,12 @@ impl Partitions {
             self.close_instant();
         }
         Some(last)
+    }
+
+    /// From where on each partition is to be read again for what takes effect at `before` or later,
+    /// by its index. All time before that must be over.
+    pub fn go_on(&self, before: EventTime) -> Vec<(u32, GoOn)> {
+        self.all(|list| list.iter().map(|it| (it.index, it.go_on(before))).collect())
     }
 
     /// Takes note of what the run has passed.

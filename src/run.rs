@@ -6,21 +6,25 @@
 //! At the end of its input a run lets all time pass; where it is told to stop, time stays where it
 //! is ([`ending`]).
 
+mod checkpoint;
 mod ending;
 mod inputs;
 mod on_the_way;
 mod outputs;
 mod pace;
 mod progress;
+mod reports;
 mod work;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration as WallDuration;
 
 use dataflows::catalog::Timeline;
 use dataflows::clock::ClockSettings;
-use dataflows::model::Duration;
+use dataflows::model::{Duration, EventTime};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::streams::Streams;
@@ -28,11 +32,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::format::Mapping;
-use crate::ingest::{Partitions, Wall};
+use crate::ingest::{GoOn, Partitions, Wall};
 use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::source::kafka::Settings;
+use crate::state::StateError;
 
+use checkpoint::{Checkpoints, Keeper, KeeperThread};
+pub use checkpoint::{Resumed, Start};
 use ending::Ending;
 use outputs::Writing;
 pub use outputs::{Form, Origin, Outputs, Until};
@@ -47,6 +54,9 @@ pub enum RunError {
     /// An output cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Checkpoints cannot be written or read.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// There are more files and topics than can be told apart.
     #[error("the job has {0} files and topics: read at most 65,536 in one run")]
     Streams(usize),
@@ -92,6 +102,18 @@ pub struct Run {
     pub cluster: Cluster,
     /// What a run has that goes on until it is told to stop; `None` for a replay.
     pub live: Option<Live>,
+    /// Where it keeps its state, and how often; `None` where it keeps none.
+    pub state: Option<Kept>,
+}
+
+/// The state a run keeps, and goes on from.
+pub struct Kept {
+    /// What an earlier run has left.
+    pub resumed: Resumed,
+    /// How long from one checkpoint to the next, in wall time.
+    pub interval: WallDuration,
+    /// By index, where partitions go on that an earlier run had read.
+    pub go_on: BTreeMap<u32, GoOn>,
 }
 
 /// What a run has that goes on until it is told to stop.
@@ -160,6 +182,10 @@ struct Shared {
     stop: AtomicBool,
     progress: Progress,
     ending: Ending,
+    /// Checkpoints, where the run keeps state.
+    checkpoints: Option<Arc<Checkpoints>>,
+    /// The names of files and topics.
+    sources: Vec<String>,
 }
 
 impl Shared {
@@ -189,18 +215,27 @@ impl Drop for StopOnPanic {
 pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let processes = run.cluster.hosts.len().max(1);
     let is_live = run.live.is_some();
-    let partitions = Partitions::new(&run.clock, run.live.as_ref().map(|live| live.wall.clone()));
-    let Some(sources) = inputs::open(&run, &partitions)? else {
-        return Ok(Writing::new(outputs).finish()?); // told to stop before there was anything
+    let wall = run.live.as_ref().map(|live| live.wall.clone());
+    let before = run.state.as_ref().and_then(|kept| kept.resumed.before());
+    let going = (before.unwrap_or(EventTime::MIN), run.state.is_some());
+    let partitions = Partitions::new(&run.clock, wall, going);
+    let sources = outputs.sources.iter().map(ToString::to_string).collect();
+    let Some(topics) = inputs::open(&run, &partitions)? else {
+        return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
     };
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
-        outputs: Mutex::new(Writing::new(outputs)),
+        outputs: Mutex::new(Writing::new(outputs, going.0)),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
         ending: Ending::new(&run.cluster),
+        checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
+        sources,
     });
+    let who = (run.cluster.process, processes, run.cluster.workers);
+    let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
+    let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
     let config = config(&run.cluster)?;
     let streams = Arc::new(Streams::of(&run.timeline));
     let (run, of_workers) = (Arc::new(run), shared.clone());
@@ -214,7 +249,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         }
     }
     shared.progress.finish();
-    drop(sources);
+    drop((topics, keeper));
     if let Some(error) = lock(&shared.failed).take() {
         return Err(error);
     }
@@ -225,6 +260,12 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     }
     summary.lags = shared.partitions.tracks().iter().map(|track| Lag::of(track)).collect();
     Ok((summary, outputs))
+}
+
+impl Kept {
+    fn checkpoints(&self) -> Checkpoints {
+        Checkpoints::new(self.interval, &self.resumed)
+    }
 }
 
 impl Lag {

@@ -1,6 +1,6 @@
 //! What is said to people: on standard error, which may be closed.
 
-use std::fmt::Arguments;
+use std::fmt::{self, Arguments};
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,21 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Says a line.
 pub fn say(text: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// An error with its causes, in one line.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(deeper) = cause {
+            write!(f, ": {deeper}")?;
+            cause = deeper.source();
+        }
+        Ok(())
+    }
 }
 
 /// A trouble that may come back a thousand times a second: the first time it is told at once, then

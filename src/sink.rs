@@ -2,11 +2,13 @@
 
 pub mod line;
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use dataflows::model::EventTime;
 use thiserror::Error;
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -32,6 +34,19 @@ pub enum SinkError {
         #[source]
         cause: io::Error,
     },
+    /// It is shorter than an earlier run has left it.
+    #[error(
+        "{name} has {found} bytes, but {expected} of them had been written: put it back as it was, \
+         or start anew with another place for state"
+    )]
+    Shorter {
+        /// What is written to.
+        name: String,
+        /// How long it is.
+        found: u64,
+        /// How long it was.
+        expected: u64,
+    },
     /// Whoever read standard output has gone. Not an error to tell anyone.
     #[error("standard output was closed")]
     Closed,
@@ -45,6 +60,12 @@ pub struct Sink {
     prompt: bool,
     colour: bool,
     is_terminal: bool,
+    /// The file, if it is one.
+    file: Option<File>,
+    /// How long it was when it was opened, and what has been written since.
+    written: u64,
+    /// Before which times its length is asked for, and what it was, once that is known.
+    cuts: VecDeque<(EventTime, Option<u64>)>,
 }
 
 impl Sink {
@@ -54,14 +75,90 @@ impl Sink {
     /// It cannot be made.
     pub fn file(path: &Path) -> Result<Self, SinkError> {
         let create = |cause| SinkError::Create { path: path.into(), cause };
-        let file: Box<dyn Write + Send> = Box::new(File::create(path).map_err(create)?);
+        let file = File::create(path).map_err(create)?;
+        Self::over(path, file, 0)
+    }
+
+    /// A file that an earlier run has written, cut back to so many bytes.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is shorter.
+    pub fn resume(path: &Path, length: u64) -> Result<Self, SinkError> {
+        let name = || path.display().to_string();
+        let write = |cause| SinkError::Write { name: name(), cause };
+        let mut file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.as_mut().map_err(|cause| SinkError::Create {
+            path: path.into(),
+            cause: io::Error::new(cause.kind(), cause.to_string()),
+        })?;
+        let found = file.metadata().map_err(write)?.len();
+        if found < length {
+            return Err(SinkError::Shorter { name: name(), found, expected: length });
+        }
+        file.set_len(length).map_err(write)?;
+        file.seek(SeekFrom::End(0)).map_err(write)?;
+        let file = file.try_clone().map_err(write)?;
+        Self::over(path, file, length)
+    }
+
+    fn over(path: &Path, file: File, written: u64) -> Result<Self, SinkError> {
+        let name = path.display().to_string();
+        let own = file.try_clone();
+        let own = own.map_err(|cause| SinkError::Write { name: name.clone(), cause })?;
         Ok(Sink {
-            name: path.display().to_string(),
-            writer: BufWriter::with_capacity(BUFFER_BYTES, file),
-            prompt: false,
-            colour: false,
-            is_terminal: false,
-        })
+            writer: BufWriter::with_capacity(BUFFER_BYTES, Box::new(file)),
+            file: Some(own),
+            written,
+            ..Self::prompt(&name, Box::new(io::sink()))
+        }
+        .unhurried())
+    }
+
+    fn unhurried(self) -> Self {
+        Sink { prompt: false, ..self }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks how long it is before anything of this time or later is written.
+    pub fn cut_at(&mut self, time: EventTime) {
+        self.cuts.push_back((time, None));
+    }
+
+    /// What is written next is of this time.
+    pub fn comes_to(&mut self, time: EventTime) {
+        for (cut, length) in &mut self.cuts {
+            if *cut <= time {
+                length.get_or_insert(self.written);
+            }
+        }
+    }
+
+    /// How long it was before anything of `before` or later was written, all of it on the disk;
+    /// `None` if it is no file.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn position_at(&mut self, before: EventTime) -> Result<Option<u64>, SinkError> {
+        let mut length = self.written;
+        while let Some((_, noted)) = self.cuts.front().filter(|(cut, _)| *cut <= before) {
+            length = noted.unwrap_or(self.written);
+            self.cuts.pop_front();
+        }
+        if self.file.is_none() {
+            return Ok(None);
+        }
+        self.finish()?;
+        match self.file.as_ref().map(File::sync_data) {
+            // A pipe or a device has nothing to be kept.
+            Some(Err(cause)) if cause.kind() != io::ErrorKind::InvalidInput => {
+                Err(self.error(cause))
+            }
+            _ => Ok(Some(length)),
+        }
     }
 
     /// Anything else that is written to. Every batch is passed on at once.
@@ -72,6 +169,9 @@ impl Sink {
             prompt: true,
             colour: false,
             is_terminal: false,
+            file: None,
+            written: 0,
+            cuts: VecDeque::new(),
         }
     }
 
@@ -85,13 +185,8 @@ impl Sink {
         // A handle of its own, so that it stays data's when others' words are diverted.
         let own = io::stdout().as_fd().try_clone_to_owned().map_err(|_| SinkError::Closed)?;
         let stdout: Box<dyn Write + Send> = Box::new(File::from(own));
-        Ok(Sink {
-            name: "standard output".to_owned(),
-            writer: BufWriter::with_capacity(BUFFER_BYTES, stdout),
-            prompt: true,
-            colour: is_terminal && !no_colour,
-            is_terminal,
-        })
+        let colour = is_terminal && !no_colour;
+        Ok(Sink { colour, is_terminal, ..Self::prompt("standard output", stdout) })
     }
 
     /// From now on, what anyone prints goes to standard error: sinks made before keep standard
@@ -116,6 +211,7 @@ impl Sink {
     /// # Errors
     /// They cannot be written.
     pub fn write(&mut self, lines: &[u8]) -> Result<(), SinkError> {
+        self.written += lines.len() as u64;
         let written = self.writer.write_all(lines);
         let flushed =
             if self.prompt { written.and_then(|()| self.writer.flush()) } else { written };

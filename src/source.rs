@@ -40,6 +40,20 @@ pub enum SourceError {
         #[source]
         cause: io::Error,
     },
+    /// It is shorter than an earlier run has seen it.
+    #[error(
+        "{} ends after {lines} lines, but {expected} of them had been read: put it back as it was, \
+         or start anew with another place for state",
+        path.display()
+    )]
+    Shorter {
+        /// Its path.
+        path: PathBuf,
+        /// How many lines it has.
+        lines: u64,
+        /// How many had been read.
+        expected: u64,
+    },
     /// It is not what its compression promises.
     #[error(
         "{} is not valid {format} near byte {read}: fetch it again, or unpack what can be saved \

@@ -2,6 +2,7 @@
 
 mod apart;
 mod inspect_log;
+mod kept;
 mod replay;
 mod run;
 mod state;

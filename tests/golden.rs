@@ -195,6 +195,7 @@ fn the_program_gives_the_same_and_accounts_for_every_record() {
                 retain: case.job.retain,
                 cluster: Cluster { workers, process: 0, hosts: Vec::new() },
                 live: None,
+                state: None,
             };
             let (summary, _) = run::run(run, outputs).unwrap();
             let text = fs::read_to_string(path("diffs")).unwrap();

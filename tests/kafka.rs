@@ -12,6 +12,8 @@ mod faults;
 mod live;
 #[path = "kafka/records.rs"]
 mod records;
+#[path = "kafka/recovery.rs"]
+mod recovery;
 
 use std::process::Stdio;
 
@@ -85,6 +87,12 @@ impl Live {
         let told = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
         assert!(told.success());
         self.running.code()
+    }
+
+    /// Kills it as a power failure would.
+    pub(crate) fn kill(mut self) {
+        self.running.child.kill().unwrap();
+        self.running.child.wait().unwrap();
     }
 
     /// Waits until it ends by itself.

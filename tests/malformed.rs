@@ -220,6 +220,7 @@ proptest! {
             retain: None,
             cluster: Cluster { workers, process: 0, hosts: Vec::new() },
             live: None,
+            state: None,
         };
         let outputs = Outputs { kept: Some(Vec::new()), ..Outputs::default() };
         let (summary, outputs) = run(it, outputs).unwrap();

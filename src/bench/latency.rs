@@ -231,6 +231,7 @@ fn run_over<T: Send>(
         retain: None,
         cluster: Cluster { workers: setting.workers, process: 0, hosts: Vec::new() },
         live: None,
+        state: None,
     };
     let result = thread::scope(|scope| {
         let writer = scope.spawn(|| write(File::options().write(true).open(&pipe)?));

@@ -95,6 +95,7 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
         retain: None,
         cluster: Cluster { workers: 1, process: 0, hosts: Vec::new() },
         live: None,
+        state: None,
     };
     let (summary, _) = run::run(run, outputs)?;
     let (wall_s, cpu_s) = (began.elapsed().as_secs_f64(), cpu.elapsed_s());

@@ -29,8 +29,9 @@ struct State {
 }
 
 impl Live {
-    pub(super) fn new(wall: Wall, settings: ClockSettings) -> Self {
-        Live { wall, settings, state: Mutex::new(State { gone_to: EventTime::MIN, last: None }) }
+    /// All time before `gone_to` is over.
+    pub(super) fn new(wall: Wall, settings: ClockSettings, gone_to: EventTime) -> Self {
+        Live { wall, settings, state: Mutex::new(State { gone_to, last: None }) }
     }
 
     /// The least clock over the partitions that are not idle; wall time less the disorder where all
@@ -65,7 +66,8 @@ impl Live {
             return last;
         }
         let has_say = |it: &&Arc<Partition>| {
-            let is_read = !only_read || it.settled.load(Ordering::Acquire) > 0;
+            let has_clock = it.clock.load(Ordering::Acquire) > EventTime::MIN;
+            let is_read = !only_read || has_clock;
             it.is_open() && is_read && !it.is_idle.load(Ordering::Acquire)
         };
         let clocks = partitions.iter().filter(has_say).map(|it| it.clock.load(Ordering::Acquire));
@@ -77,7 +79,9 @@ impl Live {
     /// Whoever has the turn of a partition takes note of where the watermark has gone without it.
     /// From its being taken to the end of its turn a chunk keeps its partition from being idle.
     pub(super) fn resume(&self, turn: &mut Turn) {
-        turn.clock.leave_behind(lock(&self.state).gone_to);
+        if turn.again.is_none() {
+            turn.clock.leave_behind(lock(&self.state).gone_to);
+        }
     }
 
     /// The greatest time that is believed at present.
@@ -127,13 +131,15 @@ mod tests {
     #[test]
     fn the_watermark_goes_on_without_the_idle_and_then_with_the_wall() {
         let hands = Arc::new(AtomicI64::new(1_000_000));
-        let live = Live::new(Wall::held(Arc::clone(&hands)), settings());
+        let live = Live::new(Wall::held(Arc::clone(&hands)), settings(), EventTime::MIN);
         // Pipes that stay open: what gives to them is kept.
         let (gives, list): (Vec<_>, Vec<_>) = (0..2)
             .map(|index| {
                 let (give, take) = sync_channel(1);
                 let input = Input::Pipe(take);
-                (give, Arc::new(Partition::new(index, input, Mapping::default(), DISORDER)))
+                let partition =
+                    Partition::new(index, input, Mapping::default(), DISORDER, (None, false));
+                (give, Arc::new(partition))
             })
             .unzip();
         comes(&live, &list[0], 500_005);

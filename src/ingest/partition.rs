@@ -37,6 +37,19 @@ pub fn stream_and_number(index: u32) -> (u32, u32) {
     (index % STREAMS_MAX, index / STREAMS_MAX)
 }
 
+/// Where a partition goes on that an earlier run had read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GoOn {
+    /// The offset to be read next.
+    pub offset: u64,
+    /// The offset after the last that was read.
+    pub read_to: u64,
+    /// The clock before `offset`.
+    pub clock: EventTime,
+    /// Everything that took effect before this is done.
+    pub before: EventTime,
+}
+
 pub(super) struct Partition {
     /// Its index among all partitions of the job.
     pub(super) index: u32,
@@ -65,6 +78,61 @@ pub(super) struct Turn {
     pub(super) clock: PartitionClock,
     /// What the run has not passed yet, if that is kept.
     pub(super) marks: VecDeque<Mark>,
+    /// What no checkpoint has passed yet, if there are any.
+    pub(super) stretches: Option<VecDeque<Stretch>>,
+    /// The offset after the last record that has had its turn.
+    pub(super) next_offset: u64,
+    /// What an earlier run had read and is read again, until that is done.
+    pub(super) again: Option<GoOn>,
+}
+
+/// A chunk that has had its turn, and how things stood before it.
+#[derive(Clone)]
+pub(super) struct Stretch {
+    /// The greatest time at which something of it is given out.
+    pub(super) latest: EventTime,
+    /// The offset of its first record.
+    pub(super) offset: u64,
+    /// The clock before it.
+    pub(super) clock: EventTime,
+}
+
+impl Turn {
+    fn new(disorder: Duration, next_offset: u64, again: Option<GoOn>, keeps: bool) -> Self {
+        let clock = PartitionClock::new(disorder);
+        let clock = again.map_or(clock, |again| clock.standing_at(again.clock));
+        let stretches = keeps.then(VecDeque::new);
+        Turn { clock, marks: VecDeque::new(), stretches, next_offset, again }
+    }
+
+    /// Whether a record at this offset, done at this time, was done by an earlier run.
+    pub(super) fn is_done(&self, offset: u64, time: EventTime) -> bool {
+        self.again.is_some_and(|again| offset < again.offset || time < again.before)
+    }
+
+    /// The record at this offset comes next.
+    pub(super) fn comes_to(&mut self, offset: u64) {
+        if let Some(again) = self.again.take_if(|again| offset >= again.read_to) {
+            self.clock.leave_behind(again.before);
+        }
+    }
+
+    /// From where on to read again what takes effect at `before` or later, once all time before
+    /// that is over.
+    fn go_on(&mut self, before: EventTime) -> GoOn {
+        let stretches = self.stretches.get_or_insert_default();
+        while stretches.front().is_some_and(|stretch| stretch.latest < before) {
+            stretches.pop_front();
+        }
+        let read_to = self.next_offset;
+        match stretches.front() {
+            Some(Stretch { offset, clock, .. }) => {
+                GoOn { offset: *offset, read_to, clock: *clock, before }
+            }
+            // Whatever comes is late if it is older.
+            None => GoOn { offset: read_to, read_to, clock: self.clock.now().max(before), before },
+        }
+    }
 }
 
 /// A chunk that has had its turn: where to go on, were all from it on to be done again.
@@ -90,11 +158,18 @@ pub(super) enum Next {
 }
 
 impl Partition {
-    pub(super) fn new(index: u32, input: Input, mapping: Mapping, disorder: Duration) -> Self {
+    pub(super) fn new(
+        index: u32,
+        input: Input,
+        mapping: Mapping,
+        disorder: Duration,
+        (go_on, keeps): (Option<GoOn>, bool),
+    ) -> Self {
         let track = match &input {
             Input::Kafka(partition) => Some(Arc::clone(partition.track())),
             Input::File(_) | Input::Pipe(_) => None,
         };
+        let start = track.as_ref().map_or(0, |track| u64::try_from(track.next()).unwrap_or(0));
         Partition {
             index,
             mapping,
@@ -103,9 +178,9 @@ impl Partition {
             reading: Mutex::new(input),
             taken: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),
-            turn: Mutex::new(Turn { clock: PartitionClock::new(disorder), marks: VecDeque::new() }),
+            turn: Mutex::new(Turn::new(disorder, start, go_on, keeps)),
             settled: AtomicU64::new(0),
-            clock: AtomicI64::new(EventTime::MIN),
+            clock: AtomicI64::new(go_on.map_or(EventTime::MIN, |go_on| go_on.clock)),
             quiet_since_ms: AtomicI64::new(NOT_QUIET),
             is_idle: AtomicBool::new(false),
         }
@@ -199,6 +274,11 @@ impl Partition {
         if let (Some(next), Some(track)) = (passed, &self.track) {
             track.pass(next);
         }
+    }
+
+    /// From where on to read again what takes effect at `before` or later.
+    pub(super) fn go_on(&self, before: EventTime) -> GoOn {
+        lock(&self.turn).go_on(before)
     }
 
     /// How far it has been read, in bytes; `None` while it is being read.

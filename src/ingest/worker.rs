@@ -14,7 +14,7 @@ use dataflows::streams::Streams;
 use hashbrown::HashSet;
 
 use super::mentioned::Mentioned;
-use super::partition::Mark;
+use super::partition::{Mark, Stretch};
 use super::record::{Name, Record, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
 use crate::format::{self, Reader};
@@ -103,6 +103,7 @@ impl Ingest {
         live.into_iter().for_each(|live| live.resume(&mut turn));
         let believed = live.map_or(EventTime::MAX, |live| live.believed());
         let next_offset = records.last().map(|record| record.offset + 1);
+        let first = records.first().map(|record| (record.offset, turn.clock.now()));
         let (mut latest, mut sent) = (None, 0);
         let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
         updates.reserve(records.len());
@@ -110,6 +111,7 @@ impl Ingest {
         for record in records.drain(..) {
             let position = Position { partition: partition.index, offset: record.offset };
             let raw = || record.line.bytes(chunk).to_vec();
+            turn.comes_to(record.offset);
             let understood = match record.content {
                 Ok(understood) if understood.time.is_none_or(|time| time <= believed) => understood,
                 other => {
@@ -120,13 +122,17 @@ impl Ingest {
                         }
                         (Ok(_), _) => unreachable!("only a running job has a bound"),
                     };
-                    let rejected = Rejected { position, reason, record: raw() };
-                    inputs.rejected.send((turn.clock.now(), rejected));
+                    let now = turn.clock.now();
+                    if !turn.is_done(record.offset, now) {
+                        let rejected = Rejected { position, reason, record: raw() };
+                        inputs.rejected.send((now, rejected));
+                    }
                     continue;
                 }
             };
             let Understood { user, name, time, id, change } = understood;
             match turn.clock.observe(time) {
+                Punctuality::OnTime(time) if turn.is_done(record.offset, time) => {}
                 Punctuality::OnTime(time) => {
                     let at = self.effective(time);
                     latest = latest.max(Some(at));
@@ -139,6 +145,7 @@ impl Ingest {
                     }
                     updates.push(Incoming::Update(Update { user, time, at, position, change }));
                 }
+                Punctuality::Late { clock, .. } if turn.is_done(record.offset, clock) => {}
                 Punctuality::Late { time, clock, reason } => {
                     let segments = self.mentioned.at(clock).segments(&change);
                     let late = Late { position, time, clock, reason, segments, record: raw() };
@@ -147,10 +154,15 @@ impl Ingest {
             }
         }
         latest.into_iter().for_each(|latest| partitions.instant.took_effect(latest));
-        if let (Some(next_offset), true) = (next_offset, live.is_some()) {
+        if let (Some(next_offset), Some((offset, clock)), true) =
+            (next_offset, first, live.is_some())
+        {
             // What is rejected or late is given out at the clock.
             let latest = latest.unwrap_or(EventTime::MIN).max(turn.clock.now());
             turn.marks.push_back(Mark { latest, next_offset });
+            turn.next_offset = turn.next_offset.max(next_offset);
+            let stretch = Stretch { latest, offset, clock };
+            turn.stretches.iter_mut().for_each(|them| them.push_back(stretch.clone()));
         }
         partition.stir();
         let settled = task.number + 1;

@@ -6,12 +6,13 @@
 //! come to the least of these times.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dataflows::model::EventTime;
 use dataflows::operators::feed::Feed;
+use serde::{Deserialize, Serialize};
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::Broadcast;
@@ -29,21 +30,33 @@ pub(super) struct Ending {
     stands: Mutex<BTreeMap<usize, EventTime>>,
     /// Whether one of them was told to stop: then all stop.
     all_stop: AtomicBool,
+    /// Before which time all is in a checkpoint.
+    kept: AtomicI64,
 }
 
-/// A process, and where its time stands for good; or, without a time, that all are to stop.
-type Word = (usize, Option<EventTime>);
+/// What a process says to all.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum Word {
+    /// Its time stands here for good.
+    Stands(usize, EventTime),
+    /// All are to stop.
+    Stop,
+    /// A checkpoint is committed that has everything before this time.
+    Kept(EventTime),
+}
 
 impl Ending {
     pub(super) fn new(cluster: &Cluster) -> Self {
         let processes = cluster.hosts.len().max(1);
-        Ending { processes, stands: Mutex::default(), all_stop: AtomicBool::new(false) }
+        let kept = AtomicI64::new(EventTime::MIN);
+        Ending { processes, stands: Mutex::default(), all_stop: AtomicBool::new(false), kept }
     }
 
-    fn hear(&self, (process, time): Word) {
-        match time {
-            Some(time) => _ = lock(&self.stands).insert(process, time),
-            None => self.all_stop.store(true, Ordering::Release),
+    fn hear(&self, word: Word) {
+        match word {
+            Word::Stands(process, time) => _ = lock(&self.stands).insert(process, time),
+            Word::Stop => self.all_stop.store(true, Ordering::Release),
+            Word::Kept(before) => _ = self.kept.fetch_max(before, Ordering::AcqRel),
         }
     }
 
@@ -63,6 +76,8 @@ pub(super) struct Ends {
     /// Whether it is the one that speaks for its process, and what it has said.
     speaks: bool,
     said: (bool, bool),
+    /// Before which time, as it has said, all is in a checkpoint.
+    told_kept: EventTime,
     to_all: Option<Feed<Word>>,
     flushed: Instant,
 }
@@ -89,27 +104,35 @@ impl Ends {
             process: cluster.process,
             speaks: worker.index().is_multiple_of(cluster.workers),
             said: (false, false),
+            told_kept: EventTime::MIN,
             to_all,
             flushed: Instant::now(),
         }
     }
 
-    /// Whether the run is over for this worker, which has nothing waiting and whose time stands
-    /// here.
+    /// Whether everything before the end is in a checkpoint, if there are any.
+    pub(super) fn is_kept(&self, end: EventTime) -> bool {
+        let is_wanted = self.shared.checkpoints.is_some() && end > EventTime::MIN;
+        !is_wanted || self.shared.ending.kept.load(Ordering::Acquire) >= end
+    }
+
+    /// Where time ends, once the run has come there; for a worker that has nothing waiting, and
+    /// whose time stands here.
     pub(super) fn turn(
         &mut self,
         has_settled: bool,
         time: EventTime,
         probe: &ProbeHandle<EventTime>,
-    ) -> bool {
+    ) -> Option<EventTime> {
         let shared = Arc::clone(&self.shared);
         let (partitions, ending) = (&shared.partitions, &shared.ending);
         if self.speaks {
+            self.tell_kept();
             self.look_after(probe);
             let is_told = self.stop.load(Ordering::Acquire);
             if is_told && !self.said.0 {
                 self.said.0 = true;
-                self.say((self.process, None));
+                self.say(Word::Stop);
             }
             let is_read = self.until_caught_up && partitions.are_caught_up();
             let is_over = is_told || is_read || ending.all_stop.load(Ordering::Acquire);
@@ -118,14 +141,12 @@ impl Ends {
             }
         }
         let only_read = self.until_caught_up && !ending.all_stop.load(Ordering::Acquire);
-        let Some(last) = partitions.last_watermark(only_read).filter(|_| has_settled) else {
-            return false;
-        };
+        let last = partitions.last_watermark(only_read).filter(|_| has_settled)?;
         if self.speaks && !self.said.1 && time >= last {
             self.said.1 = true;
-            self.say((self.process, Some(time)));
+            self.say(Word::Stands(self.process, time));
         }
-        ending.time().is_some_and(|end| time >= end && !probe.less_than(&end))
+        ending.time().filter(|end| time >= *end && !probe.less_than(end))
     }
 
     /// Passes on what has been given out, and to the sources how far that is.
@@ -137,6 +158,16 @@ impl Ends {
         self.shared.partitions.pass(|time| !probe.less_equal(&time));
         if let Err(error) = lock(&self.shared.outputs).flush() {
             self.shared.fail(error.into());
+        }
+    }
+
+    /// The first process says what its keeper has committed.
+    fn tell_kept(&mut self) {
+        let checkpoints = self.shared.checkpoints.as_ref().filter(|_| self.process == 0);
+        let committed = checkpoints.and_then(|them| them.committed());
+        if let Some(before) = committed.filter(|before| *before > self.told_kept) {
+            self.told_kept = before;
+            self.say(Word::Kept(before));
         }
     }
 

@@ -3,15 +3,16 @@
 //! Files come first, then topics, in the order of the job; the place of each in it is part of the
 //! index of its partitions.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::{Run, RunError};
+use super::{Run, RunError, Topics};
 use crate::format::Mapping;
-use crate::ingest::{Partitions, STREAMS_MAX, index};
+use crate::ingest::{GoOn, Partitions, STREAMS_MAX, index, stream_and_number};
 use crate::source::SourceError;
 use crate::source::file::FilePartition;
-use crate::source::kafka::{KafkaPartition, KafkaSource, Listener, Share};
+use crate::source::kafka::{KafkaPartition, KafkaSource, Listener, Settings, Share};
 
 /// Opens this process's share of all inputs. `None` if the run was told to stop meanwhile.
 pub(super) fn open(
@@ -23,11 +24,14 @@ pub(super) fn open(
     if u32::try_from(streams).is_ok_and(|streams| streams > STREAMS_MAX) {
         return Err(RunError::Streams(streams));
     }
+    let go_on = run.state.as_ref().map(|kept| kept.go_on.clone()).unwrap_or_default();
     let (process, processes) = (run.cluster.process, run.cluster.hosts.len().max(1));
     for (stream, input) in (0..).zip(&run.inputs) {
         if stream as usize % processes == process {
-            let file = FilePartition::open(&input.path)?;
-            partitions.add_file(index(stream, 0), file, input.mapping.clone());
+            let mut file = FilePartition::open(&input.path)?;
+            let go_on = go_on.get(&index(stream, 0)).copied();
+            file.skip_to(go_on.map_or(0, |go_on| go_on.offset))?;
+            partitions.add_file(index(stream, 0), file, input.mapping.clone(), go_on);
         }
     }
     let mut sources = Vec::new();
@@ -41,9 +45,10 @@ pub(super) fn open(
             partitions: Arc::downgrade(partitions),
             first,
             mapping: topics.mapping.clone(),
+            go_on: go_on.clone(),
         });
         let is_stopped = || live.stop.load(Ordering::Acquire);
-        let opened = KafkaSource::open(topics.settings.clone(), share, joins.clone(), &is_stopped);
+        let opened = KafkaSource::open(joins.settings(topics), share, joins.clone(), &is_stopped);
         let Some((source, found)) = opened.map_err(SourceError::from)? else { return Ok(None) };
         found.into_iter().for_each(|partition| joins.found(partition));
         sources.push(source);
@@ -58,6 +63,30 @@ struct Joins {
     /// The place of its first topic.
     first: usize,
     mapping: Mapping,
+    /// By index, where partitions go on that an earlier run had read.
+    go_on: BTreeMap<u32, GoOn>,
+}
+
+impl Joins {
+    fn index(&self, place: usize, partition: i32) -> u32 {
+        let stream = u32::try_from(self.first + place).unwrap_or(u32::MAX);
+        index(stream, u32::try_from(partition).unwrap_or(u32::MAX))
+    }
+
+    /// The settings of topics, with where their partitions go on.
+    fn settings(&self, topics: &Topics) -> Settings {
+        let mut settings = topics.settings.clone();
+        for (index, go_on) in &self.go_on {
+            let (stream, number) = stream_and_number(*index);
+            let topic = usize::try_from(stream).ok().and_then(|it| it.checked_sub(self.first));
+            if let Some(topic) = topic.and_then(|place| topics.settings.topics.get(place))
+                && let (Ok(number), Ok(offset)) = (number.try_into(), go_on.offset.try_into())
+            {
+                settings.go_on.insert((topic.clone(), number), offset);
+            }
+        }
+        settings
+    }
 }
 
 impl Listener for Joins {
@@ -68,8 +97,8 @@ impl Listener for Joins {
     fn found(&self, partition: KafkaPartition) {
         let Some(partitions) = self.partitions.upgrade() else { return };
         let track = partition.track();
-        let stream = u32::try_from(self.first + track.place).unwrap_or(u32::MAX);
-        let number = u32::try_from(track.partition).unwrap_or(u32::MAX);
-        partitions.add_topic(index(stream, number), partition, self.mapping.clone());
+        let index = self.index(track.place, track.partition);
+        let go_on = self.go_on.get(&index).copied();
+        partitions.add_topic(index, partition, self.mapping.clone(), go_on);
     }
 }

@@ -1,6 +1,8 @@
 //! What the first worker does with what comes out: count it, cut it off where it is to end, write
 //! it.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,6 +62,15 @@ pub enum Origin {
     Topic(String),
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Topic(topic) => f.write_str(topic),
+        }
+    }
+}
+
 impl Outputs {
     /// Whether differences go to the terminal people look at.
     pub(super) fn show_on_terminal(&self) -> bool {
@@ -76,11 +87,44 @@ pub(super) struct Writing {
     given: Option<(EventTime, Arc<str>, Arc<str>)>,
     summary: Summary,
     lines: Vec<u8>,
+    /// Before which times checkpoints are being taken, in order.
+    cuts: VecDeque<EventTime>,
+    /// Everything before this was given out by an earlier run.
+    given_before: EventTime,
 }
 
 impl Writing {
-    pub(super) fn new(to: Outputs) -> Self {
-        Writing { to, ..Writing::default() }
+    /// Everything before `given_before` was given out by an earlier run.
+    pub(super) fn new(to: Outputs, given_before: EventTime) -> Self {
+        Writing { to, given_before, ..Writing::default() }
+    }
+
+    /// A checkpoint of everything before `time` is being taken: it is to know where the files stand
+    /// then. Nothing of that time or later has been given out.
+    pub(super) fn cut_at(&mut self, time: EventTime) {
+        self.cuts.push_back(time);
+        self.files().for_each(|(_, sink)| sink.cut_at(time));
+    }
+
+    /// How far each file was written before `before`, by its name; all of it is on the disk.
+    pub(super) fn positions(
+        &mut self,
+        before: EventTime,
+    ) -> Result<BTreeMap<String, u64>, SinkError> {
+        self.cuts.retain(|cut| *cut > before);
+        let mut positions = BTreeMap::new();
+        for (name, sink) in self.files() {
+            if let Some(position) = sink.position_at(before)? {
+                positions.insert(name, position);
+            }
+        }
+        Ok(positions)
+    }
+
+    fn files(&mut self) -> impl Iterator<Item = (String, &mut Sink)> {
+        let differences = self.to.differences.iter_mut().map(|(sink, _)| sink);
+        let all = differences.chain(&mut self.to.late).chain(&mut self.to.rejected);
+        all.map(|sink| (sink.name().to_owned(), sink))
     }
 
     /// Takes in differences, in order.
@@ -107,6 +151,8 @@ impl Writing {
     }
 
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        let given = batch.partition_point(|difference| difference.time < self.given_before);
+        let batch = &batch[given..];
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
             assert!(self.given < Some(place(first)), "differences come in order, each once");
@@ -121,43 +167,52 @@ impl Writing {
         if let Some(kept) = &mut self.to.kept {
             kept.extend_from_slice(batch);
         }
-        for (sink, form) in &mut self.to.differences {
-            self.lines.clear();
-            for difference in batch {
-                match form {
-                    Form::Json => line::json_difference(difference, &mut self.lines),
-                    Form::Text => {
-                        line::text_difference(difference, sink.colour(), &mut self.lines);
+        for part in parts(&self.cuts, batch, |difference| difference.time) {
+            for (sink, form) in &mut self.to.differences {
+                self.lines.clear();
+                for difference in part {
+                    match form {
+                        Form::Json => line::json_difference(difference, &mut self.lines),
+                        Form::Text => {
+                            line::text_difference(difference, sink.colour(), &mut self.lines);
+                        }
                     }
                 }
+                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.time));
+                sink.write(&self.lines)?;
             }
-            sink.write(&self.lines)?;
         }
         Ok(())
     }
 
-    pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
-        for sink in &mut self.to.late {
-            self.lines.clear();
-            for record in batch {
-                let (source, partition) = name(&self.to.sources, record.position.partition);
-                let at = line::Place { source: &source, partition };
-                line::late(record, at, &mut self.lines);
+    pub(super) fn late(&mut self, batch: &[(EventTime, Late)]) -> Result<(), SinkError> {
+        for part in parts(&self.cuts, batch, |(clock, _)| *clock) {
+            for sink in &mut self.to.late {
+                self.lines.clear();
+                for (_, record) in part {
+                    let (source, partition) = name(&self.to.sources, record.position.partition);
+                    let at = line::Place { source: &source, partition };
+                    line::late(record, at, &mut self.lines);
+                }
+                sink.comes_to(part.first().map_or(EventTime::MIN, |(clock, _)| *clock));
+                sink.write(&self.lines)?;
             }
-            sink.write(&self.lines)?;
         }
         Ok(())
     }
 
-    pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
-        for sink in &mut self.to.rejected {
-            self.lines.clear();
-            for record in batch {
-                let (source, partition) = name(&self.to.sources, record.position.partition);
-                let at = line::Place { source: &source, partition };
-                line::rejected(record, at, &mut self.lines);
+    pub(super) fn rejected(&mut self, batch: &[(EventTime, Rejected)]) -> Result<(), SinkError> {
+        for part in parts(&self.cuts, batch, |(clock, _)| *clock) {
+            for sink in &mut self.to.rejected {
+                self.lines.clear();
+                for (_, record) in part {
+                    let (source, partition) = name(&self.to.sources, record.position.partition);
+                    let at = line::Place { source: &source, partition };
+                    line::rejected(record, at, &mut self.lines);
+                }
+                sink.comes_to(part.first().map_or(EventTime::MIN, |(clock, _)| *clock));
+                sink.write(&self.lines)?;
             }
-            sink.write(&self.lines)?;
         }
         Ok(())
     }
@@ -186,6 +241,17 @@ impl Writing {
 }
 
 /// The name of where a partition is, and its number there.
+/// A batch in parts, none of which goes on past a cut.
+fn parts<'a, T>(
+    cuts: &'a VecDeque<EventTime>,
+    batch: &'a [T],
+    time: impl Fn(&T) -> EventTime + 'a,
+) -> impl Iterator<Item = &'a [T]> {
+    batch.chunk_by(move |left, right| {
+        cuts.is_empty() || !cuts.iter().any(|cut| time(left) < *cut && *cut <= time(right))
+    })
+}
+
 fn name(sources: &[Origin], index: u32) -> (String, u32) {
     let (stream, number) = stream_and_number(index);
     match usize::try_from(stream).ok().and_then(|stream| sources.get(stream)) {

@@ -8,7 +8,7 @@ use std::time::Duration as WallDuration;
 use dataflows::model::{Difference, EventTime};
 use dataflows::operators::checkpoint::Survival;
 use dataflows::operators::memory::Memory;
-use dataflows::segmentation::{Inputs, commands, segmentation};
+use dataflows::segmentation::{Command, Inputs, commands, commands_as_they_come, segmentation};
 use dataflows::streams::Streams;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
@@ -17,6 +17,7 @@ use timely::worker::Worker;
 use super::ending::Ends;
 use super::on_the_way::OnTheWay;
 use super::pace::{Closing, Pace};
+use super::reports::Reports;
 use super::{Run, Shared, StopOnPanic, lock};
 use crate::ingest::{Batch, Ingest, Taken};
 use crate::sink::SinkError;
@@ -33,9 +34,17 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     let (mut inputs, memory) = build(worker, run, streams, shared, &probe);
     let mut pace = Pace::new(worker, run, shared);
     let mut ends = run.live.as_ref().map(|live| Ends::new(worker, live, &run.cluster, shared));
-    for command in commands(&run.timeline, run.retain) {
-        inputs.commands.send(command);
+    let commands = match &run.state {
+        None => commands(&run.timeline, run.retain),
+        Some(_) => commands_as_they_come(&run.timeline),
+    };
+    commands.into_iter().for_each(|command| inputs.commands.send(command));
+    if let Some(kept) = &run.state {
+        let restored = kept.resumed.restore(&mut inputs, (worker.index(), worker.peers()));
+        restored.unwrap_or_else(|error| shared.fail(error.into()));
+        pace.time = kept.resumed.before().unwrap_or(EventTime::MIN);
     }
+    let mut reports = Reports::new(worker, &run.cluster, shared);
     let mut ingest =
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
     let mut waiting: VecDeque<Batch> = VecDeque::new();
@@ -49,10 +58,21 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         let Some(watermark) = shared.partitions.watermark() else { break };
         pace.advance(&mut inputs, watermark);
         on_the_way.passed(&probe);
+        reports.turn();
+        if worker.index() == 0 {
+            checkpoint(&mut inputs, shared, pace.time, false);
+            let checkpoints = shared.checkpoints.iter();
+            checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
+        }
         if let Some(ends) = &mut ends
-            && ends.turn(waiting.is_empty(), pace.time, &probe)
+            && let Some(end) = ends.turn(waiting.is_empty(), pace.time, &probe)
         {
-            return stay(worker, shared, &memory(), (inputs, pace, ends));
+            if worker.index() == 0 {
+                checkpoint(&mut inputs, shared, end, true);
+            }
+            if ends.is_kept(end) {
+                return stay(worker, shared, &memory(), (inputs, pace, ends, reports));
+            }
         }
         if waiting.len() < BATCHES_WAITING && !on_the_way.is_full(&probe, pace.time) {
             match ingest.take(on_the_way.is_much()) {
@@ -74,7 +94,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             Closing::In(_) | Closing::Nothing => _ = worker.step(),
         }
     }
-    drop((inputs, pace, ends));
+    drop((inputs, pace, ends, reports));
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {
         worker.step_or_park(Some(PARK));
     }
@@ -82,6 +102,15 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     if shared.stop.load(Ordering::Acquire) {
         // There is no one left to work for.
         leave(worker);
+    }
+}
+
+/// Begins a checkpoint of everything before `time`, if it is time for one.
+fn checkpoint(inputs: &mut Inputs, shared: &Shared, time: EventTime, at_once: bool) {
+    let Some(checkpoints) = &shared.checkpoints else { return };
+    if let Some(number) = checkpoints.begin(time, at_once) {
+        lock(&shared.outputs).cut_at(time);
+        inputs.saves.send((time, Command::Checkpoint(number)));
     }
 }
 
@@ -113,7 +142,16 @@ fn build(
     probe: &ProbeHandle<EventTime>,
 ) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
-        let (inputs, outputs) = segmentation(scope, run.clock, streams.clone(), Survival::Nothing);
+        let survival = match run.state {
+            Some(_) => Survival::Checkpoints,
+            None => Survival::Nothing,
+        };
+        let (inputs, outputs) = segmentation(scope, run.clock, streams.clone(), survival);
+        let (to, index) = (shared.checkpoints.clone(), scope.index());
+        let pieces = outputs.pieces.inspect(move |piece| {
+            to.iter().for_each(|checkpoints| checkpoints.piece(index, piece.clone()));
+        });
+        pieces.probe_with(probe);
         let write = |shared: &Arc<Shared>| {
             let shared = shared.clone();
             move |written: Result<(), SinkError>| {

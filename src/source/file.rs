@@ -27,6 +27,8 @@ pub struct FilePartition {
     spare: Vec<u8>,
     at_start: bool,
     at_end: bool,
+    /// A chunk that was read and is still to be given.
+    ahead: Option<Chunk>,
 }
 
 /// How far a file has been read, in bytes of the file as it is stored.
@@ -77,9 +79,30 @@ impl FilePartition {
             offset: 0,
             carried: Vec::new(),
             spare: Vec::new(),
+            ahead: None,
             at_start: true,
             at_end: false,
         })
+    }
+
+    /// Reads past everything before this offset.
+    ///
+    /// # Errors
+    /// The file cannot be read on, or is shorter.
+    pub fn skip_to(&mut self, offset: u64) -> Result<(), SourceError> {
+        while self.offset < offset {
+            let Some(chunk) = self.next_chunk(READ_BYTES)? else {
+                let (path, lines) = (self.path.clone(), self.offset);
+                return Err(SourceError::Shorter { path, lines, expected: offset });
+            };
+            if self.offset > offset {
+                // What stands before the offset is known to be done.
+                self.ahead = Some(chunk);
+            } else {
+                self.recycle(chunk);
+            }
+        }
+        Ok(())
     }
 
     /// How far it has been read.
@@ -102,6 +125,9 @@ impl FilePartition {
     /// # Errors
     /// The file cannot be read on, or its compression is damaged.
     pub fn next_chunk(&mut self, target_bytes: usize) -> Result<Option<Chunk>, SourceError> {
+        if let Some(chunk) = self.ahead.take() {
+            return Ok(Some(chunk));
+        }
         let mut buffer = Buffer { bytes: std::mem::take(&mut self.spare), filled: 0 };
         buffer.append(&mut self.carried);
         let mut wanted = target_bytes.clamp(1, MAX_LINE_BYTES);

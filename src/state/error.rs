@@ -141,6 +141,27 @@ pub enum StateError {
         /// What is wrong there.
         what: String,
     },
+    /// Its bytes are as they were written, and say what this version does not understand.
+    #[error("{name} cannot be used: {reason}; start anew with another place for state")]
+    Content {
+        /// The file.
+        name: String,
+        /// What is not understood.
+        reason: String,
+    },
+    /// It is the state of another job.
+    #[error(
+        "{place} is the state of another job ({found}); this one is: {wanted}. Put back what was \
+         changed, or give this job a [state] path of its own"
+    )]
+    OtherJob {
+        /// The place.
+        place: String,
+        /// What the job is.
+        wanted: String,
+        /// What the job was that wrote it.
+        found: String,
+    },
     /// It was written by another version of Rivulet.
     #[error("{name} has format {found}, this version reads {known}: {}", remedy(*.found, *.known))]
     Version {
@@ -186,6 +207,11 @@ impl StateError {
     /// network or the server failed. What retries there are for a single request have been made.
     pub fn is_transient(&self) -> bool {
         matches!(self, StateError::Trouble { transient: true, .. })
+    }
+
+    /// Whether there is no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, StateError::Full { .. })
     }
 
     /// Whether it is about this one file, so that another checkpoint may be whole: it is damaged

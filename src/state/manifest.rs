@@ -64,8 +64,9 @@ pub struct SourcePosition {
     pub offset: u64,
     /// Its clock, event time in milliseconds; none before its first record.
     pub clock: Option<EventTime>,
-    /// How many records were read of it.
-    pub read: u64,
+    /// The offset after the last record that was read. What stands from `offset` to here was
+    /// read, and is not all in the checkpoint.
+    pub read_to: u64,
 }
 
 /// A batch that a manifest names.
@@ -82,6 +83,8 @@ pub struct BatchEntry {
     pub lower: EventTime,
     /// Event time before which it does.
     pub upper: EventTime,
+    /// Event time from which on nothing of it is needed.
+    pub until: EventTime,
     /// How many bytes the file has.
     pub bytes: u64,
     /// How many entries.
@@ -127,6 +130,7 @@ impl BatchEntry {
             worker: header.worker,
             lower: header.lower,
             upper: header.upper,
+            until: EventTime::MAX,
             bytes: batch.bytes,
             entries: batch.entries,
             checksum,

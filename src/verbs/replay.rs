@@ -9,11 +9,12 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::apart::apart;
+use super::kept::kept;
 use super::what::{Subject, subject};
 use super::{VerbError, counted, say};
 use crate::args::{self, Replay, Workers};
 use crate::job::{Format, Output, Target};
-use crate::run::{self, Cluster, Form, Live, Origin, Outputs, Run, RunError, Summary};
+use crate::run::{self, Cluster, Form, Kept, Live, Origin, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
 
@@ -42,14 +43,14 @@ pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
 /// Replays, or runs, where it is live.
 pub(super) fn carry_out(
     arguments: &Replay,
-    subject: Subject,
+    mut subject: Subject,
     live: Option<Live>,
 ) -> Result<(), VerbError> {
     let began = Instant::now();
     for refused in &subject.definitions.refused {
         say(format_args!("refused: {refused}"));
     }
-    if subject.has_state {
+    if subject.state.is_some() && live.is_none() {
         say(format_args!("a replay keeps no state: it reads all and starts from nothing"));
     }
     let cluster = cluster(&arguments.workers)?;
@@ -63,12 +64,17 @@ pub(super) fn carry_out(
         let open = |cause| SourceError::Open { path: input.path.clone(), cause };
         fs::metadata(&input.path).map_err(open)?;
     }
-    let outputs = if writes { outputs(arguments, &subject)? } else { Outputs::default() };
+    let kept = if live.is_some() { kept(&mut subject)? } else { None };
+    let outputs = if writes {
+        outputs(arguments, &subject, kept.as_ref())?
+    } else {
+        Outputs { sources: origins(&subject), ..Outputs::default() }
+    };
     if !cluster.hosts.is_empty() {
         Sink::divert_prints();
     }
     let stats = arguments.stats.as_deref().filter(|_| writes).map(Sink::file).transpose()?;
-    let run = Run { live, ..run_of(subject, cluster) };
+    let run = Run { live, state: kept, ..run_of(subject, cluster) };
     let summary = match run::run(run, outputs) {
         Ok((summary, _)) => summary,
         Err(RunError::Sink(SinkError::Closed)) => return Ok(()),
@@ -93,6 +99,7 @@ pub(super) fn run_of(subject: Subject, cluster: Cluster) -> Run {
         retain: subject.retain,
         cluster,
         live: None,
+        state: None,
     }
 }
 
@@ -160,7 +167,19 @@ fn written(arguments: &Replay, subject: &Subject) -> Vec<(String, PathBuf)> {
     written
 }
 
-fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> {
+/// A file, in place of any old one or where an earlier run has left it.
+fn file(path: &Path, kept: Option<&Kept>) -> Result<Sink, SinkError> {
+    match kept.and_then(|kept| kept.resumed.position(&path.display().to_string())) {
+        Some(length) => Sink::resume(path, length),
+        None => Sink::file(path),
+    }
+}
+
+fn outputs(
+    arguments: &Replay,
+    subject: &Subject,
+    kept: Option<&Kept>,
+) -> Result<Outputs, SinkError> {
     let mut outputs =
         Outputs { until: arguments.until, sources: origins(subject), ..Outputs::default() };
     let wanted = arguments.format.map(|format| match format {
@@ -170,7 +189,7 @@ fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> 
     for sink in &subject.sinks {
         let made = match &sink.target {
             Target::Stdout => Sink::stdout()?,
-            Target::File(path) => Sink::file(path)?,
+            Target::File(path) => file(path, kept)?,
         };
         let form = match sink.format {
             Format::Json => Form::Json,
@@ -198,7 +217,7 @@ fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> 
 }
 
 /// The files, then the topics.
-fn origins(subject: &Subject) -> Vec<Origin> {
+pub(super) fn origins(subject: &Subject) -> Vec<Origin> {
     let files = subject.inputs.iter().map(|input| Origin::File(input.path.clone()));
     let topics = subject.topics.iter().flat_map(|it| it.settings.topics.iter().cloned());
     files.chain(topics.map(Origin::Topic)).collect()

@@ -1,5 +1,6 @@
 //! What a run is about, from a job file or from flags: inputs, definitions, the settings of time.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, Input, Job, JobError, Sink};
+use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
 use crate::source::kafka::{Settings, Start};
 
@@ -49,8 +50,10 @@ pub(super) struct Subject {
     pub(super) retain: Option<Duration>,
     /// Where a job file sends the outputs.
     pub(super) sinks: Vec<Sink>,
-    /// Whether it names a place for state.
-    pub(super) has_state: bool,
+    /// Where it keeps its state, and what it is called there.
+    pub(super) state: Option<(StateSettings, String)>,
+    /// Whether definitions change at times that are known in advance.
+    pub(super) has_changes: bool,
 }
 
 /// Definitions, and the changes that were refused.
@@ -94,20 +97,20 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
     let mut topics = Vec::new();
-    let (inputs, segments, changes, clock, retain, sinks, has_state) = match &what.job {
+    let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
             topics = job.topics.iter().map(topics_of).collect();
-            let has_state = job.state.is_some();
-            (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, has_state)
+            let state = job.state.clone().map(|state| (state, job.name.clone()));
+            (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
         }
         None => {
             let input =
                 |path: &PathBuf| InputFile { path: path.clone(), mapping: Mapping::default() };
             let inputs = what.events.iter().map(input).collect();
             let segments = what.segments.clone().unwrap_or_default();
-            (inputs, segments, None, None, None, Vec::new(), false)
+            (inputs, segments, None, None, None, Vec::new(), None)
         }
     };
     let changes = what.changes.clone().or(changes);
@@ -118,7 +121,8 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,
-        has_state,
+        state,
+        has_changes: changes.is_some(),
     })
 }
 
@@ -148,6 +152,7 @@ pub(super) fn topics_of(job: &job::Topics) -> Topics {
         brokers: job.brokers.clone(),
         topics: job.topics.clone(),
         start,
+        go_on: BTreeMap::new(),
         group: job.group.clone(),
         options: job.options.0.clone(),
     };

@@ -22,7 +22,7 @@ fn place() -> (Place, String) {
             partition: 0,
             offset: 100 * number,
             clock: None,
-            read: 100 * number,
+            read_to: 100 * number,
         };
         let manifest = Manifest {
             number,

@@ -7,7 +7,7 @@ use crate::harness::Broker;
 use crate::{T0, catch_up, hosts, job, pro, view};
 
 /// A clickstream in four partitions, in a topic and in files; and the least of their clocks.
-fn clickstream(place: &Place, broker: &Broker) -> (String, i64) {
+pub(crate) fn clickstream(place: &Place, broker: &Broker) -> (String, i64) {
     place.write("segments.json", BUSY_SEGMENTS);
     let flags = "--events 3000 --users 80 --rate 20 --duplicates 0.05 --jitter 9s --identify 0.05";
     place.run(&format!("generate {flags} --out whole.jsonl")).fine();
@@ -31,7 +31,7 @@ fn clickstream(place: &Place, broker: &Broker) -> (String, i64) {
 }
 
 /// What a replay of the files gives before this time.
-fn expected(place: &Place, before: i64) -> String {
+pub(crate) fn expected(place: &Place, before: i64) -> String {
     place.replay("--events 0.jsonl 1.jsonl 2.jsonl 3.jsonl --out replayed").fine();
     let whole = place.text("replayed");
     let time = |line: &str| serde_json::from_str::<Json>(line).unwrap()["time"].as_i64().unwrap();

@@ -1,7 +1,7 @@
 //! The timely shell of the operator: what comes waits for its instant, what comes of it goes out.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
                 hold(&mut held, &capability);
                 for (at, command) in batches.flat_map(|batch| batch.drain(..)) {
                     match command {
-                        Command::Checkpoint(number) => ahead.checkpoints.push_back((at, number)),
+                        Command::Checkpoint(number) => _ = ahead.checkpoints.insert(at, number),
                         command => ahead.commands.insert(at, command),
                     }
                 }
@@ -192,8 +192,8 @@ struct Ahead {
     updates: Wheel<(Slot, Update)>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
-    /// Checkpoints to come, in order.
-    checkpoints: VecDeque<(EventTime, u64)>,
+    /// Checkpoints to come, by time. Where time stands for good, one of a later time never comes.
+    checkpoints: BTreeMap<EventTime, u64>,
     restored: Wheel<Restored>,
     settled: Settled,
     instant: Instant,
@@ -212,7 +212,7 @@ impl Ahead {
             updates: Wheel::default(),
             copies: Wheel::default(),
             commands: Wheel::default(),
-            checkpoints: VecDeque::new(),
+            checkpoints: BTreeMap::new(),
             restored: Wheel::default(),
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
@@ -267,10 +267,10 @@ impl Ahead {
         state: &mut Membership,
         changes: &mut Changes,
     ) {
-        while let Some((before, number)) = self.checkpoints.front().copied()
-            && come_to.is_none_or(|come_to| before <= come_to)
+        while let Some(next) = self.checkpoints.first_entry()
+            && come_to.is_none_or(|come_to| *next.key() <= come_to)
         {
-            self.checkpoints.pop_front();
+            let (before, number) = next.remove_entry();
             state.checkpoint(number, before, changes);
         }
     }

@@ -44,6 +44,8 @@ pub struct Settings {
     pub topics: Vec<String>,
     /// Where to begin.
     pub start: Start,
+    /// Where to begin instead, by topic and partition: an earlier run has come so far.
+    pub go_on: BTreeMap<(String, i32), i64>,
     /// Under which group offsets are committed, for observers; without one, none are.
     pub group: Option<String>,
     /// Settings of librdkafka, passed on as they are.
@@ -135,6 +137,7 @@ mod tests {
             brokers: "localhost:1".into(),
             topics: vec!["t".into()],
             start: Start::Earliest,
+            go_on: BTreeMap::new(),
             group: None,
             options: options.iter().map(own).collect(),
         }

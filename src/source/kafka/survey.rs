@@ -132,7 +132,9 @@ impl Shared {
                 Start::At(_) => end, // all that there is, is older
                 _ => offset_in(&earliest, topic, partition).unwrap_or(0),
             };
+            let gone_to = self.settings.go_on.get(&(topic.clone(), partition)).copied();
             let start = offset_in(&starts, topic, partition).unwrap_or(usual);
+            let start = gone_to.unwrap_or(start);
             Arc::new(Track::new(topic, *place, partition, start, end))
         };
         Ok(own.iter().map(track).collect())

@@ -16,7 +16,7 @@ fn sample() -> Manifest {
             partition: 1,
             offset: 1_200,
             clock: Some(1_767_225_601_000),
-            read: 1_200,
+            read_to: 1_200,
         }],
         definitions: vec![json!({"id": "a", "rules": {"everyone": true}})],
         sinks: [("differences".to_owned(), json!({"bytes": 17}))].into(),

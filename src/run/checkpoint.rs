@@ -1,0 +1,201 @@
+//! Checkpoints of a running job: when one is taken, what is kept of it, and how a later run goes on
+//! from there.
+//!
+//! ```text
+//! first worker ── Checkpoint(n) ──► every worker ── pieces ──► keeper of its process ── batches
+//!                                                                  │ report: batches, positions
+//! manifest ◄── keeper of process 0 ◄──────── every process ◄───────┘
+//! ```
+//! A checkpoint is taken while the stream flows: workers hand what has changed to their process's
+//! *keeper*, a thread that writes it. The keeper of process 0 waits for the reports of all, and
+//! commits. There is one at a time; what trouble delays, delays the next one.
+//!
+//! What has been given out since the last checkpoint will be given out again by a run that goes on
+//! from it, the same to the byte: so files are cut back to where they were.
+
+mod keeper;
+mod merging;
+mod resumed;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use dataflows::model::EventTime;
+use dataflows::operators::checkpoint::Piece;
+use serde::{Deserialize, Serialize};
+
+pub(super) use keeper::Keeper;
+pub use resumed::{Resumed, Start};
+
+use super::lock;
+use crate::state::{BatchEntry, SourcePosition};
+
+/// How many pieces may wait for the keeper: a checkpoint has three a worker.
+const WAITING: usize = 1_024;
+
+/// What the keeper of a process is told.
+enum Told {
+    /// A worker has given this out.
+    Piece(u32, Piece),
+    /// A process has written its share.
+    Report(Report),
+    /// Everything before this time has been given out.
+    GivenOut(EventTime),
+    /// There is nothing more to come.
+    End,
+}
+
+/// A process has written its share of a checkpoint.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Report {
+    number: u64,
+    process: usize,
+    before: EventTime,
+    batches: Vec<BatchEntry>,
+    sources: Vec<SourcePosition>,
+}
+
+/// What the workers of a process share about checkpoints.
+pub(super) struct Checkpoints {
+    interval: Duration,
+    keeper: SyncSender<Told>,
+    /// What the keeper takes from, until it runs.
+    told: Mutex<Option<Receiver<Told>>>,
+    progress: Mutex<Progress>,
+    /// Reports to the first process, on their way.
+    outbox: Mutex<Vec<Report>>,
+}
+
+struct Progress {
+    /// The number of the next one.
+    next: u64,
+    /// The one that is being taken: its number, and before which time.
+    taking: Option<(u64, EventTime)>,
+    /// What is committed: everything before this time.
+    committed: Option<EventTime>,
+    /// When the last one was begun.
+    begun: Instant,
+    /// Whether everything before the one that is being taken has been given out.
+    is_given_out: bool,
+}
+
+impl Checkpoints {
+    /// None are taken yet; the first has this number.
+    pub(super) fn new(interval: Duration, resumed: &Resumed) -> Self {
+        let (keeper, told) = sync_channel(WAITING);
+        let progress = Progress {
+            next: resumed.next(),
+            taking: None,
+            committed: resumed.before(),
+            begun: Instant::now(),
+            is_given_out: true,
+        };
+        Checkpoints {
+            interval,
+            keeper,
+            told: Mutex::new(Some(told)),
+            progress: Mutex::new(progress),
+            outbox: Mutex::default(),
+        }
+    }
+
+    /// Begins one, if it is time: everything before `time` will be in it. Asked by the first worker
+    /// of all, whose time stands there. `at_once` does not wait for the interval to pass.
+    pub(super) fn begin(&self, time: EventTime, at_once: bool) -> Option<u64> {
+        let mut progress = lock(&self.progress);
+        let is_new = time > EventTime::MIN && progress.committed.is_none_or(|it| time > it);
+        let is_due = at_once || progress.begun.elapsed() >= self.interval;
+        // Where time stands for good, one of a later time never comes.
+        let is_taken = progress.taking.is_some_and(|(_, before)| !at_once || before <= time);
+        if is_taken || !is_new || !is_due {
+            return None;
+        }
+        let number = progress.next;
+        progress.next += 1;
+        progress.taking = Some((number, time));
+        progress.begun = Instant::now();
+        progress.is_given_out = false;
+        Some(number)
+    }
+
+    /// Everything before this time is in a checkpoint that is committed.
+    pub(super) fn committed(&self) -> Option<EventTime> {
+        lock(&self.progress).committed
+    }
+
+    /// Tells the keeper once everything before the one that is being taken has been given out.
+    pub(super) fn give_out(&self, is_given_out: impl Fn(EventTime) -> bool) {
+        let mut progress = lock(&self.progress);
+        if let Some((_, before)) = progress.taking
+            && !progress.is_given_out
+            && is_given_out(before)
+        {
+            progress.is_given_out = true;
+            let _ = self.keeper.send(Told::GivenOut(before));
+        }
+    }
+
+    /// It is committed, here or in another process.
+    pub(super) fn is_committed(&self, number: u64, before: EventTime) {
+        let mut progress = lock(&self.progress);
+        progress.committed = progress.committed.max(Some(before));
+        progress.next = progress.next.max(number + 1);
+        if progress.taking.is_some_and(|(taking, _)| taking <= number) {
+            progress.taking = None;
+        }
+    }
+
+    /// A worker of this process has given out a piece. Waits while the keeper has much to do.
+    pub(super) fn piece(&self, worker: usize, piece: Piece) {
+        // A keeper that is gone has said why.
+        let _ = self.keeper.send(Told::Piece(u32::try_from(worker).unwrap_or(u32::MAX), piece));
+    }
+
+    /// A process has written its share; told to the first process.
+    pub(super) fn report(&self, report: Report) {
+        let _ = self.keeper.send(Told::Report(report));
+    }
+
+    /// Reports that are to be sent to the first process.
+    pub(super) fn reports(&self) -> Vec<Report> {
+        std::mem::take(&mut *lock(&self.outbox))
+    }
+
+    /// Ends the keeper, once it has done what it was told.
+    pub(super) fn end(&self) {
+        let _ = self.keeper.send(Told::End);
+    }
+}
+
+/// The shares of one checkpoint, as processes report them.
+#[derive(Default)]
+struct Shares {
+    by_number: BTreeMap<u64, Vec<Report>>,
+}
+
+impl Shares {
+    /// Takes a share; all of them, once they are complete.
+    fn add(&mut self, report: Report, processes: usize) -> Option<Vec<Report>> {
+        let number = report.number;
+        let shares = self.by_number.entry(number).or_default();
+        shares.push(report);
+        let whose: BTreeSet<usize> = shares.iter().map(|report| report.process).collect();
+        (whose.len() == processes).then(|| self.by_number.remove(&number)).flatten()
+    }
+}
+
+/// A keeper's thread, which is waited for.
+pub(super) struct KeeperThread(
+    pub(super) Option<std::thread::JoinHandle<()>>,
+    pub(super) Arc<Checkpoints>,
+);
+
+impl Drop for KeeperThread {
+    fn drop(&mut self) {
+        self.1.end();
+        // One that has panicked was told of already.
+        let _ = self.0.take().map(std::thread::JoinHandle::join);
+    }
+}

@@ -1,0 +1,271 @@
+//! The keeper: a thread that writes what checkpoints are made of, and on the first process commits
+//! them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dataflows::model::EventTime;
+use dataflows::operators::checkpoint::{Collection, Piece};
+use serde_json::{Value as Json, json};
+
+use super::merging::merge_some;
+use super::resumed::Resumed;
+use super::{Report, Shares, Told};
+use crate::ingest::{GoOn, stream_and_number};
+use crate::run::{Shared, lock};
+use crate::say::Trouble;
+use crate::state::{BatchEntry, BatchWriter, Manifest, SourcePosition, StateError, Store, now};
+
+/// How many pieces each worker gives out for a checkpoint: one a collection.
+const PIECES_A_WORKER: usize = 3;
+/// How long to wait before trying again what has failed: at first, and at most.
+const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_MAX: Duration = Duration::from_secs(5);
+
+/// What a keeper knows (see the module).
+pub(in crate::run) struct Keeper {
+    store: Store,
+    /// How many manifests stay.
+    keep: usize,
+    process: usize,
+    processes: usize,
+    /// Workers in this process.
+    workers: usize,
+    shared: Arc<Shared>,
+    /// The manifest that was committed last: what the next one has in common with it.
+    last: Manifest,
+    forget: super::merging::Old,
+    /// The batches of checkpoints whose pieces are not all there.
+    own: BTreeMap<u64, Vec<BatchEntry>>,
+    pieces: BTreeMap<u64, usize>,
+    shares: Shares,
+    /// The shares of a checkpoint that is complete but for what is to be given out before.
+    complete: Option<(EventTime, Vec<Report>)>,
+    given_out: EventTime,
+    trouble: Trouble,
+}
+
+impl Keeper {
+    /// Starts a keeper.
+    pub(in crate::run) fn start(
+        resumed: &Resumed,
+        (process, processes, workers): (usize, usize, usize),
+        shared: &Arc<Shared>,
+    ) -> Option<JoinHandle<()>> {
+        let told = lock(&shared.checkpoints.as_ref()?.told).take()?;
+        let mut keeper = Keeper {
+            store: resumed.store(),
+            keep: resumed.keep(),
+            process,
+            processes,
+            workers,
+            shared: Arc::clone(shared),
+            last: resumed.manifest(),
+            forget: resumed.old(),
+            own: BTreeMap::new(),
+            pieces: BTreeMap::new(),
+            shares: Shares::default(),
+            complete: None,
+            given_out: EventTime::MIN,
+            trouble: Trouble::default(),
+        };
+        Some(std::thread::spawn(move || {
+            while let Ok(told) = told.recv() {
+                let done = match told {
+                    Told::Piece(worker, piece) => keeper.piece(worker, &piece),
+                    Told::Report(report) => keeper.report(report),
+                    Told::GivenOut(before) => {
+                        keeper.given_out = before;
+                        keeper.commit()
+                    }
+                    Told::End => return,
+                };
+                match done {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => return keeper.shared.fail(error.into()),
+                }
+            }
+        }))
+    }
+
+    /// Does something until it is done; what trying again may mend is tried again. `None` if the
+    /// run ends meanwhile.
+    fn insist<T>(
+        &self,
+        mut what: impl FnMut() -> Result<T, StateError>,
+    ) -> Result<Option<T>, StateError> {
+        let mut wait = AGAIN;
+        loop {
+            match what() {
+                Ok(done) => {
+                    self.trouble.is_over(format_args!("checkpoints go on"));
+                    return Ok(Some(done));
+                }
+                Err(error) if error.is_transient() || error.is_full() => {
+                    let place = self.store.place();
+                    self.trouble.is(format_args!(
+                        "no checkpoint can be written to {place}: {}; trying again",
+                        crate::say::Chain(&error)
+                    ));
+                }
+                Err(error) => return Err(error),
+            }
+            if self.shared.stop.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            std::thread::park_timeout(wait);
+            wait = (wait * 2).min(AGAIN_MAX);
+        }
+    }
+
+    /// Writes a piece. `false` if the run ends meanwhile.
+    fn piece(&mut self, worker: u32, piece: &Piece) -> Result<bool, StateError> {
+        if !piece.pages.is_empty() {
+            let lower = self.last.frontier.min(piece.before);
+            let written = self.insist(|| {
+                put(&self.store, (piece.number, worker), piece, (lower, piece.before))
+            })?;
+            let Some(entry) = written else { return Ok(false) };
+            self.own.entry(piece.number).or_default().push(entry);
+        }
+        let count = self.pieces.entry(piece.number).or_default();
+        *count += 1;
+        if *count < PIECES_A_WORKER * self.workers {
+            return Ok(true);
+        }
+        self.pieces.remove(&piece.number);
+        let report = Report {
+            number: piece.number,
+            process: self.process,
+            before: piece.before,
+            batches: self.own.remove(&piece.number).unwrap_or_default(),
+            sources: self.positions(piece.before),
+        };
+        if self.process == 0 {
+            return self.report(report);
+        }
+        if let Some(checkpoints) = &self.shared.checkpoints {
+            lock(&checkpoints.outbox).push(report);
+            self.shared.partitions.wake();
+        }
+        Ok(true)
+    }
+
+    fn positions(&self, before: EventTime) -> Vec<SourcePosition> {
+        let position = |(index, go_on): (u32, GoOn)| {
+            let (stream, partition) = stream_and_number(index);
+            SourcePosition {
+                source: self.shared.sources[stream as usize].clone(),
+                partition,
+                offset: go_on.offset,
+                clock: Some(go_on.clock),
+                read_to: go_on.read_to,
+            }
+        };
+        self.shared.partitions.go_on(before).into_iter().map(position).collect()
+    }
+
+    /// Takes the share of a process; commits, once all are there. `false` if the run ends
+    /// meanwhile.
+    fn report(&mut self, report: Report) -> Result<bool, StateError> {
+        let before = report.before;
+        if let Some(shares) = self.shares.add(report, self.processes) {
+            self.complete = Some((before, shares));
+        }
+        self.commit()
+    }
+
+    /// Commits what is complete, once everything before it has been given out.
+    fn commit(&mut self) -> Result<bool, StateError> {
+        let given_out = self.given_out;
+        let Some((before, shares)) = self.complete.take_if(|(before, _)| *before <= given_out)
+        else {
+            return Ok(true);
+        };
+        let number = shares.iter().map(|share| share.number).max().unwrap_or(0);
+        let Some(sinks) = self.sinks(before) else { return Ok(false) };
+        let mut batches = self.last.batches.clone();
+        let mut sources = Vec::new();
+        for share in shares {
+            batches.extend(share.batches);
+            sources.extend(share.sources);
+        }
+        batches.retain(|batch| batch.until > before);
+        let merged =
+            self.insist(|| merge_some(&self.store, number, &batches, (before, &self.forget)))?;
+        let Some(batches) = merged else { return Ok(false) };
+        sources.sort_by(|left, right| {
+            (&left.source, left.partition).cmp(&(&right.source, right.partition))
+        });
+        let manifest = Manifest {
+            number,
+            frontier: before,
+            taken_at: now(),
+            workers: u32::try_from(self.processes * self.workers).unwrap_or(u32::MAX),
+            sources,
+            sinks,
+            batches,
+            ..self.last.clone()
+        };
+        if self.insist(|| self.store.commit(&manifest))?.is_none() {
+            return Ok(false);
+        }
+        self.last = manifest;
+        if let Some(checkpoints) = &self.shared.checkpoints {
+            checkpoints.is_committed(number, before);
+        }
+        self.shared.partitions.wake();
+        // What is left over takes room, and nothing else: the next time will do.
+        if let Err(error) = self.store.tidy(self.keep) {
+            self.trouble.is(format_args!("old checkpoints stay: {}", crate::say::Chain(&error)));
+        }
+        Ok(true)
+    }
+
+    /// How far the outputs are, once everything before `before` is in them for good.
+    fn sinks(&self, before: EventTime) -> Option<BTreeMap<String, Json>> {
+        let positions = lock(&self.shared.outputs).positions(before);
+        let positions = match positions {
+            Ok(positions) => positions,
+            Err(error) => {
+                self.shared.fail(error.into());
+                return None;
+            }
+        };
+        Some(positions.into_iter().map(|(name, bytes)| (name, json!({ "bytes": bytes }))).collect())
+    }
+}
+
+/// Writes a piece as a batch.
+pub(super) fn put(
+    store: &Store,
+    (number, worker): (u64, u32),
+    piece: &Piece,
+    (lower, upper): (EventTime, EventTime),
+) -> Result<BatchEntry, StateError> {
+    let mut writer = BatchWriter::new(name(piece.collection), worker, lower, upper);
+    for page in &piece.pages {
+        writer.write(page)?;
+    }
+    let entry = store.put_batch(number, &writer.finish()?)?;
+    Ok(BatchEntry { until: piece.until, ..entry })
+}
+
+/// The name of a collection, as batches have it.
+pub(super) fn name(collection: Collection) -> &'static str {
+    match collection {
+        Collection::Users => "users",
+        Collection::Events => "events",
+        Collection::Identifiers => "identifiers",
+    }
+}
+
+/// The collection of a name.
+pub(super) fn collection(name: &str) -> Option<Collection> {
+    let all = [Collection::Users, Collection::Events, Collection::Identifiers];
+    all.into_iter().find(|it| self::name(*it) == name)
+}

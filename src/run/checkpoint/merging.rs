@@ -1,0 +1,116 @@
+//! Batches merged, so that there are few of them and little in them is void.
+//!
+//! Batches of one collection stand in the order of their checkpoints. The newest are merged with
+//! what stands before them as long as that is not much larger: so each byte is written again only
+//! as often as what it is in doubles, and there are no more batches than a logarithm of all there is
+//! (size-tiered, as in LSM trees).
+
+use dataflows::model::{Duration, EventTime};
+use dataflows::operators::checkpoint::{Collection, Forget, Piece, merge};
+
+use super::keeper::{collection, name, put};
+use crate::state::{BatchEntry, StateError, Store};
+
+/// So many batches of a collection are left as they are.
+const FEW: usize = 8;
+/// A batch that merging makes is about so large; what is larger becomes several.
+const PAGES_A_BATCH: usize = 256;
+
+/// How long events and identifiers are of use.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::run) struct Old {
+    pub(super) events: Duration,
+    pub(super) identifiers: Duration,
+}
+
+/// The batches of a manifest, some of them merged.
+pub(super) fn merge_some(
+    store: &Store,
+    number: u64,
+    batches: &[BatchEntry],
+    (before, old): (EventTime, &Old),
+) -> Result<Vec<BatchEntry>, StateError> {
+    let mut all = Vec::with_capacity(batches.len());
+    for which in [Collection::Users, Collection::Events, Collection::Identifiers] {
+        let mut own: Vec<_> =
+            batches.iter().filter(|it| it.collection == name(which)).cloned().collect();
+        let newest = too_many(&own);
+        let erasures = newest == own.len();
+        let merged = own.split_off(own.len() - newest);
+        all.append(&mut own);
+        if merged.is_empty() {
+            continue;
+        }
+        let age = match which {
+            Collection::Users => 0,
+            Collection::Events => old.events.ms(),
+            Collection::Identifiers => old.identifiers.ms(),
+        };
+        let forget = Forget { before: before.saturating_sub(age), erasures };
+        all.extend(merged_into(store, number, &merged, (which, forget))?);
+    }
+    Ok(all)
+}
+
+/// How many of the newest are to be merged: those that are not much smaller than what stands before
+/// them, if they are more than a few.
+fn too_many(batches: &[BatchEntry]) -> usize {
+    if batches.len() <= FEW {
+        return 0;
+    }
+    let (mut count, mut bytes) = (0, 0);
+    for batch in batches.iter().rev() {
+        if count >= FEW && batch.bytes > 2 * bytes {
+            break;
+        }
+        (count, bytes) = (count + 1, bytes + batch.bytes);
+    }
+    count
+}
+
+fn merged_into(
+    store: &Store,
+    number: u64,
+    batches: &[BatchEntry],
+    (which, forget): (Collection, Forget),
+) -> Result<Vec<BatchEntry>, StateError> {
+    let mut pieces = Vec::with_capacity(batches.len());
+    for batch in batches {
+        pieces.push(read(store, batch)?);
+    }
+    let merged = merge(which, &pieces, forget).map_err(|error| StateError::Content {
+        name: batches.iter().map(|it| it.path.as_str()).collect::<Vec<_>>().join(", "),
+        reason: error.to_string(),
+    })?;
+    drop(pieces);
+    let lower = batches.iter().map(|it| it.lower).min().unwrap_or(EventTime::MIN);
+    let upper = batches.iter().map(|it| it.upper).max().unwrap_or(lower);
+    let mut entries = Vec::new();
+    for (worker, pages) in (0..).zip(merged.pages.chunks(PAGES_A_BATCH)) {
+        let part = Piece { pages: pages.to_vec(), ..merged_head(&merged) };
+        // Named after no worker there is: it may be of several.
+        entries.push(put(store, (number, MERGED + worker), &part, (lower, upper))?);
+    }
+    Ok(entries)
+}
+
+/// Merged batches are numbered from here on, where others have the number of their worker.
+const MERGED: u32 = 1_000_000;
+
+fn merged_head(piece: &Piece) -> Piece {
+    Piece { pages: Vec::new(), ..*piece }
+}
+
+/// A batch as a piece.
+pub(super) fn read(store: &Store, batch: &BatchEntry) -> Result<Piece, StateError> {
+    let mut reader = store.open_batch(batch)?;
+    let mut pages = Vec::new();
+    while let Some(page) = reader.next()? {
+        pages.push(page.to_vec());
+    }
+    let which = collection(&batch.collection).ok_or_else(|| StateError::Content {
+        name: batch.path.clone(),
+        reason: format!("{:?} is no collection of this version", batch.collection),
+    })?;
+    Ok(Piece { number: 0, before: batch.upper, collection: which, until: batch.until, pages })
+}

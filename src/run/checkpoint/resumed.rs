@@ -1,0 +1,300 @@
+//! What an earlier run has left behind, and how this one goes on from it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use dataflows::catalog::{Edit, TimedEdit, Timeline};
+use dataflows::clock::ClockSettings;
+use dataflows::model::time::format_time;
+use dataflows::model::{Duration, EventTime};
+use dataflows::operators::checkpoint::Place;
+use dataflows::rule::{Definition, Rule};
+use dataflows::segmentation::{Inputs, referred_first};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::keeper::collection;
+use super::merging::Old;
+use crate::ingest::{GoOn, index};
+use crate::job::StateSettings;
+use crate::say::{Chain, say};
+use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
+
+/// Where a job keeps its state, and what stands there.
+pub struct Resumed {
+    store: Store,
+    keep: usize,
+    next: u64,
+    /// What the job is, by which another's state is told.
+    job: String,
+    manifest: Option<Manifest>,
+    old: Old,
+    /// The definitions in force from the start, and since when others are.
+    history: Vec<Since>,
+}
+
+/// How a run begins.
+pub struct Start {
+    /// The definitions, those of earlier runs first.
+    pub timeline: Timeline,
+    /// By index, where partitions go on.
+    pub go_on: BTreeMap<u32, GoOn>,
+}
+
+/// A definition, and since when it was put or deleted; from the start, if no time is said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Since {
+    time: Option<EventTime>,
+    edit: Edit,
+}
+
+impl Resumed {
+    /// Finds the newest checkpoint that is whole, and says of those that are not.
+    ///
+    /// # Errors
+    /// The place cannot be read or made; its state is that of another job.
+    pub fn find(settings: &StateSettings, job: String) -> Result<Self, StateError> {
+        let store = Store::create(&settings.location)?;
+        let latest = store.latest()?;
+        for Skipped { number, reason } in &latest.skipped {
+            tell_damage(*number, reason);
+        }
+        let manifest = latest.manifest.map(|newest| whole(&store, newest)).transpose()?.flatten();
+        let mut history = Vec::new();
+        if let Some(manifest) = &manifest {
+            let place = store.place().to_owned();
+            if manifest.job != job {
+                let (wanted, found) = (job, manifest.job.clone());
+                return Err(StateError::OtherJob { place, wanted, found });
+            }
+            for definition in &manifest.definitions {
+                history.push(since(&place, manifest.number, definition)?);
+            }
+        }
+        Ok(Resumed {
+            store,
+            keep: settings.keep,
+            next: latest.next,
+            job,
+            manifest,
+            old: Old { events: Duration::default(), identifiers: Duration::default() },
+            history,
+        })
+    }
+
+    /// Before which time everything is done.
+    pub fn before(&self) -> Option<EventTime> {
+        self.manifest.as_ref().map(|manifest| manifest.frontier)
+    }
+
+    /// How far an output was written, in bytes.
+    pub fn position(&self, sink: &str) -> Option<u64> {
+        self.manifest.as_ref()?.sinks.get(sink)?.get("bytes")?.as_u64()
+    }
+
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    pub(super) fn keep(&self) -> usize {
+        self.keep
+    }
+
+    pub(super) fn old(&self) -> Old {
+        self.old
+    }
+
+    /// The manifest the next one is made from.
+    pub(super) fn manifest(&self) -> Manifest {
+        let as_json = |since| serde_json::to_value(since).unwrap_or(Json::Null);
+        Manifest {
+            job: self.job.clone(),
+            definitions: self.history.iter().map(as_json).collect(),
+            ..self.manifest.clone().unwrap_or_default()
+        }
+    }
+
+    /// How to begin, given the definitions there are now and the names of files and topics: what
+    /// differs from the definitions of before changes when time goes on.
+    pub fn start(
+        &mut self,
+        definitions: &Timeline,
+        sources: &[String],
+        clock: &ClockSettings,
+    ) -> Start {
+        let now = &definitions.initial;
+        match self.before() {
+            None => {
+                self.history = referred_first(now).into_iter().map(|it| put(None, it)).collect();
+            }
+            Some(before) => self.history.extend(changes(&self.in_force(), now, before)),
+        }
+        let longest = now.iter().map(|it| longest_window(&it.rule)).max().unwrap_or_default();
+        let events = Duration::from_ms(longest.ms() + clock.granularity.ms());
+        self.old = Old { events, identifiers: clock.dedup_horizon };
+        Start { timeline: self.timeline(), go_on: self.go_on(sources) }
+    }
+
+    fn timeline(&self) -> Timeline {
+        let mut timeline = Timeline::default();
+        for Since { time, edit } in &self.history {
+            match (time, edit) {
+                (None, Edit::Put(definition)) => timeline.initial.push(definition.clone()),
+                (time, edit) => {
+                    let time = time.unwrap_or(EventTime::MIN);
+                    timeline.edits.push(TimedEdit { time, edit: edit.clone() });
+                }
+            }
+        }
+        timeline
+    }
+
+    /// The definitions in force when the earlier run ended.
+    fn in_force(&self) -> HashMap<Arc<str>, Arc<Definition>> {
+        let mut in_force = HashMap::new();
+        for Since { edit, .. } in &self.history {
+            match edit {
+                Edit::Put(definition) => {
+                    in_force.insert(definition.id.clone(), definition.clone());
+                }
+                Edit::Delete(id) => {
+                    in_force.remove(id);
+                }
+            }
+        }
+        in_force
+    }
+
+    fn go_on(&self, sources: &[String]) -> BTreeMap<u32, GoOn> {
+        let Some(manifest) = &self.manifest else { return BTreeMap::new() };
+        let positions = manifest.sources.iter().filter_map(|position| {
+            let stream = sources.iter().position(|source| *source == position.source)?;
+            let index = index(u32::try_from(stream).ok()?, position.partition);
+            let go_on = GoOn {
+                offset: position.offset,
+                read_to: position.read_to,
+                clock: position.clock.unwrap_or(EventTime::MIN),
+                before: manifest.frontier,
+            };
+            Some((index, go_on))
+        });
+        positions.collect()
+    }
+
+    /// Says what it goes on from.
+    pub fn tell(&self) {
+        let Some(manifest) = &self.manifest else { return };
+        let bytes: u64 = manifest.batches.iter().map(|batch| batch.bytes).sum();
+        say(format_args!(
+            "going on from checkpoint {} of {}: everything before {}, {:.1} MB",
+            manifest.number,
+            self.store.place(),
+            format_time(manifest.frontier),
+            bytes as f64 / 1e6
+        ));
+    }
+
+    /// Hands a worker's share of what is kept to the dataflow, of which it is this one of so many.
+    ///
+    /// # Errors
+    /// A batch is damaged.
+    pub(in crate::run) fn restore(
+        &self,
+        inputs: &mut Inputs,
+        (worker, workers): (usize, usize),
+    ) -> Result<(), StateError> {
+        let Some(manifest) = &self.manifest else { return Ok(()) };
+        let at = manifest.frontier - 1;
+        inputs.advance_to(at, at);
+        let share = (0..).zip(&manifest.batches).filter(|(number, _)| {
+            usize::try_from(*number).is_ok_and(|number: usize| number % workers == worker)
+        });
+        for (number, batch) in share {
+            self.restore_batch(inputs, (number, batch), (workers, at))?;
+        }
+        inputs.advance_to(manifest.frontier, manifest.frontier);
+        Ok(())
+    }
+
+    fn restore_batch(
+        &self,
+        inputs: &mut Inputs,
+        (number, batch): (u64, &BatchEntry),
+        to: (usize, EventTime),
+    ) -> Result<(), StateError> {
+        let content = |reason: String| StateError::Content { name: batch.path.clone(), reason };
+        let Some(collection) = collection(&batch.collection) else {
+            return Err(content(format!(
+                "{:?} is no collection of this version",
+                batch.collection
+            )));
+        };
+        let (mut reader, mut page) = (self.store.open_batch(batch)?, 0);
+        while let Some(bytes) = reader.next()? {
+            let place = Place { collection, number, page };
+            inputs.restore(place, bytes, to).map_err(|error| content(error.to_string()))?;
+            page += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The newest manifest from this one on back of which every byte is right.
+fn whole(store: &Store, newest: Manifest) -> Result<Option<Manifest>, StateError> {
+    let mut candidate = Some(newest);
+    while let Some(manifest) = candidate {
+        let checked = store.check(manifest.number)?;
+        let Some(wrong) = checked.wrong.first() else { return Ok(Some(manifest)) };
+        tell_damage(manifest.number, wrong);
+        let older = |it: &Listed| it.number < manifest.number;
+        let mut older = store.manifests()?.into_iter().filter(older);
+        candidate = older.find_map(|it| it.manifest.ok());
+    }
+    Ok(None)
+}
+
+fn tell_damage(number: u64, reason: &StateError) {
+    let reason = Chain(reason);
+    say(format_args!("checkpoint {number} is not whole, an earlier one is used: {reason}"));
+}
+
+fn since(place: &str, number: u64, definition: &Json) -> Result<Since, StateError> {
+    serde_json::from_value(definition.clone()).map_err(|error| StateError::Content {
+        name: format!("checkpoint {number} of {place}"),
+        reason: format!("a definition cannot be read: {error}"),
+    })
+}
+
+fn put(time: Option<EventTime>, definition: Arc<Definition>) -> Since {
+    Since { time, edit: Edit::Put(definition) }
+}
+
+/// What leads from some definitions to others, all at one time: first what is put, each after those
+/// it refers to, then what is deleted.
+fn changes(
+    old: &HashMap<Arc<str>, Arc<Definition>>,
+    new: &[Arc<Definition>],
+    time: EventTime,
+) -> Vec<Since> {
+    let is_new = |it: &Arc<Definition>| old.get(&it.id).is_none_or(|old| old.rule != it.rule);
+    let puts = referred_first(new).into_iter().filter(is_new).map(|it| put(Some(time), it));
+    let mut gone: Vec<_> =
+        old.keys().filter(|id| new.iter().all(|it| it.id != **id)).cloned().collect();
+    gone.sort();
+    let deletes = gone.into_iter().map(|id| Since { time: Some(time), edit: Edit::Delete(id) });
+    puts.chain(deletes).collect()
+}
+
+fn longest_window(rule: &Rule) -> Duration {
+    let mut longest = Duration::default();
+    rule.walk(&mut |rule| {
+        if let Rule::Aggregate(condition) = rule {
+            longest = longest.max(condition.window.unwrap_or_default());
+        }
+    });
+    longest
+}

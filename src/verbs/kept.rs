@@ -1,0 +1,71 @@
+//! The state of a job: what it must be like to keep one, and what an earlier run has left of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataflows::clock::{ClockSettings, Emit};
+use thiserror::Error;
+
+use super::VerbError;
+use super::replay::origins;
+use super::what::Subject;
+use crate::run::{Kept, Resumed};
+
+/// Why a job cannot keep state.
+#[derive(Debug, Error)]
+enum KeptError {
+    #[error(
+        "state: with emit = \"on_event\" what was given out cannot be repeated, so no state is kept \
+         yet: leave [state] out, or say emit = \"on_watermark\""
+    )]
+    OnEvent,
+    #[error(
+        "state: changes at times known in advance are for replays: edit the segments and start the \
+         job again instead"
+    )]
+    Changes,
+    #[error(
+        "state: {0} cannot be read again after a crash: read a file or a topic, or leave [state] out"
+    )]
+    Pipe(String),
+}
+
+/// What a job keeps and goes on from; its definitions become those of before, and what has changed
+/// since.
+pub(super) fn kept(subject: &mut Subject) -> Result<Option<Kept>, VerbError> {
+    let Some((settings, name)) = subject.state.clone() else { return Ok(None) };
+    if subject.clock.emit == Emit::OnEvent {
+        return Err(KeptError::OnEvent.into());
+    }
+    if subject.has_changes {
+        return Err(KeptError::Changes.into());
+    }
+    for input in &subject.inputs {
+        if !is_file(&input.path) {
+            return Err(KeptError::Pipe(input.path.display().to_string()).into());
+        }
+    }
+    let sources: Vec<String> = origins(subject).iter().map(ToString::to_string).collect();
+    let mut resumed = Resumed::find(&settings, described(&name, &sources, &subject.clock))?;
+    resumed.tell();
+    let start = resumed.start(&subject.definitions.timeline, &sources, &subject.clock);
+    subject.definitions.timeline = Arc::new(start.timeline);
+    let interval = Duration::from_millis(u64::try_from(settings.interval.ms()).unwrap_or(0));
+    Ok(Some(Kept { resumed, interval, go_on: start.go_on }))
+}
+
+fn is_file(path: &Path) -> bool {
+    path.as_os_str() != "-" && std::fs::metadata(path).is_ok_and(|about| about.is_file())
+}
+
+/// What makes a job another one: what was kept would mean something else.
+fn described(name: &str, sources: &[String], clock: &ClockSettings) -> String {
+    format!(
+        "{name:?} reads {}; max_out_of_orderness {}, dedup_horizon {}, granularity {}",
+        sources.join(", "),
+        clock.max_out_of_orderness,
+        clock.dedup_horizon,
+        clock.granularity
+    )
+}
