@@ -105,3 +105,131 @@ fn two_processes_take_over_from_one_and_one_from_two() {
     catch_up(&place, "");
     assert!(place.text("differences") == expected);
 }
+
+/// Sends a clickstream in two halves to a topic of one partition; gives back what a replay of it
+/// gives before the clock.
+fn halves(place: &Place, broker: &Broker) -> (String, [Vec<String>; 2], String) {
+    let (_, _) = clickstream(place, broker);
+    let lines: Vec<String> = place.text("0.jsonl").lines().map(str::to_owned).collect();
+    let (first, second) = lines.split_at(lines.len() / 2);
+    let topic = broker.topic(1);
+    job(place, broker, &[&topic], "");
+    broker.send(&topic, 0, &lines);
+    catch_up(place, "");
+    let whole = place.text("differences");
+    let topic = broker.topic(1);
+    job(place, broker, &[&topic], "");
+    keep(place, "10ms");
+    (topic, [first.to_vec(), second.to_vec()], whole)
+}
+
+#[test]
+fn told_to_end_it_leaves_a_checkpoint_of_all_it_has_done() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (topic, [first, second], whole) = halves(&place, broker);
+    place.write("job.toml", place.text("job.toml").replace("10ms", "1h"));
+    broker.send(&topic, 0, &first);
+    catch_up(&place, "");
+    assert_eq!(newest(&place), 1, "the last thing it does");
+    let half = place.text("differences");
+    let again = catch_up(&place, "--workers 3");
+    assert!(again.stderr.contains("going on from checkpoint 1 "), "{}", again.stderr);
+    assert_eq!(place.text("differences"), half);
+    broker.send(&topic, 0, &second);
+    catch_up(&place, "--workers 2");
+    same(&place, &whole);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_an_earlier_one_used() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (topic, [first, second], whole) = halves(&place, broker);
+    broker.send(&topic, 0, &first);
+    catch_up(&place, "");
+    broker.send(&topic, 0, &second[..second.len() / 2]);
+    catch_up(&place, "");
+    let before = newest(&place);
+    assert!(before > 1);
+    let newest_batch = |folder: &str| {
+        let files = fs::read_dir(place.path(folder)).unwrap().map(|it| it.unwrap().path());
+        files.max().unwrap()
+    };
+    let path = newest_batch("state/batches");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    broker.send(&topic, 0, &second[second.len() / 2..]);
+    let done = catch_up(&place, "");
+    assert!(done.stderr.contains("is not whole, an earlier one is used"), "{}", done.stderr);
+    assert!(done.stderr.contains("is damaged"), "{}", done.stderr);
+    same(&place, &whole);
+}
+
+#[test]
+fn definitions_may_change_while_the_job_is_down() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (topic, [first, second], _) = halves(&place, broker);
+    broker.send(&topic, 0, &first);
+    catch_up(&place, "");
+    let frontier = frontier(&place);
+    let segments = place.text("segments.json");
+    let mut definitions: Vec<serde_json::Value> = serde_json::from_str(&segments).unwrap();
+    // about_to goes; looking asks for more; watching is new.
+    definitions.pop();
+    definitions[0]["rules"]["value"] = 3.into();
+    let watching = r#"{"id":"watching","rules":{"segment":"looking"}}"#;
+    definitions.push(serde_json::from_str(watching).unwrap());
+    let changed = serde_json::to_string(&definitions).unwrap();
+    place.write("segments.json", &changed);
+    broker.send(&topic, 0, &second);
+    let done = catch_up(&place, "--workers 2");
+    assert!(done.stderr.contains("going on"), "{}", done.stderr);
+    // The same by a replay in which they change at that instant. It sees what was held then.
+    let edits = [
+        format!(r#"{{"time":{frontier},"put":{}}}"#, definitions[0]),
+        format!(r#"{{"time":{frontier},"put":{watching}}}"#),
+        format!(r#"{{"time":{frontier},"delete":"about_to"}}"#),
+    ];
+    place.write("edits.jsonl", edits.join("\n"));
+    place.write("old.json", segments);
+    let flags = "--segments old.json --events 0.jsonl --changes edits.jsonl --out replayed";
+    place.run(&format!("replay {flags}")).fine();
+    let (got, replayed) = (place.text("differences"), place.text("replayed"));
+    let count = got.lines().count();
+    assert!(got.contains("watching") && count > 50);
+    assert!(got.lines().eq(replayed.lines().take(count)), "{got}");
+}
+
+/// Before which time all is in the newest checkpoint.
+fn frontier(place: &Place) -> i64 {
+    let name = format!("state/manifests/{:010}.json", newest(place));
+    let manifest: serde_json::Value = serde_json::from_str(&place.text(&name)).unwrap();
+    manifest["frontier"].as_i64().unwrap()
+}
+
+#[test]
+fn the_state_of_another_job_is_refused() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (topic, [first, _], _) = halves(&place, broker);
+    broker.send(&topic, 0, &first);
+    catch_up(&place, "");
+    let job = place.text("job.toml");
+    place.write(
+        "job.toml",
+        job.replace("max_out_of_orderness = \"5s\"", "max_out_of_orderness = \"6s\""),
+    );
+    place.run("run job.toml --until caught-up").refused_with(&[
+        "another job",
+        "6s",
+        "5s",
+        "[state]",
+    ]);
+    place.write("job.toml", format!("{job}\n").replace("[clock]", "[clock]\nemit = \"on_event\""));
+    place.run("run job.toml --until caught-up").refused_with(&["on_event", "on_watermark"]);
+    place.write("job.toml", &job);
+    fs::write(place.path("differences"), "").unwrap();
+    place
+        .run("run job.toml --until caught-up")
+        .refused_with(&["differences has 0 bytes", "put it back"]);
+}
