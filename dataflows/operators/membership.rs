@@ -223,6 +223,9 @@ impl Membership {
         changes: &mut Changes,
     ) {
         let mut scratch = std::mem::take(&mut self.scratch);
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| !updates.is_empty()) {
+            recorder.changes(slot, (&self.users, &self.plan, &self.store));
+        }
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
@@ -271,6 +274,8 @@ impl Membership {
     }
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {
+        // What is kept of users may change with the plan.
+        self.record(true, changes);
         let edited = match command {
             Command::Keep(definition, keep, from) => {
                 self.plan.keep(&definition, keep, from, &mut self.store)
@@ -288,9 +293,22 @@ impl Membership {
     /// Gives out what has changed since the last checkpoint. Everything before `before` has been
     /// worked off, and nothing later.
     pub fn checkpoint(&mut self, number: u64, before: EventTime, changes: &mut Changes) {
+        self.record(true, changes);
         if let Some(recorder) = &mut self.recorder {
-            let of = (&self.users, &self.plan, &self.store);
-            changes.pieces.extend(recorder.checkpoint(number, before, of));
+            changes.pieces.push(recorder.checkpoint(number, before));
+        }
+    }
+
+    /// Whether users of a checkpoint are still to be written.
+    pub fn is_recording(&self) -> bool {
+        self.recorder.as_ref().is_some_and(Recorder::is_writing)
+    }
+
+    /// Writes some of them, or all.
+    pub fn record(&mut self, all: bool, changes: &mut Changes) {
+        if let Some(recorder) = &mut self.recorder {
+            let seen = (&self.users, &self.plan, &self.store);
+            changes.pieces.extend(recorder.write_some(all, seen));
         }
     }
 

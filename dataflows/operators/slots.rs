@@ -19,6 +19,15 @@ impl Slots {
         !was
     }
 
+    /// Takes a user out; says whether they were in.
+    pub fn take(&mut self, slot: Slot) -> bool {
+        let Some(word) = self.words.get_mut((slot / BITS) as usize) else { return false };
+        let bit = 1 << (slot % BITS);
+        let was = *word & bit != 0;
+        *word &= !bit;
+        was
+    }
+
     /// Puts a user in or takes one out.
     pub fn set(&mut self, slot: Slot, member: bool) {
         let at = (slot / BITS) as usize;

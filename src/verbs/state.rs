@@ -138,7 +138,7 @@ fn as_text(manifest: &Manifest) -> String {
         let _ = writeln!(
             text,
             "  {name}: {} in {}, {bytes} bytes",
-            entities(entries, "entry", "entries"),
+            entities(entries, "page", "pages"),
             entities(batches, "batch", "batches"),
         );
     }

@@ -13,10 +13,15 @@ use crate::operators::store::Store;
 use crate::operators::users::{Slot, StateKind, User, Users};
 use crate::operators::window::Entry;
 
+/// How many users are written in one go, so that a checkpoint keeps nobody waiting: some tenths of a
+/// millisecond. Few where tests want many slices.
+const SLICE: usize = if cfg!(debug_assertions) { 2 } else { 512 };
+
 /// Notes what the next checkpoint is to have (see the module above).
 ///
-/// Cost: an event is written once, when it is applied; a user who changed is noted, and written
-/// when the checkpoint comes.
+/// Cost: an event is written once, when it is applied. A user who changed is noted, and written
+/// once the checkpoint has come: in slices, while the stream goes on, and before anything else
+/// changes them.
 #[derive(Debug)]
 pub struct Recorder {
     granularity: Duration,
@@ -27,7 +32,23 @@ pub struct Recorder {
     page: EventPage,
     /// When the last of the events has left every window.
     until: EventTime,
+    /// The users of the checkpoint that is being taken.
+    writing: Option<Writing>,
 }
+
+/// Users that are being written.
+#[derive(Debug)]
+struct Writing {
+    number: u64,
+    before: EventTime,
+    /// Those who changed before it and are not written, and some who are.
+    left: Vec<Slot>,
+    is_left: Slots,
+    pages: UserPages,
+}
+
+/// What an image is made from.
+pub(super) type Seen<'a> = (&'a Users, &'a Plan, &'a Store);
 
 impl Recorder {
     /// Nothing has changed. Windows longer than a day leave at multiples of `granularity`.
@@ -39,7 +60,41 @@ impl Recorder {
             full: Vec::new(),
             page: EventPage::default(),
             until: EventTime::MIN,
+            writing: None,
         }
+    }
+
+    /// A user is about to change.
+    pub fn changes(&mut self, slot: Slot, seen: Seen<'_>) {
+        if let Some(writing) = &mut self.writing
+            && writing.is_left.take(slot)
+        {
+            writing.write(slot, seen);
+        }
+    }
+
+    /// Whether users are being written.
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Writes some of the users, or all; gives back the piece, once it is complete.
+    pub fn write_some(&mut self, all: bool, seen: Seen<'_>) -> Option<Piece> {
+        let writing = self.writing.as_mut()?;
+        for _ in 0..if all { usize::MAX } else { SLICE } {
+            let Some(slot) = writing.left.pop() else { break };
+            if writing.is_left.take(slot) {
+                writing.write(slot, seen);
+            }
+        }
+        let done = self.writing.take_if(|writing| writing.left.is_empty())?;
+        Some(Piece {
+            number: done.number,
+            before: done.before,
+            collection: Collection::Users,
+            until: EventTime::MAX,
+            pages: done.pages.finish(),
+        })
     }
 
     /// A user has changed.
@@ -91,29 +146,29 @@ impl Recorder {
         }
     }
 
-    /// What has changed since the last time, before `before`, as pieces of the checkpoint of this
-    /// number.
-    pub fn checkpoint(
-        &mut self,
-        number: u64,
-        before: EventTime,
-        (users, plan, store): (&Users, &Plan, &Store),
-    ) -> [Piece; 2] {
-        let mut pages = UserPages::default();
-        for slot in self.changed.drain(..) {
-            self.is_changed.set(slot, false);
-            let user = users.get(slot);
-            pages.push(user.key(), &image_of(user, plan, store));
-        }
+    /// Everything before `before` has been applied, and nothing else: the events of the checkpoint
+    /// of this number. The users are written from now on; those of an earlier one must have been.
+    pub fn checkpoint(&mut self, number: u64, before: EventTime) -> Piece {
+        assert!(self.writing.is_none(), "checkpoints are taken one after the other");
+        self.writing = Some(Writing {
+            number,
+            before,
+            left: std::mem::take(&mut self.changed),
+            is_left: std::mem::take(&mut self.is_changed),
+            pages: UserPages::default(),
+        });
         let mut events = std::mem::take(&mut self.full);
         let last = std::mem::take(&mut self.page).finish();
         events.extend(Some(last).filter(|page| !page.is_empty()));
         let until = std::mem::replace(&mut self.until, EventTime::MIN);
-        let piece = |collection, until, pages| Piece { number, before, collection, until, pages };
-        [
-            piece(Collection::Users, EventTime::MAX, pages.finish()),
-            piece(Collection::Events, until, events),
-        ]
+        Piece { number, before, collection: Collection::Events, until, pages: events }
+    }
+}
+
+impl Writing {
+    fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
+        let user = users.get(slot);
+        self.pages.push(user.key(), &image_of(user, plan, store));
     }
 }
 

@@ -132,6 +132,8 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             if let Some(bound) = slicing {
                 state.slice(bound.saturating_sub(1), &mut changes);
             }
+            state.record(bound.is_none(), &mut changes);
+            let slicing = slicing.or(bound.filter(|_| state.is_recording()));
             if !caught_up || slicing.is_some() {
                 activator.activate();
             }

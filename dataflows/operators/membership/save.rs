@@ -81,6 +81,7 @@ impl Membership {
 
     /// Does one slice of it. Everything up to `at` has been worked off.
     pub fn slice(&mut self, at: EventTime, changes: &mut Changes) {
+        self.record(true, changes);
         match self.saving.take() {
             Some(Saving::InSlices(mut slices)) if !slices.told => {
                 self.save_slice(&mut slices, at);
