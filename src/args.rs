@@ -27,7 +27,8 @@ Examples:
   rivulet generate --events 1000000 --out events.jsonl
 
 Standard output carries data only; everything said goes to standard error.
-Exit codes: 0 fine, 1 verify or state --check found something, 2 usage, configuration, input or output.";
+Exit codes: 0 fine, 1 verify or state --check found something, 2 usage, configuration, input or output,
+3 another process of the cluster is gone.";
 
 /// What the program can do.
 #[derive(Debug, Subcommand)]
@@ -47,7 +48,8 @@ Examples:
   rivulet run job.toml
   rivulet run job.toml --workers 2 --stats stats.json
   rivulet run job.toml --until caught-up                        (stops at what there is now)
-  rivulet run job.toml --process 0 --hosts hosts.txt            (and --process 1 elsewhere)
+  rivulet run job.toml --supervise                              (starts it again when it dies)
+  rivulet run job.toml --process 0 --hosts hosts.txt --supervise   (and --process 1 elsewhere)
 
 Files and pipes are read to their end, topics for ever. SIGTERM or Ctrl-C ends it: what was read is
 applied as far as the watermark, outputs are written, and windows are left as they are. A second
@@ -216,6 +218,9 @@ pub struct Run {
     /// Where one JSON object with the counts and costs of the run goes
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Start it again whenever it dies or loses another process, until it is told to stop
+    #[arg(long)]
+    pub supervise: bool,
     /// The settings of time
     #[command(flatten)]
     pub clock: Clock,

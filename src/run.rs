@@ -9,6 +9,7 @@
 mod checkpoint;
 mod ending;
 mod inputs;
+mod lost;
 mod on_the_way;
 mod outputs;
 mod pace;
@@ -41,6 +42,7 @@ use crate::state::StateError;
 use checkpoint::{Checkpoints, Keeper, KeeperThread};
 pub use checkpoint::{Resumed, Start};
 use ending::Ending;
+pub use lost::LOST;
 use outputs::Writing;
 pub use outputs::{Form, Origin, Outputs, Until};
 use progress::Progress;
@@ -237,6 +239,9 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
     let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
     let config = config(&run.cluster)?;
+    if processes > 1 {
+        lost::end_when_lost();
+    }
     let streams = Arc::new(Streams::of(&run.timeline));
     let (run, of_workers) = (Arc::new(run), shared.clone());
     let guards = timely::execute(config, move |worker| {

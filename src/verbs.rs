@@ -6,6 +6,7 @@ mod kept;
 mod replay;
 mod run;
 mod state;
+mod supervise;
 mod what;
 
 use std::io::{self, Write};
@@ -30,6 +31,7 @@ const DIFFERS: u8 = 1;
 pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
     match arguments.verb {
         Verb::Replay(arguments) => replay::replay(&arguments)?,
+        Verb::Run(arguments) if arguments.supervise => return Ok(supervise::supervise()?),
         Verb::Run(arguments) => run::run(&arguments)?,
         Verb::Check(arguments) => check(&arguments)?,
         Verb::Verify(arguments) => {

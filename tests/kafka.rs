@@ -81,6 +81,11 @@ impl Live {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.running.child.id()
+    }
+
     /// Tells it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> Option<i32> {
         let id = self.running.child.id().to_string();

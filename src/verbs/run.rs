@@ -57,7 +57,7 @@ fn as_replay(run: &Run) -> Replay {
 
 /// What becomes true with the first signal to end. The second ends the program as if nothing were
 /// done about it.
-fn told_to_stop() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn told_to_stop() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         flag::register_conditional_default(signal, Arc::clone(&stop))?;

@@ -233,3 +233,49 @@ fn the_state_of_another_job_is_refused() {
         .run("run job.toml --until caught-up")
         .refused_with(&["differences has 0 bytes", "put it back"]);
 }
+
+/// The job of a supervisor, if it runs.
+fn child(supervisor: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
+    children.ok()?.split_whitespace().next()?.parse().ok()
+}
+
+fn kill(process: u32) {
+    // It may have ended by itself: it has lost another one.
+    let _ = std::process::Command::new("kill").args(["-KILL", &process.to_string()]).status();
+}
+
+#[test]
+fn supervised_processes_are_killed_and_come_back() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (_, least) = clickstream(&place, broker);
+    let expected = expected(&place, least);
+    let topic = broker.topic(4);
+    job(&place, broker, &[&topic], "");
+    keep(&place, "10ms");
+    hosts(&place);
+    let supervisors = [0, 1].map(|process| {
+        Live::start(&place, &format!("--supervise --process {process} --hosts hosts"))
+    });
+    let parts: Vec<Vec<String>> = (0..4)
+        .map(|it| place.text(&format!("{it}.jsonl")).lines().map(str::to_owned).collect())
+        .collect();
+    for round in 0..5_u64 {
+        for (partition, lines) in parts.iter().enumerate() {
+            let at = |round: u64| lines.len() * usize::try_from(round).unwrap() / 5;
+            let some = &lines[at(round)..at(round + 1)];
+            broker.send(&topic, i32::try_from(partition).unwrap(), some);
+        }
+        let before = newest(&place);
+        eventually("there is a new checkpoint", || newest(&place) > before);
+        if round < 4 {
+            let victim = &supervisors[usize::try_from(draw(round, 2)).unwrap()];
+            eventually("it runs", || child(victim.id()).map(kill).is_some());
+        }
+    }
+    eventually("all has been given out", || place.text("differences") == expected);
+    for supervisor in supervisors {
+        assert_eq!(supervisor.stop(), Some(0));
+    }
+    same(&place, &expected);
+}

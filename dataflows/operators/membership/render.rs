@@ -140,7 +140,10 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             written.write(&mut changes, capabilities);
             let next = ahead.next(&mut state);
             match next.into_iter().chain(slicing).min() {
-                Some(next) => capabilities.iter_mut().for_each(|it| it.downgrade(&next)),
+                // A checkpoint may be of a time before the one at which it was asked for.
+                Some(next) => {
+                    capabilities.iter_mut().for_each(|it| it.downgrade(&next.max(*it.time())));
+                }
                 None if ahead.checkpoints.is_empty() => held = None,
                 None => {}
             }

@@ -1,0 +1,39 @@
+//! What becomes of a process that loses another one of its cluster.
+//!
+//! Timely has no way back from that: its threads panic. What they have to say is said in one line,
+//! and the process ends with a code of its own, before anything else comes of it.
+
+use std::panic::{self, PanicHookInfo};
+
+use crate::say::say;
+
+/// The code of a process that has lost another one: whoever started it may start it again.
+pub const LOST: i32 = 3;
+
+/// From now on the loss of another process ends this one.
+pub(super) fn end_when_lost() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| match lost(panic) {
+        Some(how) => {
+            say(format_args!(
+                "another process of the cluster is gone ({how}): this one ends, too. Start all of \
+                 them again with the same arguments, or with --supervise; with state they go on \
+                 from the last checkpoint"
+            ));
+            end();
+        }
+        None => usual(panic),
+    }));
+}
+
+#[expect(clippy::exit, reason = "no thread can bring this process to its end any more")]
+fn end() -> ! {
+    std::process::exit(LOST)
+}
+
+/// What timely's threads for the network say.
+fn lost(panic: &PanicHookInfo<'_>) -> Option<String> {
+    let text = panic.payload().downcast_ref::<String>()?;
+    let how = text.strip_prefix("timely communication error: ")?;
+    Some(how.to_owned())
+}
