@@ -63,6 +63,8 @@ pub struct Late {
 pub struct Rejected {
     /// Where it stood.
     pub position: Position,
+    /// Its partition's clock when its turn came.
+    pub clock: EventTime,
     /// Why, in one line.
     pub reason: String,
     /// The record as it came.

@@ -6,6 +6,7 @@
 //! At the end of its input a run lets all time pass; where it is told to stop, time stays where it
 //! is ([`ending`]).
 
+mod deliveries;
 mod ending;
 mod inputs;
 mod on_the_way;
@@ -33,6 +34,7 @@ use crate::sink::SinkError;
 use crate::source::SourceError;
 use crate::source::kafka::Settings;
 
+pub use deliveries::Deliveries;
 use ending::Ending;
 use outputs::Writing;
 pub use outputs::{Form, Origin, Outputs, Until};

@@ -1,5 +1,8 @@
-//! Where outputs go: lines into a file or to standard output.
+//! Where outputs go: lines into a file or to standard output, or records that are delivered once
+//! whatever happens ([`delivery`]).
 
+pub mod delivery;
+pub mod kafka;
 pub mod line;
 
 use std::fs::File;
@@ -8,6 +11,8 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+use kafka::KafkaFault;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -32,6 +37,9 @@ pub enum SinkError {
         #[source]
         cause: io::Error,
     },
+    /// A topic of Kafka cannot be written.
+    #[error(transparent)]
+    Kafka(#[from] KafkaFault),
     /// Whoever read standard output has gone. Not an error to tell anyone.
     #[error("standard output was closed")]
     Closed,

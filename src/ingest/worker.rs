@@ -120,8 +120,9 @@ impl Ingest {
                         }
                         (Ok(_), _) => unreachable!("only a running job has a bound"),
                     };
-                    let rejected = Rejected { position, reason, record: raw() };
-                    inputs.rejected.send((turn.clock.now(), rejected));
+                    let clock = turn.clock.now();
+                    let rejected = Rejected { position, clock, reason, record: raw() };
+                    inputs.rejected.send((clock, rejected));
                     continue;
                 }
             };

@@ -17,7 +17,9 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
 
+use super::outputs::Writing;
 use super::{Cluster, Live, Shared, lock};
+use crate::sink::SinkError;
 
 /// How often files are brought up to date with what has been given out.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -125,7 +127,11 @@ impl Ends {
             self.said.1 = true;
             self.say((self.process, Some(time)));
         }
-        ending.time().is_some_and(|end| time >= end && !probe.less_than(&end))
+        let end = ending.time().filter(|end| time >= *end && !probe.less_than(end));
+        if let (Some(end), true) = (end, self.speaks) {
+            self.tell_outputs(|outputs| outputs.advance(end));
+        }
+        end.is_some()
     }
 
     /// Passes on what has been given out, and to the sources how far that is.
@@ -135,7 +141,15 @@ impl Ends {
         }
         self.flushed = Instant::now();
         self.shared.partitions.pass(|time| !probe.less_equal(&time));
-        if let Err(error) = lock(&self.shared.outputs).flush() {
+        let frontier = probe.with_frontier(|frontier| frontier.first().copied());
+        self.tell_outputs(|outputs| {
+            outputs.advance(frontier.unwrap_or(EventTime::MAX))?;
+            outputs.flush()
+        });
+    }
+
+    fn tell_outputs(&self, tell: impl FnOnce(&mut Writing) -> Result<(), SinkError>) {
+        if let Err(error) = tell(&mut lock(&self.shared.outputs)) {
             self.shared.fail(error.into());
         }
     }

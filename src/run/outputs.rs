@@ -9,7 +9,7 @@ use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Late, Rejected};
 
-use super::Summary;
+use super::{Deliveries, Summary};
 use crate::ingest::stream_and_number;
 use crate::sink::{Sink, SinkError, line};
 
@@ -45,6 +45,8 @@ pub struct Outputs {
     pub late: Vec<Sink>,
     /// Where rejected records go.
     pub rejected: Vec<Sink>,
+    /// Where any of these are delivered to, each once.
+    pub deliveries: Deliveries,
     /// Up to when.
     pub until: Until,
     /// Where records come from: the files, then the topics.
@@ -133,7 +135,7 @@ impl Writing {
             }
             sink.write(&self.lines)?;
         }
-        Ok(())
+        self.to.deliveries.give(batch)
     }
 
     pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
@@ -146,7 +148,7 @@ impl Writing {
             }
             sink.write(&self.lines)?;
         }
-        Ok(())
+        self.to.deliveries.late(batch, &self.to.sources)
     }
 
     pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
@@ -159,12 +161,23 @@ impl Writing {
             }
             sink.write(&self.lines)?;
         }
-        Ok(())
+        self.to.deliveries.rejected(batch, &self.to.sources)
     }
 
     pub(super) fn tally(&mut self, batch: &[Tally]) -> Result<(), SinkError> {
         batch.iter().for_each(|tally| self.summary.tally.add(tally));
         if self.to.until == Until::Last { self.give_held_back() } else { Ok(()) }
+    }
+
+    /// Takes note that all before this time has come out.
+    pub(super) fn advance(&mut self, frontier: EventTime) -> Result<(), SinkError> {
+        let last = match self.to.until {
+            Until::End => Some(EventTime::MAX),
+            Until::Time(last) => Some(last),
+            Until::Last => self.summary.tally.last, // what is later is held back
+        };
+        let differences = last.map(|last| frontier.min(last.saturating_add(1)));
+        self.to.deliveries.advance(differences, frontier)
     }
 
     /// Writes what is held back by buffers.
@@ -178,15 +191,17 @@ impl Writing {
         self.summary.memory.add(memory);
     }
 
-    /// Writes what is held back by buffers; gives back the outputs and what they came to.
+    /// Writes what is held back by buffers, and waits for what is being delivered; gives back the
+    /// outputs and what they came to.
     pub(super) fn finish(mut self) -> Result<(Summary, Outputs), SinkError> {
         self.flush()?;
+        self.to.deliveries.finish()?;
         Ok((self.summary, self.to))
     }
 }
 
 /// The name of where a partition is, and its number there.
-fn name(sources: &[Origin], index: u32) -> (String, u32) {
+pub(super) fn name(sources: &[Origin], index: u32) -> (String, u32) {
     let (stream, number) = stream_and_number(index);
     match usize::try_from(stream).ok().and_then(|stream| sources.get(stream)) {
         Some(Origin::File(path)) => (path.display().to_string(), index),

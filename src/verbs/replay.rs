@@ -1,19 +1,21 @@
 //! `replay`: files in, differences out, then stop.
 
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
 use thiserror::Error;
 
 use super::apart::apart;
+use super::outputs::outputs;
 use super::what::{Subject, subject};
 use super::{VerbError, counted, say};
-use crate::args::{self, Replay, Workers};
-use crate::job::{Format, Output, Target};
-use crate::run::{self, Cluster, Form, Live, Origin, Outputs, Run, RunError, Summary};
+use crate::args::{Replay, Workers};
+use crate::job::{Output, Target};
+use crate::run::{self, Cluster, Live, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
 
@@ -63,7 +65,12 @@ pub(super) fn carry_out(
         let open = |cause| SourceError::Open { path: input.path.clone(), cause };
         fs::metadata(&input.path).map_err(open)?;
     }
-    let outputs = if writes { outputs(arguments, &subject)? } else { Outputs::default() };
+    let stop = live.as_ref().map(|live| Arc::clone(&live.stop));
+    let outputs = match writes {
+        true => outputs(arguments, &subject, &stop)?,
+        false => Some(Outputs::default()),
+    };
+    let Some(outputs) = outputs else { return Ok(()) }; // told to stop before there was anything
     if !cluster.hosts.is_empty() {
         Sink::divert_prints();
     }
@@ -158,50 +165,6 @@ fn written(arguments: &Replay, subject: &Subject) -> Vec<(String, PathBuf)> {
         }
     }
     written
-}
-
-fn outputs(arguments: &Replay, subject: &Subject) -> Result<Outputs, SinkError> {
-    let mut outputs =
-        Outputs { until: arguments.until, sources: origins(subject), ..Outputs::default() };
-    let wanted = arguments.format.map(|format| match format {
-        args::Format::Json => Form::Json,
-        args::Format::Text => Form::Text,
-    });
-    for sink in &subject.sinks {
-        let made = match &sink.target {
-            Target::Stdout => Sink::stdout()?,
-            Target::File(path) => Sink::file(path)?,
-        };
-        let form = match sink.format {
-            Format::Json => Form::Json,
-            Format::Text => Form::Text,
-        };
-        match sink.of {
-            Output::Differences => outputs.differences.push((made, wanted.unwrap_or(form))),
-            Output::Late => outputs.late.push(made),
-            Output::Rejected => outputs.rejected.push(made),
-        }
-    }
-    if let Some(path) = &arguments.out {
-        outputs.differences = vec![(Sink::file(path)?, wanted.unwrap_or(Form::Json))];
-    } else if outputs.differences.is_empty() {
-        let usual = if io::stdout().is_terminal() { Form::Text } else { Form::Json };
-        outputs.differences.push((Sink::stdout()?, wanted.unwrap_or(usual)));
-    }
-    if let Some(path) = &arguments.late {
-        outputs.late = vec![Sink::file(path)?];
-    }
-    if let Some(path) = &arguments.rejected {
-        outputs.rejected = vec![Sink::file(path)?];
-    }
-    Ok(outputs)
-}
-
-/// The files, then the topics.
-fn origins(subject: &Subject) -> Vec<Origin> {
-    let files = subject.inputs.iter().map(|input| Origin::File(input.path.clone()));
-    let topics = subject.topics.iter().flat_map(|it| it.settings.topics.iter().cloned());
-    files.chain(topics.map(Origin::Topic)).collect()
 }
 
 /// What a run cost.
