@@ -9,7 +9,7 @@ say() { printf '%s\n' "$*" >&2; }
 help() {
     cat <<'TEXT'
 ./run.sh               set up what is missing, build, and replay a real clickstream
-./run.sh kafka         the same out of a topic: starts a broker of its own on loopback, fills it
+./run.sh kafka         the same from topic to topic: starts a broker of its own on loopback, fills it
 ./run.sh test [NAME]   everything the CI runs; with a name, only the tests it is part of
 ./run.sh bench [ROW…]  every promised figure, measured five times, in one table (about half an hour);
                        --list names the rows, --peers[=DIR] runs Flink and plain Rust beside it
@@ -117,10 +117,15 @@ kafka() {
         "$broker" tool $tools.ConsoleProducer --bootstrap-server "$address" --topic clicks \
             --property parse.key=true 9>&-
     KAFKA_BROKERS=$address "$rivulet" run fixtures/jobs/kafka/otto.toml --workers 2 \
-        --until caught-up --format text 9>&-
+        --until caught-up 9>&-
+    # It ends once nothing more has come for a while, and says so by a code of its own.
+    "$broker" tool $tools.consumer.ConsoleConsumer --bootstrap-server "$address" \
+        --topic differences --from-beginning --isolation-level read_committed \
+        --timeout-ms 5000 --property print.key=true 9>&- 2>/dev/null || true
     say
-    say "Shown: the differences of the topic, up to the time that all partitions have reached. The job"
-    say "is fixtures/jobs/kafka/otto.toml; without --until caught-up it goes on until Ctrl-C."
+    say "Shown: what a consumer reads in the topic differences, the user first, up to the time that all"
+    say "partitions of clicks have reached. The job is fixtures/jobs/kafka/otto.toml; without --until"
+    say "caught-up it goes on until Ctrl-C. Each difference is there once, however often it is killed."
 }
 
 test_all() {

@@ -63,6 +63,8 @@ pub struct Late {
 pub struct Rejected {
     /// Where it stood.
     pub position: Position,
+    /// Its partition's clock when its turn came.
+    pub clock: EventTime,
     /// Why, in one line.
     pub reason: String,
     /// The record as it came.
@@ -130,10 +132,10 @@ impl Drop for Promises {
 pub struct Outputs<'scope> {
     /// Who entered and left, by (time, segment, user).
     pub differences: Stream<'scope, EventTime, Vec<Difference>>,
-    /// Late records, each with the partition's clock, by (clock, position).
-    pub late: Stream<'scope, EventTime, Vec<(EventTime, Late)>>,
-    /// Rejected records, each with the partition's clock, by (clock, position).
-    pub rejected: Stream<'scope, EventTime, Vec<(EventTime, Rejected)>>,
+    /// Late records, by (clock, position).
+    pub late: Stream<'scope, EventTime, Vec<Late>>,
+    /// Rejected records, by (clock, position).
+    pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
     /// Once for every worker that has worked out what was saved: the segment.
     pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
     /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.

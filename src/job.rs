@@ -151,6 +151,23 @@ pub enum Target {
     Stdout,
     /// This file.
     File(PathBuf),
+    /// Topics of Kafka.
+    Topic(ToTopic),
+}
+
+/// Topics of one cluster of Kafka brokers that are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToTopic {
+    /// `host:port` of some brokers, with commas between.
+    pub brokers: String,
+    /// The topic of the records.
+    pub topic: String,
+    /// The topic of each user's current segments; of differences only.
+    pub users_topic: Option<String>,
+    /// How many partitions a topic gets that is not there yet.
+    pub partitions: u16,
+    /// What librdkafka is told.
+    pub options: Options,
 }
 
 impl Job {

@@ -39,6 +39,7 @@ pub mod format;
 pub mod generate;
 pub mod ingest;
 pub mod job;
+pub mod librdkafka;
 pub mod run;
 pub mod say;
 pub mod schema;

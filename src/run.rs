@@ -7,6 +7,7 @@
 //! is ([`ending`]).
 
 mod checkpoint;
+mod deliveries;
 mod ending;
 mod inputs;
 mod lost;
@@ -41,6 +42,7 @@ use crate::state::StateError;
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread};
 pub use checkpoint::{Resumed, Start};
+pub use deliveries::Deliveries;
 use ending::Ending;
 pub use lost::LOST;
 use outputs::Writing;

@@ -1,5 +1,8 @@
-//! Where outputs go: lines into a file or to standard output.
+//! Where outputs go: lines into a file or to standard output, or records that are delivered once
+//! whatever happens ([`delivery`]).
 
+pub mod delivery;
+pub mod kafka;
 pub mod line;
 
 use std::collections::VecDeque;
@@ -10,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use dataflows::model::EventTime;
 use thiserror::Error;
+
+use kafka::KafkaFault;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -47,6 +52,9 @@ pub enum SinkError {
         /// How long it was.
         expected: u64,
     },
+    /// A topic of Kafka cannot be written.
+    #[error(transparent)]
+    Kafka(#[from] KafkaFault),
     /// Whoever read standard output has gone. Not an error to tell anyone.
     #[error("standard output was closed")]
     Closed,

@@ -3,6 +3,7 @@
 mod apart;
 mod inspect_log;
 mod kept;
+mod outputs;
 mod replay;
 mod run;
 mod state;
@@ -13,6 +14,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Check, Schema, Verb};
+use crate::job::Target;
 use crate::say::say;
 use crate::{bench, generate, schema};
 
@@ -64,6 +66,11 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
             let job = crate::job::Job::load(path)?;
             for topics in &job.topics {
                 what::topics_of(topics).settings.check()?;
+            }
+            for sink in &job.sinks {
+                if let Target::Topic(to) = &sink.target {
+                    what::written_to(&job.name, to).check()?;
+                }
             }
             (job.segments.clone(), arguments.changes.clone().or(job.changes.clone()), Some(job))
         }

@@ -44,10 +44,10 @@ pub fn release<'scope>(
 pub fn gather<'scope, D: ExchangeData>(
     stream: Stream<'scope, EventTime, Vec<(EventTime, D)>>,
     name: &str,
-) -> Stream<'scope, EventTime, Vec<(EventTime, D)>> {
-    in_order(stream, name, |time, data, output| {
+) -> Stream<'scope, EventTime, Vec<D>> {
+    in_order(stream, name, |_, data, output| {
         data.sort();
-        output.extend(data.drain(..).map(|it| (time, it)));
+        output.append(data);
     })
 }
 

@@ -122,10 +122,10 @@ impl Ingest {
                         }
                         (Ok(_), _) => unreachable!("only a running job has a bound"),
                     };
-                    let now = turn.clock.now();
-                    if !turn.is_done(record.offset, now) {
-                        let rejected = Rejected { position, reason, record: raw() };
-                        inputs.rejected.send((now, rejected));
+                    let clock = turn.clock.now();
+                    if !turn.is_done(record.offset, clock) {
+                        let rejected = Rejected { position, clock, reason, record: raw() };
+                        inputs.rejected.send((clock, rejected));
                     }
                     continue;
                 }

@@ -1,7 +1,10 @@
 //! The tree of a job file to a [`Job`].
 
+mod options;
 mod state;
+
 mod topics;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -60,12 +63,13 @@ enum Reads {
 enum SinkKind {
     File,
     Stdout,
+    Kafka,
 }
 
 static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("file", Some(SinkKind::File)),
     Word("stdout", Some(SinkKind::Stdout)),
-    Word("kafka", None),
+    Word("kafka", Some(SinkKind::Kafka)),
     Word("http", None),
     Word("redis", None),
     Word("postgres", None),
@@ -96,6 +100,7 @@ pub(super) fn job(
         inputs: BTreeSet::new(),
         topics: BTreeSet::new(),
         outputs: BTreeSet::new(),
+        topics_written: BTreeSet::new(),
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
     let read = job.job(&Node::root(tree, ""), &fallback);
@@ -114,6 +119,8 @@ struct JobReader<'e> {
     topics: BTreeSet<(String, String)>,
     /// Where output is written to; `-` is standard output.
     outputs: BTreeSet<PathBuf>,
+    /// The topics that are written, each with its brokers.
+    topics_written: BTreeSet<(String, String)>,
 }
 
 impl JobReader<'_> {
@@ -272,17 +279,20 @@ impl JobReader<'_> {
 
     fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
         let kind = self.pick(&node.get("kind"), SINK_KINDS, None)?;
+        if kind == SinkKind::Kafka {
+            return self.written_topic(node);
+        }
         self.reader.object(node, SINK_KEYS)?;
         let of = self.pick(&node.get("of"), OUTPUTS, Some(Output::Differences));
         let format = self.pick(&node.get("format"), FORMATS, Some(Format::Json));
         let target = match kind {
-            SinkKind::Stdout => self.stdout(node),
+            SinkKind::Stdout | SinkKind::Kafka => self.stdout(node),
             SinkKind::File => self.path(&node.get("path"), "the file to write").map(Target::File),
         };
         let sink = Sink { of: of?, format: format?, target: target? };
         let place = match &sink.target {
-            Target::Stdout => PathBuf::from("-"),
             Target::File(path) => path.clone(),
+            Target::Stdout | Target::Topic(_) => PathBuf::from("-"),
         };
         if sink.format == Format::Text && sink.of != Output::Differences {
             let hint = "only differences are written as text".to_owned();

@@ -151,7 +151,7 @@ path = "late"
             "source[0].kind: found \"http\"; allowed: file, kafka; \"http\" comes in a later version",
             "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
          is standard input",
-            "sink[0].kind: found \"filee\"; allowed: file, stdout; did you mean \"file\"?",
+            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka; did you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
          keep, endpoint, region, access_key, secret_key, allow_http",
@@ -408,5 +408,60 @@ fn what_a_run_relies_on_is_not_changed_by_the_job() {
             "source[0].start: found \"earlyest\"; allowed: earliest, latest, committed; did you mean \
              \"earliest\"?",
         ],
+    );
+}
+
+/// A job that writes a topic, and more lines of its sink.
+fn to_kafka(more: &str) -> String {
+    format!("{BASE}[[sink]]\nkind = \"kafka\"\nbrokers = \"b:9092\"\n{more}\n")
+}
+
+#[test]
+fn topics_are_written_as_they_are_said() {
+    let job = read(&to_kafka("topic = \"d\"")).unwrap();
+    let Target::Topic(to) = &job.sinks[0].target else { panic!("{job:?}") };
+    assert_eq!((job.sinks[0].of, to.partitions, &to.users_topic), (Output::Differences, 1, &None));
+    let text = to_kafka(
+        "topic = \"d\"\nusers_topic = \"u\"\npartitions = 6\n[sink.kafka]\n\
+         sasl.password = \"${SECRET}\"\ncompression.type = \"zstd\"",
+    );
+    let job = read(&text).unwrap();
+    let Target::Topic(to) = &job.sinks[0].target else { panic!("{job:?}") };
+    assert_eq!((to.partitions, to.users_topic.as_deref()), (6, Some("u")));
+    assert_eq!(to.options.0["sasl.password"], "hunter2");
+    assert!(!format!("{job:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_delivery_relies_on_is_not_changed_by_the_job() {
+    refused(
+        &to_kafka("topic = \"d\"\n[sink.kafka]\nacks = 1\ntransactional.id = \"mine\""),
+        &[
+            "sink[0].kafka: found the setting \"acks\"; allowed: other settings of librdkafka; each \
+             difference is written once because of it",
+            "sink[0].kafka.transactional: found the setting \"transactional.id\"; allowed: other \
+             settings of librdkafka; it is that of the job and the topic: say name, at the top",
+        ],
+    );
+}
+
+#[test]
+fn a_topic_that_is_written_is_its_sinks_own() {
+    refused(
+        &to_kafka("of = \"late\"\ntopic = \"d\"\nusers_topic = \"u\"\npartitions = 0"),
+        &[
+            "sink[0].partitions: found 0; allowed: a number from 1 to 65535",
+            "sink[0].users_topic: found \"u\"; allowed: nothing; only differences say who is in which \
+             segment",
+        ],
+    );
+    refused(
+        &to_kafka("topic = \"d\"\nusers_topic = \"d\""),
+        &["sink[0].users_topic: found \"d\"; allowed: a topic of its own; it is written already"],
+    );
+    let sink = "[[sink]]\nkind = \"kafka\"\nbrokers = \"b:9092\"\ntopic = \"t\"";
+    refused(
+        &format!("{}{sink}", kafka("topic = \"t\"")),
+        &["sink[0].topic: found \"t\"; allowed: a topic of its own; a source reads it"],
     );
 }

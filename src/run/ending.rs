@@ -18,7 +18,9 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
 
+use super::outputs::Writing;
 use super::{Cluster, Live, Shared, lock};
+use crate::sink::SinkError;
 
 /// How often files are brought up to date with what has been given out.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -146,7 +148,11 @@ impl Ends {
             self.said.1 = true;
             self.say(Word::Stands(self.process, time));
         }
-        ending.time().filter(|end| time >= *end && !probe.less_than(end))
+        let end = ending.time().filter(|end| time >= *end && !probe.less_than(end));
+        if let (Some(end), true) = (end, self.speaks) {
+            self.tell_outputs(|outputs| outputs.advance(end));
+        }
+        end
     }
 
     /// Passes on what has been given out, and to the sources how far that is.
@@ -156,7 +162,15 @@ impl Ends {
         }
         self.flushed = Instant::now();
         self.shared.partitions.pass(|time| !probe.less_equal(&time));
-        if let Err(error) = lock(&self.shared.outputs).flush() {
+        let frontier = probe.with_frontier(|frontier| frontier.first().copied());
+        self.tell_outputs(|outputs| {
+            outputs.advance(frontier.unwrap_or(EventTime::MAX))?;
+            outputs.flush()
+        });
+    }
+
+    fn tell_outputs(&self, tell: impl FnOnce(&mut Writing) -> Result<(), SinkError>) {
+        if let Err(error) = tell(&mut lock(&self.shared.outputs)) {
             self.shared.fail(error.into());
         }
     }

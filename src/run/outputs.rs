@@ -11,7 +11,7 @@ use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Late, Rejected};
 
-use super::Summary;
+use super::{Deliveries, Summary};
 use crate::ingest::stream_and_number;
 use crate::sink::{Sink, SinkError, line};
 
@@ -47,6 +47,8 @@ pub struct Outputs {
     pub late: Vec<Sink>,
     /// Where rejected records go.
     pub rejected: Vec<Sink>,
+    /// Where any of these are delivered to, each once.
+    pub deliveries: Deliveries,
     /// Up to when.
     pub until: Until,
     /// Where records come from: the files, then the topics.
@@ -182,44 +184,55 @@ impl Writing {
                 sink.write(&self.lines)?;
             }
         }
-        Ok(())
+        self.to.deliveries.give(batch)
     }
 
-    pub(super) fn late(&mut self, batch: &[(EventTime, Late)]) -> Result<(), SinkError> {
-        for part in parts(&self.cuts, batch, |(clock, _)| *clock) {
+    pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
+        for part in parts(&self.cuts, batch, |record| record.clock) {
             for sink in &mut self.to.late {
                 self.lines.clear();
-                for (_, record) in part {
+                for record in part {
                     let (source, partition) = name(&self.to.sources, record.position.partition);
                     let at = line::Place { source: &source, partition };
                     line::late(record, at, &mut self.lines);
                 }
-                sink.comes_to(part.first().map_or(EventTime::MIN, |(clock, _)| *clock));
+                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.clock));
                 sink.write(&self.lines)?;
             }
         }
-        Ok(())
+        self.to.deliveries.late(batch, &self.to.sources)
     }
 
-    pub(super) fn rejected(&mut self, batch: &[(EventTime, Rejected)]) -> Result<(), SinkError> {
-        for part in parts(&self.cuts, batch, |(clock, _)| *clock) {
+    pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
+        for part in parts(&self.cuts, batch, |record| record.clock) {
             for sink in &mut self.to.rejected {
                 self.lines.clear();
-                for (_, record) in part {
+                for record in part {
                     let (source, partition) = name(&self.to.sources, record.position.partition);
                     let at = line::Place { source: &source, partition };
                     line::rejected(record, at, &mut self.lines);
                 }
-                sink.comes_to(part.first().map_or(EventTime::MIN, |(clock, _)| *clock));
+                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.clock));
                 sink.write(&self.lines)?;
             }
         }
-        Ok(())
+        self.to.deliveries.rejected(batch, &self.to.sources)
     }
 
     pub(super) fn tally(&mut self, batch: &[Tally]) -> Result<(), SinkError> {
         batch.iter().for_each(|tally| self.summary.tally.add(tally));
         if self.to.until == Until::Last { self.give_held_back() } else { Ok(()) }
+    }
+
+    /// Takes note that all before this time has come out.
+    pub(super) fn advance(&mut self, frontier: EventTime) -> Result<(), SinkError> {
+        let last = match self.to.until {
+            Until::End => Some(EventTime::MAX),
+            Until::Time(last) => Some(last),
+            Until::Last => self.summary.tally.last, // what is later is held back
+        };
+        let differences = last.map(|last| frontier.min(last.saturating_add(1)));
+        self.to.deliveries.advance(differences, frontier)
     }
 
     /// Writes what is held back by buffers.
@@ -233,14 +246,15 @@ impl Writing {
         self.summary.memory.add(memory);
     }
 
-    /// Writes what is held back by buffers; gives back the outputs and what they came to.
+    /// Writes what is held back by buffers, and waits for what is being delivered; gives back the
+    /// outputs and what they came to.
     pub(super) fn finish(mut self) -> Result<(Summary, Outputs), SinkError> {
         self.flush()?;
+        self.to.deliveries.finish()?;
         Ok((self.summary, self.to))
     }
 }
 
-/// The name of where a partition is, and its number there.
 /// A batch in parts, none of which goes on past a cut.
 fn parts<'a, T>(
     cuts: &'a VecDeque<EventTime>,
@@ -252,7 +266,8 @@ fn parts<'a, T>(
     })
 }
 
-fn name(sources: &[Origin], index: u32) -> (String, u32) {
+/// The name of where a partition is, and its number there.
+pub(super) fn name(sources: &[Origin], index: u32) -> (String, u32) {
     let (stream, number) = stream_and_number(index);
     match usize::try_from(stream).ok().and_then(|stream| sources.get(stream)) {
         Some(Origin::File(path)) => (path.display().to_string(), index),

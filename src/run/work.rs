@@ -99,6 +99,11 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         worker.step_or_park(Some(PARK));
     }
     lock(&shared.outputs).memory(&memory());
+    if probe.done()
+        && let Err(error) = lock(&shared.outputs).advance(EventTime::MAX)
+    {
+        shared.fail(error.into());
+    }
     if shared.stop.load(Ordering::Acquire) {
         // There is no one left to work for.
         leave(worker);

@@ -267,7 +267,17 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"", false);
     check("[clock]\nemit = \"never\"", false);
     check("[clock]\nlateness = \"5s\"", false);
-    check("[[sink]]\nkind = \"kafka\"\npath = \"out\"", false);
+    let sink = "[[sink]]\nkind = \"kafka\"\nbrokers = \"b:1\"\n";
+    check(&format!("{sink}topic = \"d\"\nof = \"late\"\npartitions = 3"), true);
+    check(&format!("{sink}topic = \"d\"\nusers_topic = \"u\"\n[sink.kafka]\n\"a.b\" = 1"), true);
+    check(&format!("{sink}topic = \"d\"\nusers_topic = \"u\"\nof = \"late\""), false);
+    check(&format!("{sink}topic = \"d\"\npartitions = 0"), false);
+    check(&format!("{sink}topic = \"d\"\npath = \"p\""), false);
+    check(&format!("{sink}topic = \"d\"\nformat = \"text\""), false);
+    check(sink, false);
+    check("[[sink]]\nkind = \"kafka\"\ntopic = \"d\"", false);
+    check("[[sink]]\nkind = \"stdout\"\ntopic = \"d\"", false);
+    check("[[sink]]\nkind = \"file\"\npath = \"p\"\nbrokers = \"b:1\"", false);
     check("[[sink]]\nkind = \"file\"", false);
     check("[[sink]]\nkind = \"stdout\"\nof = \"late\"\nformat = \"text\"", false);
     check("[serve]\nlisten = \"127.0.0.1:8080\"", false);

@@ -142,7 +142,7 @@ mod tests {
     fn records_are_given_back_as_they_came() {
         let position = Position { partition: 1, offset: 9 };
         let reject = |record: &[u8]| {
-            let it = Rejected { position, reason: "no".into(), record: record.into() };
+            let it = Rejected { position, clock: 1, reason: "no".into(), record: record.into() };
             serde_json::from_str::<Json>(&text(|lines| rejected(&it, AT, lines))).unwrap()
         };
         assert_eq!(

@@ -8,7 +8,7 @@ use dataflows::clock::{ClockSettings, Emit};
 use thiserror::Error;
 
 use super::VerbError;
-use super::replay::origins;
+use super::outputs::origins;
 use super::what::Subject;
 use crate::run::{Kept, Resumed};
 

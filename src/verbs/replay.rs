@@ -1,8 +1,9 @@
 //! `replay`: files in, differences out, then stop.
 
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
@@ -10,11 +11,12 @@ use thiserror::Error;
 
 use super::apart::apart;
 use super::kept::kept;
+use super::outputs::{origins, outputs};
 use super::what::{Subject, subject};
 use super::{VerbError, counted, say};
-use crate::args::{self, Replay, Workers};
-use crate::job::{Format, Output, Target};
-use crate::run::{self, Cluster, Form, Kept, Live, Origin, Outputs, Run, RunError, Summary};
+use crate::args::{Replay, Workers};
+use crate::job::{Output, Target};
+use crate::run::{self, Cluster, Live, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
 
@@ -65,11 +67,12 @@ pub(super) fn carry_out(
         fs::metadata(&input.path).map_err(open)?;
     }
     let kept = if live.is_some() { kept(&mut subject)? } else { None };
-    let outputs = if writes {
-        outputs(arguments, &subject, kept.as_ref())?
-    } else {
-        Outputs { sources: origins(&subject), ..Outputs::default() }
+    let stop = live.as_ref().map(|live| Arc::clone(&live.stop));
+    let outputs = match writes {
+        true => outputs(arguments, &subject, kept.as_ref(), &stop)?,
+        false => Some(Outputs { sources: origins(&subject), ..Outputs::default() }),
     };
+    let Some(outputs) = outputs else { return Ok(()) }; // told to stop before there was anything
     if !cluster.hosts.is_empty() {
         Sink::divert_prints();
     }
@@ -165,62 +168,6 @@ fn written(arguments: &Replay, subject: &Subject) -> Vec<(String, PathBuf)> {
         }
     }
     written
-}
-
-/// A file, in place of any old one or where an earlier run has left it.
-fn file(path: &Path, kept: Option<&Kept>) -> Result<Sink, SinkError> {
-    match kept.and_then(|kept| kept.resumed.position(&path.display().to_string())) {
-        Some(length) => Sink::resume(path, length),
-        None => Sink::file(path),
-    }
-}
-
-fn outputs(
-    arguments: &Replay,
-    subject: &Subject,
-    kept: Option<&Kept>,
-) -> Result<Outputs, SinkError> {
-    let mut outputs =
-        Outputs { until: arguments.until, sources: origins(subject), ..Outputs::default() };
-    let wanted = arguments.format.map(|format| match format {
-        args::Format::Json => Form::Json,
-        args::Format::Text => Form::Text,
-    });
-    for sink in &subject.sinks {
-        let made = match &sink.target {
-            Target::Stdout => Sink::stdout()?,
-            Target::File(path) => file(path, kept)?,
-        };
-        let form = match sink.format {
-            Format::Json => Form::Json,
-            Format::Text => Form::Text,
-        };
-        match sink.of {
-            Output::Differences => outputs.differences.push((made, wanted.unwrap_or(form))),
-            Output::Late => outputs.late.push(made),
-            Output::Rejected => outputs.rejected.push(made),
-        }
-    }
-    if let Some(path) = &arguments.out {
-        outputs.differences = vec![(Sink::file(path)?, wanted.unwrap_or(Form::Json))];
-    } else if outputs.differences.is_empty() {
-        let usual = if io::stdout().is_terminal() { Form::Text } else { Form::Json };
-        outputs.differences.push((Sink::stdout()?, wanted.unwrap_or(usual)));
-    }
-    if let Some(path) = &arguments.late {
-        outputs.late = vec![Sink::file(path)?];
-    }
-    if let Some(path) = &arguments.rejected {
-        outputs.rejected = vec![Sink::file(path)?];
-    }
-    Ok(outputs)
-}
-
-/// The files, then the topics.
-pub(super) fn origins(subject: &Subject) -> Vec<Origin> {
-    let files = subject.inputs.iter().map(|input| Origin::File(input.path.clone()));
-    let topics = subject.topics.iter().flat_map(|it| it.settings.topics.iter().cloned());
-    files.chain(topics.map(Origin::Topic)).collect()
 }
 
 /// What a run cost.

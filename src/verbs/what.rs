@@ -14,6 +14,7 @@ use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
 use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
+use crate::sink::kafka as kafka_sink;
 use crate::source::kafka::{Settings, Start};
 
 /// What is wrong with what a run is about.
@@ -38,6 +39,8 @@ pub enum WhatError {
 
 /// What a run is about.
 pub(super) struct Subject {
+    /// The name of its job, if there is a job file.
+    pub(super) name: String,
     /// Where records come from.
     pub(super) inputs: Vec<InputFile>,
     /// The topics they come from, too.
@@ -96,11 +99,12 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
-    let mut topics = Vec::new();
+    let (mut topics, mut name) = (Vec::new(), String::new());
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
+            name = job.name.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -115,6 +119,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
     };
     let changes = what.changes.clone().or(changes);
     Ok(Subject {
+        name,
         inputs,
         topics,
         definitions: definitions(&segments, changes.as_deref())?,
@@ -157,6 +162,18 @@ pub(super) fn topics_of(job: &job::Topics) -> Topics {
         options: job.options.0.clone(),
     };
     Topics { settings, mapping: job.mapping.clone() }
+}
+
+/// A topic that is written, as its sink wants to be told.
+pub(super) fn written_to(job: &str, to: &job::ToTopic) -> kafka_sink::Settings {
+    kafka_sink::Settings {
+        brokers: to.brokers.clone(),
+        job: job.to_owned(),
+        topic: to.topic.clone(),
+        users_topic: to.users_topic.clone(),
+        partitions: to.partitions.into(),
+        options: to.options.0.clone(),
+    }
 }
 
 /// Flags over a job file's settings over the defaults.

@@ -16,9 +16,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -187,12 +191,100 @@ impl Broker {
         }
     }
 
+    /// What a consumer sees that reads only what is committed: all of a topic, partition by
+    /// partition. Nothing, where the topic is not there.
+    pub(crate) fn read(&self, topic: &str) -> Vec<Seen> {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("allow.auto.create.topics", "false")
+            .set("fetch.wait.max.ms", "10")
+            .create()
+            .unwrap();
+        let mut seen = Vec::new();
+        for partition in 0..self.partitions(topic) {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+            consumer.assign(&list).unwrap();
+            let began = Instant::now();
+            loop {
+                assert!(began.elapsed() < DEADLINE, "topic {topic} has no end");
+                match consumer.poll(Duration::from_millis(100)) {
+                    Some(Err(KafkaError::PartitionEOF(at))) if at == partition => break,
+                    Some(Ok(message)) => seen.push(Seen::of(&message)),
+                    Some(Err(_)) | None => {}
+                }
+            }
+        }
+        seen
+    }
+
+    /// Lets nobody write a topic any more. The broker must have an authorizer.
+    pub(crate) fn forbid_writing(&self, topic: &str) {
+        let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/common/broker.sh");
+        let done = Command::new("bash")
+            .arg(script)
+            .args(["tool", "org.apache.kafka.tools.AclCommand", "--bootstrap-server"])
+            .args([&*self.address(), "--add", "--deny-principal", "User:ANONYMOUS"])
+            .args(["--operation", "Write", "--topic", topic])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+
+    /// How many partitions a topic has; 0, where it is not there.
+    pub(crate) fn partitions(&self, topic: &str) -> i32 {
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let found = consumer.fetch_metadata(Some(topic), ANSWER).unwrap();
+        i32::try_from(found.topics()[0].partitions().len()).unwrap()
+    }
+
+    /// A setting of a topic.
+    pub(crate) fn setting(&self, topic: &str, name: &str) -> String {
+        let of = [ResourceSpecifier::Topic(topic)];
+        let found = wait(self.admin().describe_configs(&of, &AdminOptions::new())).unwrap();
+        let found = found.into_iter().next().unwrap().unwrap();
+        found.get(name).unwrap().value.clone().unwrap()
+    }
+
     /// Puts a record without a value into a partition.
     pub(crate) fn tombstone(&self, topic: &str, partition: i32) {
         let producer: BaseProducer = self.client().create().unwrap();
         let record = BaseRecord::<str, [u8]>::to(topic).partition(partition).key("k");
         producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.flush(DEADLINE).unwrap();
+    }
+}
+
+/// A record as a consumer sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) partition: i32,
+    pub(crate) key: String,
+    pub(crate) value: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Seen {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        Seen {
+            partition: message.partition(),
+            key: text(message.key().unwrap()),
+            value: message.payload().map(text),
+            headers: headers.map(|it| (it.key.to_owned(), text(it.value.unwrap()))).collect(),
+        }
+    }
+
+    pub(crate) fn header(&self, key: &str) -> &str {
+        let found = self.headers.iter().find(|(name, _)| name == key);
+        &found.unwrap_or_else(|| panic!("{key} in {self:?}")).1
+    }
+
+    pub(crate) fn value(&self) -> &str {
+        self.value.as_deref().unwrap()
     }
 }
 

@@ -1,12 +1,10 @@
 //! `[[source]]` of kind kafka: which topics, from where, and what librdkafka is told.
 
-use std::collections::BTreeMap;
-
 use dataflows::rule::reader::{Named, Node};
 use serde_json::Value as Json;
 
 use super::{JobReader, Word};
-use crate::job::{Options, Start, Topics};
+use crate::job::{Start, Topics};
 
 const KEYS: &[&str] = &["kind", "brokers", "topic", "topics", "start", "group", "mapping", "kafka"];
 
@@ -56,7 +54,7 @@ impl JobReader<'_> {
             Some(reader.name(node, "the name of a consumer group")?.into_owned())
         });
         let start = self.start(&node.get("start"));
-        let options = self.options(&node.get("kafka"));
+        let options = self.options(&node.get("kafka"), NOT_YOURS);
         let mapping = self.mapping(&node.get("mapping"));
         if start == Some(Start::Committed) && group == Some(None) {
             let hint = "name the group whose offsets it starts from".to_owned();
@@ -118,43 +116,5 @@ impl JobReader<'_> {
             return self.reader.instant(node).map(Start::At);
         }
         self.pick(node, STARTS, None)
-    }
-
-    fn options(&mut self, node: &Node<'_>) -> Option<Options> {
-        let mut options = BTreeMap::new();
-        let is_fine = !node.is_present() || self.table(node, "", &mut options);
-        is_fine.then_some(Options(options))
-    }
-
-    /// Takes in the settings of a table, and of those in it: unquoted, TOML reads dots as tables.
-    fn table(&mut self, node: &Node<'_>, path: &str, into: &mut BTreeMap<String, String>) -> bool {
-        let mut is_fine = true;
-        if !node.json().is_some_and(Json::is_object) {
-            self.reader.fault(node, "a table of settings of librdkafka", None);
-            return false;
-        }
-        for key in node.keys() {
-            let name = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-            let value = node.get(key);
-            if value.json().is_some_and(Json::is_object) {
-                is_fine &= self.table(&value, &name, into);
-                continue;
-            }
-            if let Some((_, instead)) = NOT_YOURS.iter().find(|(it, _)| *it == name) {
-                let found = format!("the setting {name:?}");
-                let allowed = "other settings of librdkafka";
-                self.reader.fault_with(node, found, allowed, Some((*instead).to_owned()));
-                is_fine = false;
-                continue;
-            }
-            let text = match value.json() {
-                Some(Json::Number(number)) => Some(number.to_string()),
-                Some(Json::Bool(flag)) => Some(flag.to_string()),
-                _ => self.reader.text(&value, "text, a number, true or false").map(Into::into),
-            };
-            is_fine &= text.is_some();
-            text.into_iter().for_each(|text| _ = into.insert(name.clone(), text));
-        }
-        is_fine
     }
 }

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde::Deserialize;
 
 use super::{Settings, Track, lock};
+use crate::librdkafka;
 use crate::say::Trouble;
 
 /// Whether the brokers answer, and the partitions that are read.
@@ -93,9 +94,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, _: RDKafkaLogLevel, _: &str, said: &str) {
-        // "[thrd:…]: host:port/1: Connect to … failed: Connection refused (…)"
-        let reason = said.split_once("]: ").map_or(said, |(_, reason)| reason);
-        self.watch.trouble(reason);
+        self.watch.trouble(librdkafka::reason(said));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 
 use super::context::Context;
 use super::{Consumer, KafkaFault};
+use crate::librdkafka;
 
 /// The group librdkafka wants to know of; nothing is committed under this name.
 const NO_GROUP: &str = "rivulet";
@@ -105,26 +106,14 @@ impl Settings {
     }
 
     fn refused(&self, error: &KafkaError) -> KafkaFault {
-        let reason = match error {
-            KafkaError::ClientConfig(_, reason, _, _) => reason.clone(),
-            other => other.to_string(),
-        };
-        KafkaFault::Settings { brokers: self.brokers.clone(), reason: self.redact(&reason) }
+        let reason = librdkafka::refusal(&self.options, error);
+        KafkaFault::Settings { brokers: self.brokers.clone(), reason }
     }
 
     /// Text in which no secret stands.
     pub(super) fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        let secrets = self.options.iter().filter(|(key, value)| is_secret(key) && value.len() > 2);
-        secrets.for_each(|(_, value)| text = text.replace(value, "…"));
-        text
+        librdkafka::redact(&self.options, text)
     }
-}
-
-fn is_secret(key: &str) -> bool {
-    ["password", "secret", "pem", "token", "sasl.oauthbearer.config"]
-        .iter()
-        .any(|word| key.contains(word))
 }
 
 #[cfg(test)]

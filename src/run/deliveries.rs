@@ -1,0 +1,98 @@
+//! The outputs that are delivered once: what earlier lives have made final is left out.
+
+use dataflows::model::{Difference, EventTime};
+use dataflows::segmentation::{Late, Rejected};
+
+use super::outputs::{Origin, name};
+use crate::sink::delivery::{Delivery, Item, MadeFinal};
+use crate::sink::{SinkError, line};
+
+/// The outputs of a run that are delivered.
+#[derive(Default)]
+pub struct Deliveries {
+    /// Of differences.
+    pub differences: Vec<Box<dyn Delivery>>,
+    /// Of late records.
+    pub late: Vec<Box<dyn Delivery>>,
+    /// Of rejected records.
+    pub rejected: Vec<Box<dyn Delivery>>,
+}
+
+impl Deliveries {
+    /// Up to when each of them has made final what it was given.
+    pub fn made_final(&self) -> Vec<MadeFinal> {
+        let all = self.differences.iter().chain(&self.late).chain(&self.rejected);
+        all.map(|delivery| delivery.made_final()).collect()
+    }
+
+    /// Gives differences.
+    pub(super) fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        for delivery in &mut self.differences {
+            let delivered = delivery.delivered().unwrap_or(EventTime::MIN);
+            let new = batch.partition_point(|difference| difference.time < delivered);
+            delivery.give(batch[new..].iter().cloned().map(Item::Difference).collect())?;
+        }
+        Ok(())
+    }
+
+    /// Gives late records.
+    pub(super) fn late(&mut self, batch: &[Late], sources: &[Origin]) -> Result<(), SinkError> {
+        let write = |late: &Late, at: line::Place<'_>, to: &mut Vec<u8>| line::late(late, at, to);
+        let of = |late: &Late| (late.clock, late.position.partition);
+        self.late.iter_mut().try_for_each(|to| give_lines(&mut **to, batch, sources, of, write))
+    }
+
+    /// Gives rejected records.
+    pub(super) fn rejected(
+        &mut self,
+        batch: &[Rejected],
+        sources: &[Origin],
+    ) -> Result<(), SinkError> {
+        let write =
+            |it: &Rejected, at: line::Place<'_>, to: &mut Vec<u8>| line::rejected(it, at, to);
+        let of = |it: &Rejected| (it.clock, it.position.partition);
+        self.rejected.iter_mut().try_for_each(|to| give_lines(&mut **to, batch, sources, of, write))
+    }
+
+    /// Says that all differences before one time, and all else before another, has been given.
+    pub(super) fn advance(
+        &mut self,
+        differences: Option<EventTime>,
+        frontier: EventTime,
+    ) -> Result<(), SinkError> {
+        if let Some(frontier) = differences {
+            self.differences.iter_mut().try_for_each(|it| it.advance(frontier))?;
+        }
+        self.late.iter_mut().chain(&mut self.rejected).try_for_each(|it| it.advance(frontier))
+    }
+
+    /// Waits until all is final.
+    pub(super) fn finish(&mut self) -> Result<(), SinkError> {
+        let records = self.late.iter_mut().chain(&mut self.rejected);
+        self.differences.iter_mut().chain(records).try_for_each(|delivery| delivery.finish())
+    }
+}
+
+/// Gives records as lines, each at the clock it came at, by the name of where it came from.
+fn give_lines<T>(
+    to: &mut dyn Delivery,
+    batch: &[T],
+    sources: &[Origin],
+    of: impl Fn(&T) -> (EventTime, u32),
+    write: impl Fn(&T, line::Place<'_>, &mut Vec<u8>),
+) -> Result<(), SinkError> {
+    let delivered = to.delivered().unwrap_or(EventTime::MIN);
+    let mut items = Vec::with_capacity(batch.len());
+    for record in batch {
+        let (time, partition) = of(record);
+        if time < delivered {
+            continue;
+        }
+        let (source, partition) = name(sources, partition);
+        let mut text = Vec::new();
+        write(record, line::Place { source: &source, partition }, &mut text);
+        text.pop();
+        items.push(Item::Line { time, key: format!("{source}:{partition}"), line: text });
+    }
+    to.give(items)
+}

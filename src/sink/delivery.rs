@@ -1,0 +1,97 @@
+//! Delivery: sinks that give each item once in effect, however often the run is killed and started
+//! again.
+//!
+//! Such a sink stores, together with what it has given, up to which event time that is all there
+//! was. The run says how far time has come; what lies before that can be made final. After a restart
+//! the run computes the same items again and leaves out those the sink has made final in an earlier
+//! life.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use dataflows::model::{Difference, EventTime};
+
+use super::SinkError;
+
+/// Something to be delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// Someone entered or left.
+    Difference(Difference),
+    /// A late or rejected record.
+    Line {
+        /// Its event time: the clock of its partition.
+        time: EventTime,
+        /// Where it came from.
+        key: String,
+        /// The line that tells of it, without its end.
+        line: Vec<u8>,
+    },
+}
+
+impl Item {
+    /// Its event time.
+    pub fn time(&self) -> EventTime {
+        match self {
+            Item::Difference(difference) => difference.time,
+            Item::Line { time, .. } => *time,
+        }
+    }
+
+    /// About how many bytes it takes while it waits.
+    pub(super) fn bytes(&self) -> usize {
+        let own = match self {
+            Item::Difference(_) => 0, // its names are shared
+            Item::Line { key, line, .. } => key.len() + line.len(),
+        };
+        own + size_of::<Item>()
+    }
+}
+
+/// A sink that makes final what it was given, and knows after a restart what that was.
+pub trait Delivery: Send {
+    /// All before this was made final by earlier lives of the job: it is not to be given again.
+    fn delivered(&self) -> Option<EventTime>;
+
+    /// Gives items, in the order of time. All items before the last one's time have been given
+    /// with it. It blocks while much is waiting.
+    ///
+    /// # Errors
+    /// They cannot be delivered, or not since the run was told to stop.
+    fn give(&mut self, items: Vec<Item>) -> Result<(), SinkError>;
+
+    /// Says that all items before this time have been given.
+    ///
+    /// # Errors
+    /// What was given cannot be delivered.
+    fn advance(&mut self, frontier: EventTime) -> Result<(), SinkError>;
+
+    /// Up to when all is final, for others to look at.
+    fn made_final(&self) -> MadeFinal;
+
+    /// Waits until all before the last frontier is final.
+    ///
+    /// # Errors
+    /// It cannot be delivered, or not since the run was told to stop.
+    fn finish(&mut self) -> Result<(), SinkError>;
+}
+
+/// Up to when all that a sink was given is final. Other threads may look at it at any time.
+#[derive(Debug, Clone)]
+pub struct MadeFinal(Arc<AtomicI64>);
+
+impl MadeFinal {
+    /// From this time on.
+    pub fn since(time: EventTime) -> Self {
+        MadeFinal(Arc::new(AtomicI64::new(time)))
+    }
+
+    /// All before this time is final.
+    pub fn time(&self) -> EventTime {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set(&self, time: EventTime) {
+        self.0.fetch_max(time, Ordering::AcqRel);
+    }
+}
