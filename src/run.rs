@@ -36,6 +36,7 @@ use thiserror::Error;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Wall};
 use crate::sink::SinkError;
+use crate::sink::delivery::MadeFinal;
 use crate::source::SourceError;
 use crate::source::kafka::Settings;
 use crate::state::StateError;
@@ -190,6 +191,8 @@ struct Shared {
     checkpoints: Option<Arc<Checkpoints>>,
     /// The names of files and topics.
     sources: Vec<String>,
+    /// Up to when each output that is delivered is final.
+    finals: Vec<MadeFinal>,
 }
 
 impl Shared {
@@ -223,6 +226,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let before = run.state.as_ref().and_then(|kept| kept.resumed.before());
     let going = (before.unwrap_or(EventTime::MIN), run.state.is_some());
     let partitions = Partitions::new(&run.clock, wall, going);
+    let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
         return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
@@ -236,6 +240,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         ending: Ending::new(&run.cluster),
         checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
         sources,
+        finals,
     });
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));

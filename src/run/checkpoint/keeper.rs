@@ -25,6 +25,9 @@ const PIECES_A_WORKER: usize = 3;
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_MAX: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether outputs are final.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// What a keeper knows (see the module).
 pub(in crate::run) struct Keeper {
     store: Store,
@@ -187,6 +190,9 @@ impl Keeper {
             return Ok(true);
         };
         let number = shares.iter().map(|share| share.number).max().unwrap_or(0);
+        if !self.await_final(before) {
+            return Ok(false);
+        }
         let Some(sinks) = self.sinks(before) else { return Ok(false) };
         let mut batches = self.last.batches.clone();
         let mut sources = Vec::new();
@@ -224,6 +230,18 @@ impl Keeper {
             self.trouble.is(format_args!("old checkpoints stay: {}", crate::say::Chain(&error)));
         }
         Ok(true)
+    }
+
+    /// Waits until every output that is delivered is final before `before`: what is not would be
+    /// lost with a checkpoint that has passed it. `false` if the run ends meanwhile.
+    fn await_final(&self, before: EventTime) -> bool {
+        while self.shared.finals.iter().any(|made_final| made_final.time() < before) {
+            if self.shared.stop.load(Ordering::Acquire) {
+                return false;
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        true
     }
 
     /// How far the outputs are, once everything before `before` is in them for good.
