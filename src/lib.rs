@@ -19,8 +19,9 @@
 //! 4. [`run`](mod@run) hands it to `dataflows::segmentation` at its event time, on the worker that read it,
 //!    and says how far time has come; there it goes to the worker of its user, and what it flips
 //!    comes out as differences once the frontier has passed.
-//! 5. `run` takes these and has [`sink`] write them: lines of JSON or
-//!    text, in the order of (time, segment, user). Late and rejected records take the same way.
+//! 5. `run` takes these and has [`sink`] write them: lines of JSON or text, or records of Kafka that
+//!    are delivered once, in the order of (time, segment, user). Late and rejected records take the
+//!    same way.
 //!
 //! Beside it: [`state`] keeps checkpoints, [`generate`] makes a clickstream from a seed, and [`schema`] holds the published JSON
 //! Schemas. [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the other way, whole, for `dataflows::oracle`.

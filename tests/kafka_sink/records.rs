@@ -15,9 +15,12 @@ fn a_consumer_sees_the_differences_of_a_replay() {
     let (broker, place) = (Broker::shared(), Place::new());
     let expected = clickstream(&place, 2_000);
     let (topic, users) = (new_name(broker, "diffs"), new_name(broker, "users"));
-    let more = format!("users_topic = {users:?}\npartitions = 3\n");
+    let more = format!(
+        "users_topic = {users:?}\npartitions = 3\n[sink.kafka]\ncompression.type = \"zstd\"\n"
+    );
     job(&place, &from_file("whole.jsonl"), &[to_topic(broker, "differences", &topic, &more)]);
     let done = place.run("replay --job job.toml --workers 2").fine();
+    assert!(!done.stderr.contains("topic "), "{}", done.stderr);
     assert_eq!(done.stdout, "", "a topic takes the place of standard output");
     let seen = broker.read(&topic);
     check(&seen, &expected);

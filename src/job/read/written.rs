@@ -21,6 +21,7 @@ const NOT_YOURS: NotYours = &[
     ("transactional.id", "it is that of the job and the topic: say name, at the top"),
     ("group.id", "it is that of the job and the topic: say name, at the top"),
     ("enable.idempotence", TRANSACTIONS),
+    ("transaction.timeout.ms", "the run relies on it"),
     ("acks", TRANSACTIONS),
     ("request.required.acks", TRANSACTIONS),
     ("max.in.flight", TRANSACTIONS),

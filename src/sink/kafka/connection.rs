@@ -18,9 +18,10 @@ use crate::sink::delivery::Item;
 
 /// How long a question to the brokers may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
-/// How long a transaction may take to be made final; less than `transaction.timeout.ms`, so that
-/// it is given up here before the brokers give it up.
-const COMMIT: Duration = Duration::from_secs(20);
+/// How long the brokers may take to acknowledge the records of a transaction, and again to make it
+/// final. Together less than `transaction.timeout.ms`: it is given up here before the brokers give
+/// it up, which would look as if another process had taken over.
+const COMMIT: Duration = Duration::from_secs(25);
 /// How long to wait for room in the queue of librdkafka.
 const ROOM: Duration = Duration::from_millis(10);
 

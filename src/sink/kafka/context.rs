@@ -68,7 +68,10 @@ impl Context {
 }
 
 impl ClientContext for Context {
-    fn log(&self, _: RDKafkaLogLevel, _: &str, said: &str) {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, said: &str) {
+        if facility == "CONFWARN" {
+            return; // what is for the producer is told to the consumer beside it, too
+        }
         self.watch.trouble(librdkafka::reason(said));
     }
 

@@ -14,8 +14,6 @@ const USUAL: &[(&str, &str)] = &[
     ("client.id", "rivulet"),
     // The partitioner of the Java clients, so that a user is where their consumers expect.
     ("partitioner", "murmur2_random"),
-    // A transaction whose process is gone holds up consumers for so long, at most.
-    ("transaction.timeout.ms", "30000"),
     ("reconnect.backoff.max.ms", "1000"),
     ("topic.metadata.propagation.max.ms", "5000"),
     ("retry.backoff.ms", "50"),
@@ -25,6 +23,8 @@ const USUAL: &[(&str, &str)] = &[
 /// What delivery relies on: the job does not get to say otherwise.
 const FIXED: &[(&str, &str)] = &[
     ("enable.idempotence", "true"),
+    // A transaction whose process is gone holds up consumers for so long, at most.
+    ("transaction.timeout.ms", "60000"),
     ("isolation.level", "read_committed"),
     ("auto.offset.reset", "earliest"),
     ("enable.auto.commit", "false"),

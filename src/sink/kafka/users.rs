@@ -14,6 +14,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use serde::Deserialize;
 
+use super::connection::{Failure, judge};
 use super::context::{Context, Watch};
 use super::records::{self, Record};
 use super::topics::partitions_of;
@@ -62,6 +63,7 @@ impl Users {
             if is_stopped() {
                 return Ok(None);
             }
+            std::thread::park_timeout(TURN);
         };
         let client = |error: KafkaError| settings.client(&error.to_string());
         let mut list = TopicPartitionList::new();
@@ -75,7 +77,10 @@ impl Users {
                 None => {}
                 Some(Ok(message)) => users.know(message.key(), message.payload()),
                 Some(Err(KafkaError::PartitionEOF(partition))) => _ = left.remove(&partition),
-                Some(Err(error)) => watch.trouble(&error.to_string()),
+                Some(Err(error)) => match judge(settings, &error) {
+                    Failure::Fault(fault) => return Err(fault),
+                    _ => watch.trouble(&error.to_string()),
+                },
             }
         }
         watch.is_well();

@@ -29,13 +29,12 @@ pub(super) fn write(
     users: Users,
     queue: &Queue,
 ) {
-    let panics = TellPanic(queue);
+    let _guard = TellPanic(queue);
     let position = connection.position;
     let mut writer = Writer { settings, watch, connection: Some(connection), position, users };
     let fault = writer.serve(queue).err();
     drop(writer); // it takes its leave of the brokers
     queue.end(fault);
-    std::mem::drop(panics);
 }
 
 /// Without it, the run would wait for a thread that is no more.
