@@ -1,0 +1,303 @@
+//! Everything that can be killed is killed, over and over; the differences are those of a log that
+//! was replayed in peace.
+//!
+//! A job from topic to topic, with state, under supervisors: its processes are killed, it is
+//! started again with another number of processes and workers, the broker is killed, the newest
+//! file of the state is torn. All of it comes from a seed. `./run.sh chaos` runs it long;
+//! `RIVULET_CHAOS_EVENTS`, `RIVULET_CHAOS_FAULTS` and `RIVULET_SEED` say how.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
+mod common;
+#[path = "common/kafka.rs"]
+mod harness;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{BUSY_SEGMENTS, Place};
+use harness::Broker;
+use serde_json::Value as Json;
+
+const PARTITIONS: usize = 4;
+/// How often what has come out is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long nothing may change before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn told(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(otherwise)
+}
+
+/// Random numbers from a seed (xorshift).
+struct Seeded(u64);
+
+impl Seeded {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// What has been done to it.
+#[derive(Default, Debug)]
+struct Survived {
+    killed: u32,
+    restarted: u32,
+    broker: u32,
+    torn: u32,
+}
+
+/// The job, by one supervisor a process.
+struct Job<'a> {
+    place: &'a Place,
+    supervisors: Vec<Child>,
+}
+
+impl<'a> Job<'a> {
+    fn start(place: &'a Place, processes: usize, workers: u64) -> Self {
+        let free: Vec<_> =
+            (0..processes).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let hosts: String =
+            free.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
+        drop(free);
+        place.write("hosts", hosts);
+        let start = |process| {
+            let cluster = match processes {
+                1 => String::new(),
+                _ => format!("--process {process} --hosts hosts"),
+            };
+            let words = format!("run job.toml --supervise --workers {workers} {cluster}");
+            let said = fs::File::options()
+                .create(true)
+                .append(true)
+                .open(place.path(&format!("said-{process}")))
+                .unwrap();
+            place.command(&words).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+        };
+        Job { place, supervisors: (0..processes).map(start).collect() }
+    }
+
+    /// Kills the process of one supervisor.
+    fn kill_one(&self, random: &mut Seeded) -> bool {
+        let which = usize::try_from(random.below(self.supervisors.len() as u64)).unwrap();
+        let Some(child) = child(self.supervisors[which].id()) else { return false };
+        kill("-KILL", child);
+        true
+    }
+
+    /// Kills the supervisors and all they have started.
+    fn kill_all(mut self) {
+        for supervisor in &mut self.supervisors {
+            let child = child(supervisor.id());
+            supervisor.kill().unwrap();
+            supervisor.wait().unwrap();
+            child.into_iter().for_each(|child| kill("-KILL", child));
+            child.into_iter().for_each(gone);
+        }
+        self.supervisors.clear();
+    }
+
+    /// Tells it to end, in order.
+    fn stop(mut self) {
+        for supervisor in &self.supervisors {
+            kill("-TERM", supervisor.id());
+        }
+        for (process, supervisor) in self.supervisors.iter_mut().enumerate() {
+            let status = supervisor.wait().unwrap();
+            let said = || self.place.text(&format!("said-{process}"));
+            assert!(status.success(), "process {process} ended by {status}: {}", said());
+        }
+        self.supervisors.clear();
+    }
+}
+
+impl Drop for Job<'_> {
+    /// Where a test fails, nothing of it stays behind.
+    fn drop(&mut self) {
+        for supervisor in &mut self.supervisors {
+            let child = child(supervisor.id());
+            let _ = supervisor.kill();
+            let _ = supervisor.wait();
+            child.into_iter().for_each(|child| kill("-KILL", child));
+        }
+    }
+}
+
+/// The process a supervisor has started, if it runs.
+fn child(supervisor: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
+    children.ok()?.split_whitespace().next()?.parse().ok()
+}
+
+fn kill(signal: &str, process: u32) {
+    // It may have ended by itself: it has lost another one.
+    let _ =
+        Command::new("kill").args([signal, &process.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// Waits until a process is no more.
+fn gone(process: u32) {
+    let stat = PathBuf::from(format!("/proc/{process}/stat"));
+    let is_there = || fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z "));
+    until("the process is gone", || (!is_there()).then_some(()));
+}
+
+/// Waits for something.
+fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The newest checkpoint.
+fn newest(place: &Place) -> u64 {
+    let Ok(manifests) = fs::read_dir(place.path("state/manifests")) else { return 0 };
+    let names = manifests.filter_map(|it| it.unwrap().file_name().into_string().ok());
+    names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).max().unwrap_or(0)
+}
+
+/// Tears the newest file of a folder in two: the second half is lost.
+fn tear(place: &Place, folder: &str) -> bool {
+    let Ok(files) = fs::read_dir(place.path(folder)) else { return false };
+    let Some(path) = files.map(|it| it.unwrap().path()).max() else { return false };
+    let length = fs::metadata(&path).unwrap().len();
+    fs::File::options().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    true
+}
+
+fn time(line: &str) -> i64 {
+    serde_json::from_str::<Json>(line).unwrap()["time"].as_i64().unwrap()
+}
+
+#[test]
+fn differences_are_those_of_a_log_replayed_in_peace() {
+    let (events, faults) = (told("RIVULET_CHAOS_EVENTS", 12_000), told("RIVULET_CHAOS_FAULTS", 8));
+    let seed = told("RIVULET_SEED", 1);
+    println!("seed {seed}, {events} events, {faults} faults");
+    let mut random = Seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (broker, place) = (Broker::new(), Place::new());
+    let parts = clickstream(&place, events);
+    let (topic, diffs) = (broker.topic(i32::try_from(PARTITIONS).unwrap()), "diffs".to_owned());
+    place.write("job.toml", job(&broker, &topic, &diffs));
+    let mut survived = Survived::default();
+    let mut sent = [0; PARTITIONS];
+    let mut job = Job::start(&place, 1, 2);
+    for fault in 0..faults {
+        // A share of the records, in some pieces, and some progress between them.
+        for (partition, lines) in parts.iter().enumerate() {
+            let end = lines.len() * usize::try_from(fault + 1).unwrap()
+                / usize::try_from(faults + 1).unwrap();
+            for piece in lines[sent[partition]..end].chunks(20_000) {
+                broker.send(&topic, i32::try_from(partition).unwrap(), piece);
+            }
+            sent[partition] = end;
+        }
+        if random.below(3) > 0 {
+            let before = newest(&place);
+            let said = || place.text("said-0");
+            let began = Instant::now();
+            while newest(&place) == before {
+                assert!(began.elapsed() < PATIENCE, "no checkpoint after {before}: {}", said());
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
+        match random.below(10) {
+            0..=4 => survived.killed += u32::from(job.kill_one(&mut random)),
+            5 | 6 => {
+                job.kill_all();
+                let processes = 1 + usize::try_from(random.below(3)).unwrap();
+                job = Job::start(&place, processes, 1 + random.below(2));
+                survived.restarted += 1;
+            }
+            7 => {
+                broker.kill();
+                broker.start();
+                survived.broker += 1;
+            }
+            _ => {
+                job.kill_all();
+                let folder = ["state/manifests", "state/batches"][(fault % 2) as usize];
+                survived.torn += u32::from(tear(&place, folder));
+                job = Job::start(&place, 1 + usize::try_from(random.below(2)).unwrap(), 1);
+            }
+        }
+    }
+    for (partition, lines) in parts.iter().enumerate() {
+        for piece in lines[sent[partition]..].chunks(20_000) {
+            broker.send(&topic, i32::try_from(partition).unwrap(), piece);
+        }
+    }
+    let expected = replayed(&place);
+    // As long as there are more of them, it goes on.
+    let mut last = (0, Instant::now());
+    while last.0 < expected.len() && last.1.elapsed() < PATIENCE {
+        let count = broker.read(&diffs).len();
+        last = if count > last.0 { (count, Instant::now()) } else { last };
+        std::thread::park_timeout(LOOK);
+    }
+    job.stop();
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    expected.iter().for_each(|line| *counts.entry(line.clone()).or_default() -= 1);
+    broker
+        .read(&diffs)
+        .iter()
+        .for_each(|it| *counts.entry(it.value().to_owned()).or_default() += 1);
+    let (lost, doubled): (Vec<_>, Vec<_>) =
+        counts.iter().filter(|(_, count)| **count != 0).partition(|(_, count)| **count < 0);
+    println!(
+        "{survived:?}; {} differences, {} lost, {} doubled or made up",
+        expected.len(),
+        lost.len(),
+        doubled.len()
+    );
+    assert!(lost.is_empty() && doubled.is_empty(), "lost {lost:?}, too many {doubled:?}");
+}
+
+/// From topic to topic. What is idle is decided by the wall, which a kill may stop for long.
+fn job(broker: &Broker, topic: &str, diffs: &str) -> String {
+    let brokers = broker.address();
+    format!(
+        "segments = \"segments.json\"\n[clock]\nmax_out_of_orderness = \"9s\"\nidle_timeout = \"1h\"\n\
+         [state]\npath = \"state\"\ninterval = \"100ms\"\n\
+         [[source]]\nkind = \"kafka\"\nbrokers = {brokers:?}\ntopic = {topic:?}\n\
+         [[sink]]\nkind = \"kafka\"\nbrokers = {brokers:?}\ntopic = {diffs:?}\npartitions = 2\n"
+    )
+}
+
+/// A clickstream by partitions, each with a record so late that the watermark passes all others.
+fn clickstream(place: &Place, events: u64) -> Vec<Vec<String>> {
+    place.write("segments.json", BUSY_SEGMENTS);
+    let flags = "--users 2000 --rate 200 --duplicates 0.02 --jitter 9s --identify 0.05 --seed 5";
+    place.run(&format!("generate --events {events} {flags} --out whole.jsonl")).fine();
+    let whole = place.text("whole.jsonl");
+    let lines: Vec<&str> = whole.lines().collect();
+    let part = |partition: usize| {
+        let own = lines.iter().skip(partition).step_by(PARTITIONS).map(|it| (*it).to_owned());
+        let last = r#"{"type":"page","userId":"z","timestamp":1769904000000}"#;
+        let own: Vec<String> = own.chain([last.to_owned()]).collect();
+        place.write(&format!("{partition}.jsonl"), own.join("\n") + "\n");
+        own
+    };
+    (0..PARTITIONS).map(part).collect()
+}
+
+/// What a replay gives, up to the clock.
+fn replayed(place: &Place) -> Vec<String> {
+    let files: String = (0..PARTITIONS).map(|it| format!(" {it}.jsonl")).collect();
+    let flags = "--max-out-of-orderness 9s --out replayed";
+    place.replay(&format!("--events{files} {flags}")).fine();
+    let whole = place.text("replayed");
+    let passed = whole.lines().filter(|line| time(line) < 1_769_904_000_000 - 9_000);
+    passed.map(str::to_owned).collect()
+}
