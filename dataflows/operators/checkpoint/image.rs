@@ -15,8 +15,8 @@ use crate::operators::window::Total;
 pub struct Image {
     /// The name in every output.
     pub name: Arc<str>,
-    /// Since when the user exists; `None`: was erased.
-    pub since: Option<EventTime>,
+    /// Since when the user exists.
+    pub since: EventTime,
     /// The attributes ever set; null where one was taken away.
     pub attributes: Vec<(AttributeKey, Value)>,
     /// What is kept for facts.
@@ -24,8 +24,12 @@ pub struct Image {
 }
 
 impl Image {
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Stopped> {
-        Entries::new(bytes).read()
+    /// An image from its bytes; of a user who was erased there are none.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Stopped> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        Entries::new(bytes).read().map(Some)
     }
 }
 

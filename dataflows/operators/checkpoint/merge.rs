@@ -5,7 +5,6 @@
 use std::collections::{HashMap, HashSet};
 
 use super::events::{EventPage, EventReader};
-use super::image::Image;
 use super::pages::{PAGE_BYTES, keyed, push};
 use super::{Collection, Piece, Unreadable, identifiers};
 use crate::codec::Stopped;
@@ -55,7 +54,8 @@ fn users(pieces: &[Piece], forget: Forget) -> Merged<'_> {
         let stopped = |stopped| (read, stopped);
         for user in keyed(read) {
             let (key, image) = user.map_err(stopped)?;
-            if !seen.insert(key) || (forget.erasures && is_erased(image).map_err(stopped)?) {
+            // Of a user who was erased there is nothing but the key.
+            if !seen.insert(key) || (forget.erasures && image.is_empty()) {
                 continue;
             }
             push(&mut page, key, image);
@@ -68,12 +68,12 @@ fn users(pieces: &[Piece], forget: Forget) -> Merged<'_> {
     Ok(full)
 }
 
-fn is_erased(image: &[u8]) -> Result<bool, Stopped> {
-    Ok(Image::read(image)?.since.is_none())
-}
-
-/// Events user by user, each user's in their order.
+/// Where an erasure may make something older void, the pages as they are. Else events user by user,
+/// each user's in their order, without what is void.
 fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
+    if !forget.erasures {
+        return Ok(pages(pieces).map(<[u8]>::to_vec).collect());
+    }
     let pages: Vec<&[u8]> = pages(pieces).collect();
     let mut readers = Vec::with_capacity(pages.len());
     let mut entries = Vec::new();
@@ -94,23 +94,17 @@ fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
             let (time, event) =
                 readers[*index].event(rest).map_err(|stopped| (pages[*index], stopped))?;
             match event {
-                None => {
-                    kept.clear();
-                    if !forget.erasures {
-                        kept.push((time, None));
-                    }
-                }
-                Some(event) if time >= forget.before => kept.push((time, Some(event))),
+                None => kept.clear(),
+                Some(event) if time >= forget.before => kept.push((time, event)),
                 Some(_) => {}
             }
         }
         let Some((user, _, _)) = own.first() else { continue };
         for (time, event) in &kept {
-            let event = event.as_ref().map(|(fingerprint, entry)| {
-                let next = StreamId(numbers.len() as u32);
-                (*numbers.entry(*fingerprint).or_insert(next), *fingerprint, entry)
-            });
-            page.push(*user, *time, event);
+            let (fingerprint, entry) = event;
+            let next = StreamId(numbers.len() as u32);
+            let number = *numbers.entry(*fingerprint).or_insert(next);
+            page.push(*user, *time, Some((number, *fingerprint, entry)));
         }
         if page.bytes() >= PAGE_BYTES {
             full.push(std::mem::take(&mut page).finish());

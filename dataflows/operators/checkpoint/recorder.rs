@@ -168,11 +168,12 @@ impl Recorder {
 impl Writing {
     fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
         let user = users.get(slot);
-        self.pages.push(user.key(), &image_of(user, plan, store));
+        self.pages.push(user.key(), image_of(user, plan, store).as_ref());
     }
 }
 
-fn image_of(user: &User, plan: &Plan, store: &Store) -> Image {
+fn image_of(user: &User, plan: &Plan, store: &Store) -> Option<Image> {
+    let since = user.since()?;
     let value = |cell: Cell| cell.value(&store.pool).unwrap_or(Value::Null);
     let attributes = user.attributes.cells().iter();
     let attributes = attributes.map(|(number, cell)| (store.key(*number), value(*cell)));
@@ -188,10 +189,6 @@ fn image_of(user: &User, plan: &Plan, store: &Store) -> Image {
         };
         Some((KeptFact { fingerprint: fact.fingerprint, from: fact.from }, image))
     });
-    Image {
-        name: user.name.clone(),
-        since: user.since(),
-        attributes: attributes.collect(),
-        facts: facts.collect(),
-    }
+    let (attributes, facts) = (attributes.collect(), facts.collect());
+    Some(Image { name: user.name.clone(), since, attributes, facts })
 }

@@ -42,8 +42,9 @@ impl Membership {
             .map(|(id, fact)| (KeptFact { fingerprint: fact.fingerprint, from: fact.from }, id));
         let facts: HashMap<KeptFact, FactId> = facts.collect();
         for (key, image) in newest {
-            let image = Image::read(image).expect(WELL_FORMED);
-            self.restore_user(key, image, &facts);
+            if let Some(image) = Image::read(image).expect(WELL_FORMED) {
+                self.restore_user(key, image, &facts);
+            }
         }
         let streams = self.plan.streams().by_fingerprint();
         let pages = of(Collection::Events).map(|part| EventReader::new(&part.page));
@@ -76,9 +77,8 @@ impl Membership {
 
     fn restore_user(&mut self, key: UserKey, image: Image, facts: &HashMap<KeptFact, FactId>) {
         let slot = self.users.name(key, image.name);
-        let Some(since) = image.since else { return };
         let user = self.users.get_mut(slot);
-        user.begin(since);
+        user.begin(image.since);
         for (key, value) in image.attributes {
             let number = self.store.number(key);
             user.attributes.set(number, &value, None, &mut self.store.pool);
