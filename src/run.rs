@@ -7,6 +7,7 @@
 //! is ([`ending`]).
 
 mod checkpoint;
+mod edits;
 mod ending;
 mod inputs;
 mod on_the_way;
@@ -27,10 +28,12 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
+use dataflows::segmentation::Sight;
 use dataflows::streams::Streams;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Wall};
 use crate::sink::SinkError;
@@ -40,6 +43,7 @@ use crate::state::StateError;
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread};
 pub use checkpoint::{Resumed, Start};
+use edits::Known;
 use ending::Ending;
 use outputs::Writing;
 pub use outputs::{Form, Origin, Outputs, Until};
@@ -126,6 +130,8 @@ pub struct Live {
     pub until_caught_up: bool,
     /// Whether it has been told to stop.
     pub stop: Arc<AtomicBool>,
+    /// The watch over its definitions, in the process that has it.
+    pub watch: Option<Watch>,
 }
 
 /// Topics of one cluster of brokers.
@@ -186,6 +192,10 @@ struct Shared {
     checkpoints: Option<Arc<Checkpoints>>,
     /// The names of files and topics.
     sources: Vec<String>,
+    /// What readers know.
+    known: Mutex<Known>,
+    /// What workers have worked out of the definition that was saved last.
+    prepared: Mutex<Vec<Sight>>,
 }
 
 impl Shared {
@@ -223,6 +233,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let Some(topics) = inputs::open(&run, &partitions)? else {
         return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
     };
+    let streams = Arc::new(Streams::of(&run.timeline));
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
@@ -232,12 +243,13 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         ending: Ending::new(&run.cluster),
         checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
         sources,
+        known: Mutex::new(Known::new(&streams)),
+        prepared: Mutex::default(),
     });
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
     let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
     let config = config(&run.cluster)?;
-    let streams = Arc::new(Streams::of(&run.timeline));
     let (run, of_workers) = (Arc::new(run), shared.clone());
     let guards = timely::execute(config, move |worker| {
         work::work(worker, &run, &streams, &of_workers);
