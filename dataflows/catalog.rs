@@ -38,6 +38,9 @@ pub enum Edit {
 pub struct TimedEdit {
     /// When it takes effect.
     pub time: EventTime,
+    /// In a running job, events later than this are seen by what the edit begins to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<EventTime>,
     /// What changes.
     pub edit: Edit,
 }

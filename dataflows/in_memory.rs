@@ -4,15 +4,16 @@
 //! every way through the dataflow that records from real sources can take.
 
 mod crashing;
+mod saving;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 pub use crashing::{Stretch, run_crashing};
+pub use saving::run_saving;
 
 use crate::clock::{Emit, PartitionClock, Punctuality};
 use crate::model::{
@@ -22,9 +23,10 @@ use crate::model::{
 use crate::operators::checkpoint::Survival;
 use crate::operators::membership::Tally;
 use crate::oracle::{Answer, Log};
-use crate::rule::Definition;
-use crate::segmentation::{Command, commands, segmentation};
+use crate::segmentation::{commands, segmentation};
 use crate::streams::Streams;
+
+use saving::{Reads, Saves};
 
 /// How a log is fed.
 #[derive(Debug, Clone, Copy)]
@@ -116,62 +118,6 @@ pub fn run(log: &Log<'_>, pace: Pace) -> Answer {
     run_saving(log, pace, &[]).0
 }
 
-/// Runs the dataflow over a log and saves definitions on the way, one after the other, as a running
-/// job does. Gives back when each came into force. The definitions in force must already ask for
-/// all events these ask for.
-pub fn run_saving(
-    log: &Log<'_>,
-    pace: Pace,
-    definitions: &[Arc<Definition>],
-) -> (Answer, Vec<EventTime>) {
-    let streams = Arc::new(Streams::of(log.timeline));
-    let (ready, late) = prepare(log, &streams);
-    let saves = Saves::new(definitions, pace.workers);
-    let (differences, tally) = feed_saving(log, &streams, deal(ready, pace), &saves);
-    let answer = Answer { differences, applied: tally.applied, late, duplicate: tally.duplicate };
-    (answer, lock(&saves.in_force).clone())
-}
-
-/// Definitions to be saved: what the first worker does about them, told by all what they have done.
-struct Saves {
-    definitions: Vec<Arc<Definition>>,
-    workers: usize,
-    /// How often a worker has worked out a definition.
-    prepared: AtomicUsize,
-    in_force: Mutex<Vec<EventTime>>,
-}
-
-impl Saves {
-    fn new(definitions: &[Arc<Definition>], workers: usize) -> Arc<Self> {
-        let (definitions, prepared) = (definitions.to_vec(), AtomicUsize::new(0));
-        Arc::new(Saves { definitions, workers, prepared, in_force: Mutex::default() })
-    }
-
-    /// The next thing to be done at `clock`, given how many definitions have been sent off.
-    fn next(&self, sent: &mut usize, clock: EventTime) -> Option<Command> {
-        let mut in_force = lock(&self.in_force);
-        if *sent > in_force.len() {
-            let prepared = self.prepared.load(Ordering::Acquire);
-            return (prepared == *sent * self.workers).then(|| {
-                in_force.push(clock);
-                Command::Commit
-            });
-        }
-        let definition = self.definitions.get(*sent)?;
-        *sent += 1;
-        Some(Command::Save(definition.clone()))
-    }
-
-    /// A worker has worked out the definition that was sent off last.
-    fn told(&self) {
-        self.prepared.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn are_done(&self) -> bool {
-        lock(&self.in_force).len() == self.definitions.len()
-    }
-}
-
 /// Records dealt out to workers, as their sources would hand them over.
 #[derive(Debug)]
 pub struct Dealt {
@@ -210,7 +156,7 @@ pub fn deal(ready: Vec<Ready>, pace: Pace) -> Dealt {
 
 /// Feeds what was dealt out; gives back what came out, in order.
 pub fn feed(log: &Log<'_>, streams: &Arc<Streams>, dealt: Dealt) -> (Vec<Difference>, Tally) {
-    let saves = Saves::new(&[], dealt.blocks.len());
+    let saves = Saves::new(&[], (dealt.blocks.len(), streams.len()));
     feed_saving(log, streams, dealt, &saves)
 }
 
@@ -236,33 +182,29 @@ fn feed_saving(
                 .inspect_batch(move |_, batch| lock(&differences).0.extend_from_slice(batch))
                 .probe_with(&probe);
             let told = saves.clone();
-            outputs.prepared.inspect(move |_| told.told()).probe_with(&probe);
+            outputs.prepared.inspect(move |_| told.prepared()).probe_with(&probe);
             outputs.tally.inspect(move |tally| lock(&tallies).1.add(tally)).probe_with(&probe);
             inputs
         });
         for command in &commands {
             inputs.commands.send(command.clone());
         }
-        let (mut clock, mut sent) = (EventTime::MIN, 0);
+        let (mut clock, mut reads) = (EventTime::MIN, Reads::new(&saves));
         for mut block in std::mem::take(&mut *lock(&dealt.blocks[worker.index()])) {
             inputs.advance_to(block.clock, block.watermark);
             clock = block.clock;
-            if worker.index() == 0
-                && let Some(command) = saves.next(&mut sent, clock)
-            {
-                inputs.saves.send((clock, command));
-            }
+            saves.turn(&mut reads, (clock, worker.index()), &mut inputs);
+            reads.block(&mut block);
             inputs.stamps.open().append(&mut block.stamps);
             inputs.updates.open().append(&mut block.incoming);
             worker.step();
         }
+        saves.finish(&reads, worker.index());
         while worker.index() == 0 && !saves.are_done() {
             // Nothing else comes any more, so time may pass.
-            clock += 1;
+            clock = clock.saturating_add(1);
             inputs.advance_to(clock, clock);
-            if let Some(command) = saves.next(&mut sent, clock) {
-                inputs.saves.send((clock, command));
-            }
+            saves.turn(&mut reads, (clock, worker.index()), &mut inputs);
             worker.step();
         }
         drop(inputs);

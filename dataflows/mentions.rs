@@ -28,20 +28,14 @@ impl Mentions {
     }
 
     fn add(&mut self, segment: &Arc<str>, rule: &Rule, streams: &Streams) {
-        let asked: Vec<Stream> = match rule {
-            Rule::Attribute(condition) => {
-                let first = condition.path.split().map(|(first, _)| first);
-                for name in [condition.path.as_str()].into_iter().chain(first) {
-                    let key = AttributeKey::of(name);
-                    self.by_attribute.entry(key).or_default().insert(segment.clone());
-                }
-                return;
+        if let Rule::Attribute(condition) = rule {
+            let first = condition.path.split().map(|(first, _)| first);
+            for name in [condition.path.as_str()].into_iter().chain(first) {
+                let key = AttributeKey::of(name);
+                self.by_attribute.entry(key).or_default().insert(segment.clone());
             }
-            Rule::Aggregate(condition) => vec![Stream::of_aggregate(condition)],
-            Rule::Sequence(condition) => condition.steps.iter().map(Stream::of_step).collect(),
-            _ => return,
-        };
-        for stream in asked.iter().filter_map(|stream| streams.id(stream)) {
+        }
+        for stream in Stream::of_rule(rule).iter().filter_map(|stream| streams.id(stream)) {
             self.by_stream.entry(stream).or_default().insert(segment.clone());
         }
     }

@@ -11,7 +11,7 @@
 //! promises ──── to dedup and membership: how old further records may be (`on_event`)
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ use crate::rule::Definition;
 use crate::streams::Streams;
 
 pub use crate::operators::membership::Command;
-pub use crate::operators::plan::Keep;
+pub use crate::operators::plan::{Keep, Sight};
 
 /// A record below its partition's clock.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,8 +136,8 @@ pub struct Outputs<'scope> {
     pub late: Stream<'scope, EventTime, Vec<Late>>,
     /// Rejected records, by (clock, position).
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
-    /// Once for every worker that has worked out what was saved: the segment.
-    pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
+    /// Once for every worker that has worked out what was saved: the segment, and how far it sees.
+    pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
     /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.
     pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
@@ -261,15 +261,39 @@ pub fn commands(timeline: &Timeline, retain: Option<Duration>) -> Vec<(EventTime
     commands
 }
 
-/// The edits of a running job as commands: a definition sees from the time on at which it is put.
+/// The edits of a running job as commands, given before any record: a definition sees from the time
+/// on that was recorded for it, else from that at which it is put.
 pub fn commands_as_they_come(timeline: &Timeline) -> Vec<(EventTime, Command)> {
     let initial = referred_first(&timeline.initial);
     let initial = initial.into_iter().map(|it| (EventTime::MIN, Command::Put(it)));
-    let edits = timeline.edits.iter().map(|edit| match &edit.edit {
-        Edit::Put(definition) => (edit.time, Command::Put(definition.clone())),
-        Edit::Delete(id) => (edit.time, Command::Delete(id.clone())),
+    let edits = timeline.edits.iter().flat_map(|edit| {
+        let commands = match (&edit.edit, edit.from) {
+            // As it was: nobody's membership is to be worked out yet.
+            (Edit::Put(it), Some(from)) => vec![Command::Save(it.clone(), from), Command::Commit],
+            (Edit::Put(it), None) => vec![Command::Put(it.clone())],
+            (Edit::Delete(id), _) => vec![Command::Delete(id.clone())],
+        };
+        commands.into_iter().map(|command| (edit.time, command))
     });
     initial.chain(edits).collect()
+}
+
+/// What leads from the definitions in force to others that stand together, too, such that every
+/// step stands: first what is put, each after those it refers to, then what is deleted, each after
+/// those that refer to it.
+pub fn steps(
+    in_force: &HashMap<Arc<str>, Arc<Definition>>,
+    wanted: &[Arc<Definition>],
+) -> Vec<Edit> {
+    let is_new = |it: &Arc<Definition>| in_force.get(&it.id).is_none_or(|old| old.rule != it.rule);
+    let puts = referred_first(wanted).into_iter().filter(is_new).map(Edit::Put);
+    let stay: HashSet<&str> = wanted.iter().map(|it| &*it.id).collect();
+    let mut gone: Vec<_> =
+        in_force.values().filter(|it| !stay.contains(&*it.id)).cloned().collect();
+    gone.sort_by(|left, right| left.id.cmp(&right.id));
+    let gone = referred_first(&gone);
+    let deletes = gone.into_iter().rev().map(|it| Edit::Delete(it.id.clone()));
+    puts.chain(deletes).collect()
 }
 
 /// Definitions in such an order that each comes after those it refers to.

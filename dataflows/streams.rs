@@ -56,6 +56,15 @@ impl Stream {
         Stream { events: step.clone(), take: Take::Nothing }
     }
 
+    /// The streams a condition reads, not those of the rules below it.
+    pub fn of_rule(rule: &Rule) -> Vec<Self> {
+        match rule {
+            Rule::Aggregate(condition) => vec![Stream::of_aggregate(condition)],
+            Rule::Sequence(condition) => condition.steps.iter().map(Stream::of_step).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// What this stream takes from an event of a fitting name; `None` if its filter turns the
     /// event away.
     fn payload(&self, properties: &Value) -> Option<Payload> {
@@ -108,7 +117,7 @@ impl Wanted {
 }
 
 impl Streams {
-    /// The streams of every definition that is ever in force. Equal timelines give equal indexes,
+    /// The streams of every definition that is in force at any time that is known. Equal timelines give equal indexes,
     /// in every process.
     pub fn of(timeline: &Timeline) -> Self {
         let mut streams = Streams::default();
@@ -123,18 +132,23 @@ impl Streams {
         streams
     }
 
-    fn add_rule(&mut self, rule: &Rule) {
-        rule.walk(&mut |node| match node {
-            Rule::Aggregate(condition) => {
-                self.add(Stream::of_aggregate(condition));
+    /// Adds what a rule asks for. Equal rules added in one order give equal indexes, in every
+    /// process, and what there was keeps its own.
+    pub fn add_rule(&mut self, rule: &Rule) {
+        rule.walk(&mut |node| {
+            for stream in Stream::of_rule(node) {
+                self.add(stream);
             }
-            Rule::Sequence(condition) => {
-                for step in &condition.steps {
-                    self.add(Stream::of_step(step));
-                }
-            }
-            _ => {}
         });
+    }
+
+    /// Whether all that a rule asks for is among them.
+    pub fn know(&self, rule: &Rule) -> bool {
+        let mut is_known = true;
+        rule.walk(&mut |node| {
+            is_known &= Stream::of_rule(node).iter().all(|stream| self.id(stream).is_some());
+        });
+        is_known
     }
 
     /// The index of a stream, which is added if it is new.

@@ -51,6 +51,8 @@ Examples:
   rivulet run job.toml --supervise                              (starts it again when it dies)
   rivulet run job.toml --process 0 --hosts hosts.txt --supervise   (and --process 1 elsewhere)
 
+The definitions are watched: an edit takes effect while the job runs, what is wrong is said and
+changes nothing. SIGHUP reads them at once.
 Files and pipes are read to their end, topics for ever. SIGTERM or Ctrl-C ends it: what was read is
 applied as far as the watermark, outputs are written, and windows are left as they are. A second
 signal ends it at once.")]

@@ -5,6 +5,7 @@
 
 mod changes;
 mod problem;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use serde_json::Value as Json;
 
 pub use changes::{Changes, load_changes};
 pub use problem::{Problem, Problems, Reason};
+pub use watch::Watch;
 
 /// The definitions of a file or directory.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod deliveries;
+mod edits;
 mod ending;
 mod inputs;
 mod lost;
@@ -29,10 +30,12 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
+use dataflows::segmentation::Sight;
 use dataflows::streams::Streams;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Wall};
 use crate::sink::SinkError;
@@ -44,6 +47,7 @@ use crate::state::StateError;
 use checkpoint::{Checkpoints, Keeper, KeeperThread};
 pub use checkpoint::{Resumed, Start};
 pub use deliveries::Deliveries;
+use edits::Known;
 use ending::Ending;
 pub use lost::LOST;
 use outputs::Writing;
@@ -131,6 +135,8 @@ pub struct Live {
     pub until_caught_up: bool,
     /// Whether it has been told to stop.
     pub stop: Arc<AtomicBool>,
+    /// The watch over its definitions, in the process that has it.
+    pub watch: Option<Watch>,
 }
 
 /// Topics of one cluster of brokers.
@@ -193,6 +199,10 @@ struct Shared {
     sources: Vec<String>,
     /// Up to when each output that is delivered is final.
     finals: Vec<MadeFinal>,
+    /// What readers know.
+    known: Mutex<Known>,
+    /// What workers have worked out of the definition that was saved last.
+    prepared: Mutex<Vec<Sight>>,
 }
 
 impl Shared {
@@ -231,6 +241,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let Some(topics) = inputs::open(&run, &partitions)? else {
         return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
     };
+    let streams = Arc::new(Streams::of(&run.timeline));
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
@@ -241,6 +252,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
         sources,
         finals,
+        known: Mutex::new(Known::new(&streams)),
+        prepared: Mutex::default(),
     });
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));

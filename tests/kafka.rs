@@ -6,6 +6,8 @@ mod common;
 #[path = "common/kafka.rs"]
 mod harness;
 
+#[path = "kafka/definitions.rs"]
+mod definitions;
 #[path = "kafka/faults.rs"]
 mod faults;
 #[path = "kafka/live.rs"]
@@ -86,11 +88,21 @@ impl Live {
         self.running.child.id()
     }
 
+    /// A line on standard error that has this in it, if it has come by now.
+    pub(crate) fn has_said(&self, part: &str) -> Option<String> {
+        std::iter::from_fn(|| self.said.now()).find(|line| line.contains(part))
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, which: &str) {
+        let id = self.running.child.id().to_string();
+        let told = std::process::Command::new("kill").args([&format!("-{which}"), &id]).status();
+        assert!(told.unwrap().success());
+    }
+
     /// Tells it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> Option<i32> {
-        let id = self.running.child.id().to_string();
-        let told = std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap();
-        assert!(told.success());
+        self.signal("TERM");
         self.running.code()
     }
 

@@ -87,7 +87,10 @@ fn edits(
     let some = dice.pick(&[0, 0, 1, 2, 3, 4, 6, 8]);
     let mut times: Vec<EventTime> = (0..some).map(|_| edit_time(dice, scene)).collect();
     times.sort_unstable();
-    times.into_iter().map(|time| TimedEdit { time, edit: edit(dice, rules, in_force) }).collect()
+    times
+        .into_iter()
+        .map(|time| TimedEdit { time, from: None, edit: edit(dice, rules, in_force) })
+        .collect()
 }
 
 /// Mostly the time of records, or beside it, or when windows empty, or beyond both ends.

@@ -48,11 +48,13 @@ pub enum Command {
     Keep(Arc<Definition>, Keep, EventTime),
     /// This is the segment of its id from now on.
     Put(Arc<Definition>),
-    /// There is no segment of this id from now on.
+    /// There is no segment of this id from now on. (Costs a look at every user at once.)
     Delete(Arc<str>),
     /// Work this out for all users while the stream flows. Nothing else may be edited until it is
-    /// committed.
-    Save(Arc<Definition>),
+    /// committed. What it is the first to ask sees events later than this time, which must not be
+    /// before the one at which it is sent, nor before that of any event that was read without
+    /// knowing what this asks for. (Where an earlier run is repeated, before any event, it may.)
+    Save(Arc<Definition>, EventTime),
     /// What was saved last, and has been worked out by every worker, is in force from now on.
     Commit,
     /// Before anything of this time or later takes effect, give out what has changed since the last
@@ -274,6 +276,7 @@ impl Membership {
     }
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {
+        self.sweep_all();
         // What is kept of users may change with the plan.
         self.record(true, changes);
         let edited = match command {
@@ -282,7 +285,7 @@ impl Membership {
             }
             Command::Put(definition) => self.plan.put(&definition, at, &mut self.store),
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
-            Command::Save(definition) => return self.save(&definition, at, changes),
+            Command::Save(definition, from) => return self.save(&definition, from),
             Command::Commit => return self.commit(at, changes),
             // It has been taken when time came to it.
             Command::Checkpoint(_) => return,

@@ -19,6 +19,7 @@ mod facts;
 mod gates;
 mod install;
 mod save;
+mod sight;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use save::Prepared;
 use serde::{Deserialize, Serialize};
+pub use sight::Sight;
 use smallvec::SmallVec;
 
 use super::attributes::AttributePath;

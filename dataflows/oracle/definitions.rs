@@ -33,6 +33,8 @@ struct Version<'a> {
     from: EventTime,
     until: EventTime,
     definition: &'a Definition,
+    /// If that is recorded: events count that are later than this.
+    sees_after: Option<EventTime>,
 }
 
 /// The rules in force from a time on.
@@ -66,7 +68,8 @@ impl<'a> Definitions<'a> {
             .filter(|from| *from < END_OF_TIME)
             .collect();
         let epochs = starts.into_iter().map(|from| epoch(from, &ids, &versions)).collect();
-        let kept = retain.map(|retain| kept(&versions, retain));
+        let is_recorded = timeline.edits.iter().any(|edit| edit.from.is_some());
+        let kept = (retain.is_some() || is_recorded).then(|| kept(&versions, retain));
         Definitions { ids, epochs, leaves: leaves(&versions), kept }
     }
 
@@ -116,10 +119,11 @@ fn versions(timeline: &Timeline) -> Vec<Version<'_>> {
     let mut done = Vec::new();
     let mut open: BTreeMap<&str, Version<'_>> = BTreeMap::new();
     for definition in &timeline.initial {
-        let version = Version { from: START_OF_TIME, until: END_OF_TIME, definition };
+        let (from, until) = (START_OF_TIME, END_OF_TIME);
+        let version = Version { from, until, definition, sees_after: None };
         open.insert(&definition.id, version);
     }
-    for TimedEdit { time, edit } in &timeline.edits {
+    for TimedEdit { time, from, edit } in &timeline.edits {
         let id = match edit {
             Edit::Put(definition) => &definition.id,
             Edit::Delete(id) => id,
@@ -127,7 +131,9 @@ fn versions(timeline: &Timeline) -> Vec<Version<'_>> {
         let ended = open.remove(&**id).map(|version| Version { until: *time, ..version });
         done.extend(ended.filter(|version| version.from < version.until));
         if let Edit::Put(definition) = edit {
-            open.insert(id, Version { from: *time, until: END_OF_TIME, definition });
+            let sees_after = *from;
+            let version = Version { from: *time, until: END_OF_TIME, definition, sees_after };
+            open.insert(id, version);
         }
     }
     done.extend(open.into_values());
@@ -156,16 +162,21 @@ fn leaves<'a>(versions: &[Version<'a>]) -> Vec<&'a Rule> {
     found
 }
 
+/// One use of a thing that is kept: from when to when, and when it came to be used.
+type Use = (EventTime, EventTime, EventTime);
+
 /// From when to when each thing is kept: every use of it keeps it for the closed interval from
-/// `retain` before the definition was put to the end of that version, and what overlaps or touches
-/// is one.
+/// `retain` before the definition was put, or from the time recorded, to the end of that version;
+/// what overlaps or touches is one, and so is what is used while it is kept already.
 fn kept<'a>(
     versions: &[Version<'a>],
-    retain: Duration,
+    retain: Option<Duration>,
 ) -> HashMap<Kept<'a>, Vec<(EventTime, EventTime)>> {
-    let mut uses: HashMap<Kept<'a>, Vec<(EventTime, EventTime)>> = HashMap::new();
+    let mut uses: HashMap<Kept<'a>, Vec<Use>> = HashMap::new();
     for version in versions {
-        let interval = (version.from.saturating_sub(retain.ms()), version.until);
+        let back = |retain: Duration| version.from.saturating_sub(retain.ms());
+        let from = version.sees_after.unwrap_or(retain.map_or(START_OF_TIME, back));
+        let interval = (from, version.until, version.from);
         version.definition.rule.walk(&mut |rule| match rule {
             Rule::Aggregate(condition) => {
                 uses.entry(Kept::of(condition)).or_default().push(interval)
@@ -177,13 +188,14 @@ fn kept<'a>(
         });
     }
     uses.values_mut().for_each(merge);
-    uses
+    let interval = |(from, until, _): Use| (from, until);
+    uses.into_iter().map(|(it, uses)| (it, uses.into_iter().map(interval).collect())).collect()
 }
 
-fn merge(intervals: &mut Vec<(EventTime, EventTime)>) {
+fn merge(intervals: &mut Vec<Use>) {
     intervals.sort_unstable();
     intervals.dedup_by(|next, last| {
-        let meet = next.0 <= last.1;
+        let meet = next.0.min(next.2) <= last.1;
         if meet {
             last.1 = last.1.max(next.1);
         }

@@ -103,12 +103,16 @@ impl World {
     }
 
     pub(crate) fn put(mut self, time: EventTime, id: &str, rule: Rule) -> Self {
-        self.timeline.edits.push(TimedEdit { time, edit: Edit::Put(definition(id, rule)) });
+        self.timeline.edits.push(TimedEdit {
+            time,
+            from: None,
+            edit: Edit::Put(definition(id, rule)),
+        });
         self
     }
 
     pub(crate) fn drop(mut self, time: EventTime, id: &str) -> Self {
-        self.timeline.edits.push(TimedEdit { time, edit: Edit::Delete(id.into()) });
+        self.timeline.edits.push(TimedEdit { time, from: None, edit: Edit::Delete(id.into()) });
         self
     }
 

@@ -188,7 +188,7 @@ impl Saving {
         match self.since {
             None => {
                 if let Some(definition) = self.waiting.pop_front() {
-                    bench.inputs.saves.send((clock, Command::Save(definition)));
+                    bench.inputs.saves.send((clock, Command::Save(definition, clock)));
                     self.since = Some((now, None));
                 }
             }

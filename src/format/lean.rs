@@ -54,6 +54,12 @@ impl Reader {
         Reader { streams, mapping, layout, wanted: HashMap::new(), no_properties }
     }
 
+    /// Reads for more rules from now on: those behind `streams`, to which only some were added.
+    pub fn grow(&mut self, streams: &Arc<Streams>) {
+        self.streams = Arc::clone(streams);
+        self.wanted.clear();
+    }
+
     /// Reads one record.
     ///
     /// ```

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dataflows::catalog::{Edit, Timeline};
+use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::mentions::Mentions;
 use dataflows::model::EventTime;
 use dataflows::streams::Streams;
@@ -18,6 +18,17 @@ pub(super) struct Mentioned {
 impl Mentioned {
     pub(super) fn new(streams: &Arc<Streams>, timeline: Arc<Timeline>) -> Self {
         Mentioned { timeline, streams: Arc::clone(streams), version: None }
+    }
+
+    /// More is known of what events may be asked for.
+    pub(super) fn grow(&mut self, streams: &Arc<Streams>) {
+        (self.streams, self.version) = (Arc::clone(streams), None);
+    }
+
+    /// An edit is in force.
+    pub(super) fn edited(&mut self, edit: TimedEdit) {
+        Arc::make_mut(&mut self.timeline).edits.push(edit);
+        self.version = None;
     }
 
     pub(super) fn at(&mut self, clock: EventTime) -> &Mentions {

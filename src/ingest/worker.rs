@@ -5,7 +5,7 @@ use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use dataflows::catalog::Timeline;
+use dataflows::catalog::{TimedEdit, Timeline};
 use dataflows::clock::{ClockSettings, Emit, Punctuality};
 use dataflows::model::{EventTime, Incoming, Position, Stamp, Update, UserKey};
 use dataflows::operators::users::KeyHasher;
@@ -40,6 +40,8 @@ pub struct Ingest {
     /// Users whose name this worker has passed on.
     named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
     mentioned: Mentioned,
+    /// The greatest event time handed over.
+    greatest: EventTime,
     /// The last chunk that is done with, and a list that is empty: memory to be used again.
     done: (Option<Chunk>, Vec<Record>),
 }
@@ -55,7 +57,22 @@ impl Ingest {
         let mentioned = Mentioned::new(streams, timeline);
         let (readers, named, done) = Default::default();
         let streams = Arc::clone(streams);
-        Ingest { partitions, settings, streams, readers, named, mentioned, done }
+        let greatest = EventTime::MIN;
+        Ingest { partitions, settings, streams, readers, named, mentioned, greatest, done }
+    }
+
+    /// From now on reads what more there is to be known; gives back up to which event time it has
+    /// handed over what it read without. What has been read must have had its turn.
+    pub fn grow(&mut self, streams: &Arc<Streams>) -> EventTime {
+        self.streams = Arc::clone(streams);
+        self.readers.iter_mut().for_each(|reader| reader.grow(streams));
+        self.mentioned.grow(streams);
+        self.greatest
+    }
+
+    /// An edit is in force.
+    pub fn edited(&mut self, edit: TimedEdit) {
+        self.mentioned.edited(edit);
     }
 
     /// Takes the next chunk: see [`Partitions`].
@@ -135,6 +152,7 @@ impl Ingest {
                 Punctuality::OnTime(time) if turn.is_done(record.offset, time) => {}
                 Punctuality::OnTime(time) => {
                     let at = self.effective(time);
+                    self.greatest = self.greatest.max(time);
                     latest = latest.max(Some(at));
                     sent += 1;
                     if self.named.insert(user) {

@@ -13,6 +13,7 @@
 //! What has been given out since the last checkpoint will be given out again by a run that goes on
 //! from it, the same to the byte: so files are cut back to where they were.
 
+mod history;
 mod keeper;
 mod merging;
 mod resumed;

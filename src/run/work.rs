@@ -14,6 +14,7 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::worker::Worker;
 
+use super::edits::Edits;
 use super::ending::Ends;
 use super::on_the_way::OnTheWay;
 use super::pace::{Closing, Pace};
@@ -45,6 +46,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         pace.time = kept.resumed.before().unwrap_or(EventTime::MIN);
     }
     let mut reports = Reports::new(worker, &run.cluster, shared);
+    let mut edits = run.live.as_ref().map(|_| Edits::new(worker, run, shared));
     let mut ingest =
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
     let mut waiting: VecDeque<Batch> = VecDeque::new();
@@ -64,6 +66,9 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
         }
+        if let Some(edits) = &mut edits {
+            edits.turn(run, &mut ingest, (waiting.is_empty(), pace.time), &mut inputs);
+        }
         if let Some(ends) = &mut ends
             && let Some(end) = ends.turn(waiting.is_empty(), pace.time, &probe)
         {
@@ -71,10 +76,12 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
                 checkpoint(&mut inputs, shared, end, true);
             }
             if ends.is_kept(end) {
-                return stay(worker, shared, &memory(), (inputs, pace, ends, reports));
+                return stay(worker, shared, &memory(), (inputs, pace, ends, reports, edits));
             }
         }
-        if waiting.len() < BATCHES_WAITING && !on_the_way.is_full(&probe, pace.time) {
+        let is_awaited = edits.as_ref().is_some_and(Edits::are_awaited);
+        if waiting.len() < BATCHES_WAITING && !is_awaited && !on_the_way.is_full(&probe, pace.time)
+        {
             match ingest.take(on_the_way.is_much()) {
                 Ok(Taken::Chunk(task)) => {
                     waiting.push_back(ingest.read(task));
@@ -94,7 +101,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             Closing::In(_) | Closing::Nothing => _ = worker.step(),
         }
     }
-    drop((inputs, pace, ends, reports));
+    drop((inputs, pace, ends, reports, edits));
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {
         worker.step_or_park(Some(PARK));
     }
@@ -157,6 +164,11 @@ fn build(
             to.iter().for_each(|checkpoints| checkpoints.piece(index, piece.clone()));
         });
         pieces.probe_with(probe);
+        let to = shared.clone();
+        let prepared = outputs.prepared.inspect(move |sight| {
+            lock(&to.prepared).push(sight.clone());
+        });
+        prepared.probe_with(probe);
         let write = |shared: &Arc<Shared>| {
             let shared = shared.clone();
             move |written: Result<(), SinkError>| {

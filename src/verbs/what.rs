@@ -45,6 +45,8 @@ pub(super) struct Subject {
     pub(super) inputs: Vec<InputFile>,
     /// The topics they come from, too.
     pub(super) topics: Vec<Topics>,
+    /// Where the definitions are.
+    pub(super) segments: PathBuf,
     /// The definitions and their changes.
     pub(super) definitions: Definitions,
     /// The settings of time.
@@ -123,6 +125,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         inputs,
         topics,
         definitions: definitions(&segments, changes.as_deref())?,
+        segments,
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,

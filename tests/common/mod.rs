@@ -195,6 +195,11 @@ impl Lines {
         Lines { lines }
     }
 
+    /// A line that has come.
+    pub(crate) fn now(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     pub(crate) fn next(&self) -> String {
         self.lines.recv_timeout(DEADLINE).expect("a line comes before the deadline")
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::tally::Tally;
 use crate::model::{EventTime, Sign};
 use crate::operators::checkpoint::Piece;
-use crate::operators::plan::{Edge, NodeId, Plan};
+use crate::operators::plan::{Edge, NodeId, Plan, Sight};
 use crate::operators::users::{Slot, User};
 
 /// A user who entered or left a segment without references: the segment, the user, when, which.
@@ -24,7 +24,7 @@ pub struct Changes {
     /// Edges that came and went.
     pub edges: Vec<(Edge, EventTime, isize)>,
     /// Definitions that have been worked out for all users of this worker.
-    pub prepared: Vec<Arc<str>>,
+    pub prepared: Vec<Sight>,
     /// What a checkpoint adds to what is kept.
     pub pieces: Vec<Piece>,
     /// Who entered and left nodes whose members are noted.

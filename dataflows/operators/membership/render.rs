@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -17,7 +16,7 @@ use crate::clock::Emit;
 use crate::model::{Change, EventTime, Incoming, Update};
 use crate::operators::checkpoint::{Piece, Restored};
 use crate::operators::dedup::SecondCopy;
-use crate::operators::plan::Edge;
+use crate::operators::plan::{Edge, Sight};
 use crate::operators::settled::{Promise, Settled};
 use crate::operators::users::{Slot, Users};
 use crate::operators::wheel::Wheel;
@@ -45,7 +44,7 @@ pub struct Outputs<'scope> {
     /// Edges that came and went.
     pub edges: Stream<'scope, EventTime, Vec<(Edge, EventTime, isize)>>,
     /// Definitions that were saved and have been worked out by this worker.
-    pub prepared: Stream<'scope, EventTime, Vec<Arc<str>>>,
+    pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
     /// What checkpoints add to what is kept, of this worker.
     pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
@@ -348,7 +347,7 @@ struct Written {
     flips: Output<Flip>,
     edges: Output<(Edge, EventTime, isize)>,
     tally: Output<Tally>,
-    prepared: Output<Arc<str>>,
+    prepared: Output<Sight>,
     pieces: Output<Piece>,
 }
 

@@ -30,6 +30,7 @@ impl Membership {
         at: EventTime,
         changes: &mut Changes,
     ) {
+        self.sweep_all();
         restored.sort_by_key(|part| part.place);
         let of = |wanted| restored.iter().filter(move |it| it.place.collection == wanted);
         let mut newest: HashMap<UserKey, &[u8]> = HashMap::new();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{Changes, Context, Membership, arm, forget};
 use crate::model::{EventTime, Sign};
-use crate::operators::plan::{Edited, NodeId, Prepared};
+use crate::operators::plan::{Edited, NodeId, Prepared, Sight};
 use crate::operators::slots::Slots;
 use crate::operators::users::Slot;
 use crate::rule::Definition;
@@ -24,8 +24,9 @@ const SLICE: Slot = if cfg!(debug_assertions) { 2 } else { 128 };
 pub(super) enum Saving {
     /// Being worked out beside the old one.
     InSlices(Box<Slices>),
-    /// To be put when it is committed: it, or the one it replaces, refers to segments.
-    AtOnce(Arc<Definition>),
+    /// To be put when it is committed, seeing events later than this: it, or the one it replaces,
+    /// refers to segments.
+    AtOnce(Arc<Definition>, EventTime, Option<Sight>),
 }
 
 /// A rule that is being worked out.
@@ -33,6 +34,7 @@ pub(super) enum Saving {
 pub(super) struct Slices {
     prepared: Prepared,
     edited: Edited,
+    sight: Sight,
     next: Slot,
     /// Who is in by the old rule, and by the new one.
     members: [Slots; 2],
@@ -48,34 +50,28 @@ pub(super) struct Sweeping {
 }
 
 impl Membership {
-    /// Begins to work out a definition.
-    pub(super) fn save(
-        &mut self,
-        definition: &Arc<Definition>,
-        at: EventTime,
-        changes: &mut Changes,
-    ) {
+    /// Begins to work out a definition, which sees events later than `from`.
+    pub(super) fn save(&mut self, definition: &Arc<Definition>, from: EventTime) {
         assert!(self.saving.is_none(), "definitions are saved one after the other");
-        while self.sweeping.is_some() {
-            self.sweep_slice();
-        }
-        let prepared = self.plan.prepare(definition, at, &mut self.store);
+        self.plan.ask_for(&definition.rule);
+        let sight = self.plan.sight(definition, from, self.settings.granularity);
+        let prepared = self.plan.prepare(definition, from, &mut self.store);
         self.saving = Some(match prepared {
             Some((prepared, edited)) => {
                 let members = [Slots::default(), Slots::default()];
-                let slices = Slices { prepared, edited, next: 0, members, told: false };
+                let slices = Slices { prepared, edited, sight, next: 0, members, told: false };
                 Saving::InSlices(Box::new(slices))
             }
-            None => {
-                changes.prepared.push(definition.id.clone());
-                Saving::AtOnce(definition.clone())
-            }
+            None => Saving::AtOnce(definition.clone(), from, Some(sight)),
         });
     }
 
     /// Whether there is work that waits for a free moment.
     pub fn has_slices(&self) -> bool {
-        let waits = |saving: &Saving| matches!(saving, Saving::InSlices(slices) if !slices.told);
+        let waits = |saving: &Saving| match saving {
+            Saving::InSlices(slices) => !slices.told,
+            Saving::AtOnce(_, _, sight) => sight.is_some(),
+        };
         self.sweeping.is_some() || self.saving.as_ref().is_some_and(waits)
     }
 
@@ -87,9 +83,13 @@ impl Membership {
                 self.save_slice(&mut slices, at);
                 if slices.next >= self.users.slots().end {
                     slices.told = true;
-                    changes.prepared.push(self.plan.node(slices.prepared.node).segment.clone());
+                    changes.prepared.push(slices.sight.clone());
                 }
                 self.saving = Some(Saving::InSlices(slices));
+            }
+            Some(Saving::AtOnce(definition, from, Some(sight))) => {
+                changes.prepared.push(sight);
+                self.saving = Some(Saving::AtOnce(definition, from, None));
             }
             saving => {
                 self.saving = saving;
@@ -141,8 +141,8 @@ impl Membership {
     pub(super) fn commit(&mut self, at: EventTime, changes: &mut Changes) {
         let slices = match self.saving.take() {
             Some(Saving::InSlices(slices)) => *slices,
-            Some(Saving::AtOnce(definition)) => {
-                let edited = self.plan.put(&definition, at, &mut self.store);
+            Some(Saving::AtOnce(definition, from, _)) => {
+                let edited = self.plan.put(&definition, from, &mut self.store);
                 return self.carry_all_over(&edited, at, changes);
             }
             None => return,
@@ -163,6 +163,13 @@ impl Membership {
         }
         if replaced.is_some() || !edited.dropped.is_empty() || !edited.unheld.is_empty() {
             self.sweeping = Some(Sweeping { node: replaced, edited, next: 0 });
+        }
+    }
+
+    /// Clears away at once what is left: before another edit, which may ask for it again.
+    pub(super) fn sweep_all(&mut self) {
+        while self.sweeping.is_some() {
+            self.sweep_slice();
         }
     }
 

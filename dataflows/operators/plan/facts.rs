@@ -1,5 +1,7 @@
 //! Facts: equal ones are one, kept as long as a condition or a definition to come needs it.
 
+use std::sync::Arc;
+
 use super::{Edited, Fact, FactId, FactKind, Plan, Read, Reader, Subject, index};
 use crate::codec::fingerprint;
 use crate::model::{EventTime, StreamId};
@@ -8,10 +10,18 @@ use crate::operators::matching::{Column, Cuts, Patterns, ValueIndex};
 use crate::operators::sequence::Bounds;
 use crate::operators::store::{AttributeNumber, Store};
 use crate::operators::window::Aggregate;
-use crate::rule::{AggregateCondition, Measure, SequenceCondition};
+use crate::rule::{AggregateCondition, Measure, Rule, SequenceCondition};
 use crate::streams::Stream;
 
 impl Plan {
+    /// Makes known the streams that a rule asks for.
+    pub fn ask_for(&mut self, rule: &Rule) {
+        if !self.streams.know(rule) {
+            Arc::make_mut(&mut self.streams).add_rule(rule);
+            self.stream_readers.resize(self.streams.len(), Vec::new());
+        }
+    }
+
     pub(super) fn aggregate_subject(&self, condition: &AggregateCondition) -> Subject {
         Subject::Aggregate(Aggregate {
             stream: self.stream(&Stream::of_aggregate(condition)),

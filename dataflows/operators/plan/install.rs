@@ -43,7 +43,8 @@ impl Plan {
         edited
     }
 
-    /// Puts a segment, new or in place of an earlier one, at `now`.
+    /// Puts a segment, new or in place of an earlier one. What it is the first to ask sees events
+    /// later than `now`.
     pub fn put(
         &mut self,
         definition: &Arc<Definition>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::conditions::Asking;
 use super::gates::Build;
-use super::{ConditionId, Edited, Installed, NodeId, Plan};
+use super::{ConditionId, Edited, Installed, Keep, NodeId, Plan};
 use crate::model::EventTime;
 use crate::operators::store::Store;
 use crate::rule::Definition;
@@ -24,9 +24,23 @@ pub struct Prepared {
 }
 
 impl Plan {
-    /// Begins to work out a rule; events count from now on. `None` where it, or the one it
-    /// replaces, refers to segments: those are put at once.
+    /// Begins to work out a rule; events count that are later than `from`. `None` where it, or the
+    /// one it replaces, refers to segments: those are put at once, but what they ask of events is
+    /// kept from now on.
     pub fn prepare(
+        &mut self,
+        definition: &Arc<Definition>,
+        from: EventTime,
+        store: &mut Store,
+    ) -> Option<(Prepared, Edited)> {
+        let prepared = self.prepare_in_slices(definition, from, store);
+        if prepared.is_none() {
+            self.keep(definition, Keep::Behaviour, from, store);
+        }
+        prepared
+    }
+
+    fn prepare_in_slices(
         &mut self,
         definition: &Arc<Definition>,
         now: EventTime,

@@ -11,6 +11,7 @@ use dataflows::model::EventTime;
 use dataflows::operators::checkpoint::{Collection, Piece};
 use serde_json::{Value as Json, json};
 
+use super::history::History;
 use super::merging::merge_some;
 use super::resumed::Resumed;
 use super::{Report, Shares, Told};
@@ -41,6 +42,8 @@ pub(in crate::run) struct Keeper {
     /// The manifest that was committed last: what the next one has in common with it.
     last: Manifest,
     forget: super::merging::Old,
+    /// The definitions, which change meanwhile.
+    history: Arc<History>,
     /// The batches of checkpoints whose pieces are not all there.
     own: BTreeMap<u64, Vec<BatchEntry>>,
     pieces: BTreeMap<u64, usize>,
@@ -68,6 +71,7 @@ impl Keeper {
             shared: Arc::clone(shared),
             last: resumed.manifest(),
             forget: resumed.old(),
+            history: Arc::clone(resumed.history()),
             own: BTreeMap::new(),
             pieces: BTreeMap::new(),
             shares: Shares::default(),
@@ -201,8 +205,9 @@ impl Keeper {
             sources.extend(share.sources);
         }
         batches.retain(|batch| batch.until > before);
-        let merged =
-            self.insist(|| merge_some(&self.store, number, &batches, (before, &self.forget)))?;
+        let longest = self.history.longest_window();
+        let forget = (before, longest, &self.forget);
+        let merged = self.insist(|| merge_some(&self.store, number, &batches, forget))?;
         let Some(batches) = merged else { return Ok(false) };
         sources.sort_by(|left, right| {
             (&left.source, left.partition).cmp(&(&right.source, right.partition))
@@ -215,6 +220,7 @@ impl Keeper {
             sources,
             sinks,
             batches,
+            definitions: self.history.before(before),
             ..self.last.clone()
         };
         if self.insist(|| self.store.commit(&manifest))?.is_none() {

@@ -19,7 +19,8 @@ const PAGES_A_BATCH: usize = 256;
 /// How long events and identifiers are of use.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::run) struct Old {
-    pub(super) events: Duration,
+    /// How much longer than the longest window.
+    pub(super) margin: Duration,
     pub(super) identifiers: Duration,
 }
 
@@ -28,7 +29,7 @@ pub(super) fn merge_some(
     store: &Store,
     number: u64,
     batches: &[BatchEntry],
-    (before, old): (EventTime, &Old),
+    (before, events, old): (EventTime, Duration, &Old),
 ) -> Result<Vec<BatchEntry>, StateError> {
     let mut all = Vec::with_capacity(batches.len());
     for which in [Collection::Users, Collection::Events, Collection::Identifiers] {
@@ -43,7 +44,7 @@ pub(super) fn merge_some(
         }
         let age = match which {
             Collection::Users => 0,
-            Collection::Events => old.events.ms(),
+            Collection::Events => events.ms() + old.margin.ms(),
             Collection::Identifiers => old.identifiers.ms(),
         };
         let forget = Forget { before: before.saturating_sub(age), erasures };

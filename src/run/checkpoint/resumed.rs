@@ -1,18 +1,18 @@
 //! What an earlier run has left behind, and how this one goes on from it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dataflows::catalog::{Edit, TimedEdit, Timeline};
+use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::ClockSettings;
 use dataflows::model::time::format_time;
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::checkpoint::Place;
-use dataflows::rule::{Definition, Rule};
-use dataflows::segmentation::{Inputs, referred_first};
-use serde::{Deserialize, Serialize};
+use dataflows::rule::Definition;
+use dataflows::segmentation::{Inputs, referred_first, steps};
 use serde_json::Value as Json;
 
+use super::history::{History, Since};
 use super::keeper::collection;
 use super::merging::Old;
 use crate::ingest::{GoOn, index};
@@ -30,7 +30,7 @@ pub struct Resumed {
     manifest: Option<Manifest>,
     old: Old,
     /// The definitions in force from the start, and since when others are.
-    history: Vec<Since>,
+    history: Arc<History>,
 }
 
 /// How a run begins.
@@ -39,13 +39,6 @@ pub struct Start {
     pub timeline: Timeline,
     /// By index, where partitions go on.
     pub go_on: BTreeMap<u32, GoOn>,
-}
-
-/// A definition, and since when it was put or deleted; from the start, if no time is said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Since {
-    time: Option<EventTime>,
-    edit: Edit,
 }
 
 impl Resumed {
@@ -60,7 +53,7 @@ impl Resumed {
             tell_damage(*number, reason);
         }
         let manifest = latest.manifest.map(|newest| whole(&store, newest)).transpose()?.flatten();
-        let mut history = Vec::new();
+        let history = History::default();
         if let Some(manifest) = &manifest {
             let place = store.place().to_owned();
             if manifest.job != job {
@@ -68,7 +61,7 @@ impl Resumed {
                 return Err(StateError::OtherJob { place, wanted, found });
             }
             for definition in &manifest.definitions {
-                history.push(since(&place, manifest.number, definition)?);
+                history.extend([since(&place, manifest.number, definition)?]);
             }
         }
         Ok(Resumed {
@@ -77,8 +70,8 @@ impl Resumed {
             next: latest.next,
             job,
             manifest,
-            old: Old { events: Duration::default(), identifiers: Duration::default() },
-            history,
+            old: Old { margin: Duration::default(), identifiers: Duration::default() },
+            history: Arc::new(history),
         })
     }
 
@@ -104,16 +97,20 @@ impl Resumed {
         self.keep
     }
 
+    /// What came into force when.
+    pub(in crate::run) fn history(&self) -> &Arc<History> {
+        &self.history
+    }
+
     pub(super) fn old(&self) -> Old {
         self.old
     }
 
     /// The manifest the next one is made from.
     pub(super) fn manifest(&self) -> Manifest {
-        let as_json = |since| serde_json::to_value(since).unwrap_or(Json::Null);
         Manifest {
             job: self.job.clone(),
-            definitions: self.history.iter().map(as_json).collect(),
+            definitions: self.history.before(EventTime::MAX),
             ..self.manifest.clone().unwrap_or_default()
         }
     }
@@ -129,44 +126,17 @@ impl Resumed {
         let now = &definitions.initial;
         match self.before() {
             None => {
-                self.history = referred_first(now).into_iter().map(|it| put(None, it)).collect();
+                self.history.extend(referred_first(now).into_iter().map(|it| put(None, it)));
             }
-            Some(before) => self.history.extend(changes(&self.in_force(), now, before)),
-        }
-        let longest = now.iter().map(|it| longest_window(&it.rule)).max().unwrap_or_default();
-        let events = Duration::from_ms(longest.ms() + clock.granularity.ms());
-        self.old = Old { events, identifiers: clock.dedup_horizon };
-        Start { timeline: self.timeline(), go_on: self.go_on(sources) }
-    }
-
-    fn timeline(&self) -> Timeline {
-        let mut timeline = Timeline::default();
-        for Since { time, edit } in &self.history {
-            match (time, edit) {
-                (None, Edit::Put(definition)) => timeline.initial.push(definition.clone()),
-                (time, edit) => {
-                    let time = time.unwrap_or(EventTime::MIN);
-                    timeline.edits.push(TimedEdit { time, edit: edit.clone() });
-                }
+            Some(before) => {
+                let changed = steps(&self.history.in_force(), now).into_iter();
+                let tell = |edit: &Edit| tell_edit(edit, before);
+                let since = |edit| Since { time: Some(before), from: None, edit };
+                self.history.extend(changed.inspect(tell).map(since));
             }
         }
-        timeline
-    }
-
-    /// The definitions in force when the earlier run ended.
-    fn in_force(&self) -> HashMap<Arc<str>, Arc<Definition>> {
-        let mut in_force = HashMap::new();
-        for Since { edit, .. } in &self.history {
-            match edit {
-                Edit::Put(definition) => {
-                    in_force.insert(definition.id.clone(), definition.clone());
-                }
-                Edit::Delete(id) => {
-                    in_force.remove(id);
-                }
-            }
-        }
-        in_force
+        self.old = Old { margin: clock.granularity, identifiers: clock.dedup_horizon };
+        Start { timeline: self.history.timeline(), go_on: self.go_on(sources) }
     }
 
     fn go_on(&self, sources: &[String]) -> BTreeMap<u32, GoOn> {
@@ -257,6 +227,15 @@ fn whole(store: &Store, newest: Manifest) -> Result<Option<Manifest>, StateError
     Ok(None)
 }
 
+/// Says what has been edited since the earlier run.
+fn tell_edit(edit: &Edit, time: EventTime) {
+    let time = format_time(time);
+    match edit {
+        Edit::Put(it) => say(format_args!("{} was edited: in force from {time}", it.id)),
+        Edit::Delete(id) => say(format_args!("{id} is deleted from {time}; its members leave")),
+    }
+}
+
 fn tell_damage(number: u64, reason: &StateError) {
     let reason = Chain(reason);
     say(format_args!("checkpoint {number} is not whole, an earlier one is used: {reason}"));
@@ -268,33 +247,6 @@ fn since(place: &str, number: u64, definition: &Json) -> Result<Since, StateErro
         reason: format!("a definition cannot be read: {error}"),
     })
 }
-
 fn put(time: Option<EventTime>, definition: Arc<Definition>) -> Since {
-    Since { time, edit: Edit::Put(definition) }
-}
-
-/// What leads from some definitions to others, all at one time: first what is put, each after those
-/// it refers to, then what is deleted.
-fn changes(
-    old: &HashMap<Arc<str>, Arc<Definition>>,
-    new: &[Arc<Definition>],
-    time: EventTime,
-) -> Vec<Since> {
-    let is_new = |it: &Arc<Definition>| old.get(&it.id).is_none_or(|old| old.rule != it.rule);
-    let puts = referred_first(new).into_iter().filter(is_new).map(|it| put(Some(time), it));
-    let mut gone: Vec<_> =
-        old.keys().filter(|id| new.iter().all(|it| it.id != **id)).cloned().collect();
-    gone.sort();
-    let deletes = gone.into_iter().map(|id| Since { time: Some(time), edit: Edit::Delete(id) });
-    puts.chain(deletes).collect()
-}
-
-fn longest_window(rule: &Rule) -> Duration {
-    let mut longest = Duration::default();
-    rule.walk(&mut |rule| {
-        if let Rule::Aggregate(condition) = rule {
-            longest = longest.max(condition.window.unwrap_or_default());
-        }
-    });
-    longest
+    Since { time, from: None, edit: Edit::Put(definition) }
 }

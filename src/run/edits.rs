@@ -1,0 +1,275 @@
+//! Edits of the definitions while a job runs: how workers come to know them, and in which steps
+//! they come into force.
+//!
+//! ```text
+//! first worker ── Grow(n) ──► every worker: reads no more without what these ask for
+//!              ◄─ Grown(n, t) ── each: it has read events up to t without
+//!              ── Save ──► the dataflow works it out for all users ── prepared ──►
+//!              ── Commit ──► in force; Edited ──► every worker, for late records
+//! ```
+//! One at a time, each after those it refers to, deletions last. A command is given only when time
+//! has moved since the one before, so that their order is that of their times.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use dataflows::catalog::{Edit, TimedEdit, Timeline};
+use dataflows::model::EventTime;
+use dataflows::model::time::format_time;
+use dataflows::operators::feed::Feed;
+use dataflows::rule::Definition;
+use dataflows::segmentation::{Command, Inputs, Sight, steps};
+use dataflows::streams::Streams;
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Inspect;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::worker::Worker;
+
+use super::{Run, Shared, lock};
+use crate::ingest::Ingest;
+use crate::say::say;
+
+/// What workers say to all.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Word {
+    /// These are to be known to readers: the growth of this number.
+    Grow(u64, Vec<Arc<Definition>>),
+    /// A worker reads nothing more without knowing them; the greatest event time it has read.
+    Grown(u64, EventTime),
+    /// This is in force.
+    Edited(TimedEdit),
+}
+
+/// The streams that the readers of a process know, and which growth they have come to.
+pub(super) struct Known {
+    number: u64,
+    streams: Arc<Streams>,
+}
+
+impl Known {
+    pub(super) fn new(streams: &Arc<Streams>) -> Self {
+        Known { number: 0, streams: Arc::clone(streams) }
+    }
+
+    /// Grows, unless another worker of the process has seen to it.
+    fn grow(&mut self, number: u64, definitions: &[Arc<Definition>]) -> Arc<Streams> {
+        if self.number < number {
+            self.number = number;
+            let streams = Arc::make_mut(&mut self.streams);
+            definitions.iter().for_each(|definition| streams.add_rule(&definition.rule));
+        }
+        Arc::clone(&self.streams)
+    }
+}
+
+/// A worker's part in it.
+pub(super) struct Edits {
+    shared: Arc<Shared>,
+    feed: Feed<Word>,
+    heard: Rc<RefCell<VecDeque<Word>>>,
+    /// What readers are to know once all that was read without has had its turn.
+    grown: Option<(u64, Arc<Streams>)>,
+    lead: Option<Lead>,
+}
+
+/// What the first worker knows besides.
+struct Lead {
+    workers: usize,
+    in_force: HashMap<Arc<str>, Arc<Definition>>,
+    waiting: VecDeque<Edit>,
+    number: u64,
+    /// How many workers know the last growth.
+    grown: usize,
+    /// Up to which time events may have been read without knowing what is asked for by now.
+    read_without: EventTime,
+    /// What is being worked out, and which events it sees.
+    saving: Option<(Arc<Definition>, EventTime)>,
+    /// The time of the last command.
+    last: EventTime,
+}
+
+impl Edits {
+    pub(super) fn new(worker: &mut Worker, run: &Run, shared: &Arc<Shared>) -> Self {
+        let heard = Rc::new(RefCell::new(VecDeque::new()));
+        let hears = Rc::clone(&heard);
+        let feed = worker.dataflow(|scope| {
+            let (feed, words) = Feed::new(scope, "Edits");
+            words.broadcast().inspect(move |word: &Word| {
+                hears.borrow_mut().push_back(word.clone());
+            });
+            feed
+        });
+        let lead = (worker.index() == 0).then(|| Lead::new(worker.peers(), &run.timeline));
+        Edits { shared: Arc::clone(shared), feed, heard, grown: None, lead }
+    }
+
+    /// Whether nothing more is to be read, for now.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.grown.is_some()
+    }
+
+    /// What is to be done about them, for a worker that has nothing waiting or not, and whose time
+    /// stands here.
+    pub(super) fn turn(
+        &mut self,
+        run: &Run,
+        ingest: &mut Ingest,
+        (has_settled, time): (bool, EventTime),
+        inputs: &mut Inputs,
+    ) {
+        while let Some(word) = self.next_word() {
+            match (word, &mut self.lead) {
+                (Word::Grow(number, definitions), _) => {
+                    let streams = lock(&self.shared.known).grow(number, &definitions);
+                    self.grown = Some((number, streams));
+                }
+                (Word::Grown(number, greatest), Some(lead)) if number == lead.number => {
+                    lead.grown += 1;
+                    lead.read_without = lead.read_without.max(greatest);
+                }
+                (Word::Grown(..), _) => {}
+                (Word::Edited(edit), _) => ingest.edited(edit),
+            }
+        }
+        if let Some((number, streams)) = self.grown.take_if(|_| has_settled) {
+            let greatest = ingest.grow(&streams);
+            self.say(Word::Grown(number, greatest));
+        }
+        if !self.shared.partitions.is_stopped() {
+            self.lead(run, time, inputs);
+        }
+    }
+
+    fn next_word(&self) -> Option<Word> {
+        self.heard.borrow_mut().pop_front()
+    }
+
+    fn say(&mut self, word: Word) {
+        self.feed.send(word);
+        self.feed.flush();
+    }
+
+    fn lead(&mut self, run: &Run, time: EventTime, inputs: &mut Inputs) {
+        let Some(lead) = &mut self.lead else { return };
+        if lead.is_free() {
+            let watch = run.live.as_ref().and_then(|live| live.watch.as_ref());
+            let Some(catalog) = watch.and_then(|watch| watch.take()) else { return };
+            let wanted: Vec<_> = catalog.iter().cloned().collect();
+            lead.waiting = steps(&lead.in_force, &wanted).into();
+            let known = lock(&self.shared.known).streams.clone();
+            let new: Vec<_> = lead.new_ones().filter(|it| !known.know(&it.rule)).collect();
+            if !new.is_empty() {
+                (lead.number, lead.grown) = (lead.number + 1, 0);
+                let word = Word::Grow(lead.number, new);
+                return self.say(word);
+            }
+        }
+        // Time must have moved, and something must have been read.
+        if time <= lead.last {
+            return;
+        }
+        for edit in lead.next(time, inputs, &self.shared.prepared) {
+            if let Some(kept) = &run.state {
+                kept.resumed.history().add(edit.clone());
+            }
+            self.feed.send(Word::Edited(edit));
+            self.feed.flush();
+        }
+    }
+}
+
+impl Lead {
+    fn new(workers: usize, timeline: &Timeline) -> Self {
+        let mut in_force: HashMap<_, _> =
+            timeline.initial.iter().map(|it| (it.id.clone(), it.clone())).collect();
+        timeline.edits.iter().for_each(|edit| apply(&mut in_force, &edit.edit));
+        Lead {
+            workers,
+            in_force,
+            waiting: VecDeque::new(),
+            number: 0,
+            grown: workers,
+            read_without: EventTime::MIN,
+            saving: None,
+            last: EventTime::MIN,
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.waiting.is_empty() && self.saving.is_none()
+    }
+
+    /// The definitions that wait, in their order.
+    fn new_ones(&self) -> impl Iterator<Item = Arc<Definition>> {
+        self.waiting.iter().filter_map(|edit| match edit {
+            Edit::Put(definition) => Some(definition.clone()),
+            Edit::Delete(_) => None,
+        })
+    }
+
+    /// Gives the next command, if it is time for one; what is in force by it.
+    fn next(
+        &mut self,
+        time: EventTime,
+        inputs: &mut Inputs,
+        prepared: &Mutex<Vec<Sight>>,
+    ) -> Vec<TimedEdit> {
+        let mut edits = Vec::new();
+        if let Some((definition, from)) = &self.saving {
+            let mut prepared = lock(prepared);
+            if prepared.len() < self.workers {
+                return edits;
+            }
+            let sight = prepared.pop();
+            prepared.clear();
+            inputs.saves.send((time, Command::Commit));
+            sight.iter().for_each(|sight| tell(sight, time));
+            let (from, edit) = (Some(*from), Edit::Put(definition.clone()));
+            edits.push(TimedEdit { time, from, edit });
+            self.saving = None;
+        } else if self.grown < self.workers {
+            return edits;
+        } else if let Some(Edit::Put(definition)) = self.waiting.front() {
+            let definition = definition.clone();
+            self.waiting.pop_front();
+            let from = time.max(self.read_without);
+            inputs.saves.send((time, Command::Save(definition.clone(), from)));
+            self.saving = Some((definition, from));
+        } else {
+            // Only deletions are left.
+            for edit in self.waiting.drain(..) {
+                let Edit::Delete(id) = &edit else { continue };
+                inputs.saves.send((time, Command::Delete(id.clone())));
+                say(format_args!("{id} is deleted from {}; its members leave", format_time(time)));
+                edits.push(TimedEdit { time, from: None, edit });
+            }
+        }
+        edits.iter().for_each(|edit| apply(&mut self.in_force, &edit.edit));
+        self.last = time;
+        inputs.saves.flush();
+        edits
+    }
+}
+
+fn apply(in_force: &mut HashMap<Arc<str>, Arc<Definition>>, edit: &Edit) {
+    match edit {
+        Edit::Put(definition) => _ = in_force.insert(definition.id.clone(), definition.clone()),
+        Edit::Delete(id) => _ = in_force.remove(id),
+    }
+}
+
+/// Says what is in force, and since when its answers are exact.
+fn tell(sight: &Sight, time: EventTime) {
+    let Sight { segment, from, complete_from } = sight;
+    let since = format_time(time);
+    let [sees, complete] = [from, complete_from].map(|time| format_time(*time));
+    if *from == EventTime::MIN {
+        say(format_args!("{segment} is in force from {since}"));
+    } else if *complete_from == EventTime::MAX {
+        say(format_args!("{segment} is in force from {since}; counts from {sees}"));
+    } else {
+        say(format_args!("{segment} is in force from {since}; complete from {complete}"));
+    }
+}
