@@ -7,6 +7,7 @@
 //! `RIVULET_CHAOS_EVENTS`, `RIVULET_CHAOS_FAULTS` and `RIVULET_SEED` say how.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+#![expect(clippy::print_stdout, reason = "what was survived is told to whoever asks for it")]
 
 mod common;
 #[path = "common/kafka.rs"]
