@@ -23,8 +23,10 @@
 //!    are delivered once, in the order of (time, segment, user). Late and rejected records take the
 //!    same way.
 //!
-//! Beside it: [`state`] keeps checkpoints, [`generate`] makes a clickstream from a seed, and [`schema`] holds the published JSON
-//! Schemas. [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the other way, whole, for `dataflows::oracle`.
+//! Beside it: [`state`] is where checkpoints are kept, which `run` takes while all this goes on and
+//! goes on from; [`generate`] makes a clickstream from a seed, [`schema`] holds the published JSON
+//! Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
+//! other way, whole, for `dataflows::oracle`.
 //!
 //! # Who sees whom
 //! `source` and `sink` know bytes, `format` knows records, `job` and `definitions` know files of
