@@ -70,26 +70,28 @@ impl Drop for Watch {
 impl Shared {
     fn watch(&self) {
         let (told, _watcher) = tell_of_changes(&self.path);
-        let (mut seen, mut looked) = (None, Instant::now());
-        let (mut changed, mut was_wrong) = (Some(Instant::now()), false);
+        let (mut read, mut last, mut looked) = (None, None, Instant::now());
+        let (mut is_told, mut was_wrong) = (true, false);
         while !self.is_over.load(Ordering::Acquire) {
             match told.recv_timeout(TICK) {
-                Ok(()) => changed = Some(Instant::now()),
+                Ok(()) => is_told = true,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => std::thread::park_timeout(TICK),
             }
             let at_once = self.read_now.swap(false, Ordering::AcqRel);
-            let is_due = changed.is_some_and(|at| at.elapsed() >= QUIET)
-                || (changed.is_none() && looked.elapsed() >= POLL);
-            if !at_once && !is_due {
+            let wait = if is_told { QUIET } else { POLL };
+            if !at_once && looked.elapsed() < wait {
                 continue;
             }
-            (changed, looked) = (None, Instant::now());
-            let looks = looks(&self.path).ok();
-            if at_once || seen.as_ref() != Some(&looks) {
+            looked = Instant::now();
+            let looks = Some(looks(&self.path).ok());
+            // Beside the files, others may change all the time: these must have come to rest.
+            if at_once || (looks != read && looks == last) {
                 was_wrong = self.read(was_wrong);
-                seen = Some(looks);
+                read.clone_from(&looks);
             }
+            is_told = looks != read;
+            last = looks;
         }
     }
 
@@ -178,7 +180,7 @@ mod tests {
         let read_now = Arc::new(AtomicBool::new(false));
         let watch = Watch::begin(folder.path().into(), Arc::clone(&read_now));
         assert_eq!(taken(&watch), ["one"]);
-        fs::write(path("2.json.new"), ONE.replace("one", "two")).unwrap();
+        fs::write(path("2.json.new"), ONE.replace("\"one\"", "\"two\"")).unwrap();
         fs::rename(path("2.json.new"), path("2.json")).unwrap();
         assert_eq!(taken(&watch), ["one", "two"]);
         fs::remove_file(path("1.json")).unwrap();
