@@ -111,7 +111,7 @@ fn sizes(manifest: &Manifest) -> BTreeMap<&str, Size> {
 fn as_json(manifest: &Manifest) -> Json {
     let sizes = sizes(manifest).into_iter().map(|(name, size)| {
         let Size { batches, entries, bytes } = size;
-        (name.to_owned(), json!({"batches": batches, "entries": entries, "bytes": bytes}))
+        (name.to_owned(), json!({"batches": batches, "pages": entries, "bytes": bytes}))
     });
     json!({
         "taken_at": manifest.taken_at,

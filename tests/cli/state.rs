@@ -50,7 +50,7 @@ fn checkpoints_are_listed_newest_first() {
         lines[0],
         "checkpoint 2, taken 2026-01-02T03:04:05.000Z, holds all before 2026-01-01T00:00:00.000Z"
     );
-    assert!(lines[1].starts_with("  users: 1 entry in 1 batch, "), "{lines:?}");
+    assert!(lines[1].starts_with("  users: 1 page in 1 batch, "), "{lines:?}");
     assert_eq!(lines[2], "  source events.jsonl, partition 0: next is 200");
     assert!(lines[3].starts_with("checkpoint 1, ") && lines.len() == 6, "{lines:?}");
 
@@ -62,7 +62,7 @@ fn checkpoints_are_listed_newest_first() {
         (&first["number"], &first["frontier"]),
         (&2.into(), &"2026-01-01T00:00:00.000Z".into())
     );
-    assert_eq!(first["collections"]["users"]["entries"], 1);
+    assert_eq!(first["collections"]["users"]["pages"], 1);
     assert_eq!(first["sources"][0]["offset"], 200);
     assert_eq!(first["wrong"], Json::Array(vec![]));
 }
