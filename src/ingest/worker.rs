@@ -129,25 +129,24 @@ impl Ingest {
             let position = Position { partition: partition.index, offset: record.offset };
             let raw = || record.line.bytes(chunk).to_vec();
             turn.comes_to(record.offset);
-            let understood = match record.content {
-                Ok(understood) if understood.time.is_none_or(|time| time <= believed) => understood,
-                other => {
-                    let reason = match (other, live) {
-                        (Err(reason), _) => reason,
-                        (Ok(Understood { time: Some(time), .. }), Some(live)) => {
-                            live.too_far_ahead(time)
-                        }
-                        (Ok(_), _) => unreachable!("only a running job has a bound"),
-                    };
-                    let clock = turn.clock.now();
-                    if !turn.is_done(record.offset, clock) {
-                        let rejected = Rejected { position, clock, reason, record: raw() };
-                        inputs.rejected.send((clock, rejected));
-                    }
-                    continue;
+            let rejection = match &record.content {
+                Err(reason) => Some(reason.clone()),
+                Ok(Understood { time: Some(time), .. }) if *time > believed => {
+                    live.map(|live| live.too_far_ahead(*time))
                 }
+                Ok(_) => None,
             };
-            let Understood { user, name, time, id, change } = understood;
+            if let Some(reason) = rejection {
+                let clock = turn.clock.now();
+                if !turn.is_done(record.offset, clock) {
+                    let rejected = Rejected { position, clock, reason, record: raw() };
+                    inputs.rejected.send((clock, rejected));
+                }
+                continue;
+            }
+            let Ok(Understood { user, name, time, id, change }) = record.content else {
+                unreachable!("what was not understood has been rejected");
+            };
             match turn.clock.observe(time) {
                 Punctuality::OnTime(time) if turn.is_done(record.offset, time) => {}
                 Punctuality::OnTime(time) => {

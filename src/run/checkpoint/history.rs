@@ -75,10 +75,15 @@ impl History {
         in_force
     }
 
-    /// The longest window of those in force.
+    /// The longest window of all there have been: one that has just been replaced is still in force
+    /// at the instant from which a run goes on.
     pub(super) fn longest_window(&self) -> Duration {
-        let longest = self.in_force().into_values().map(|it| longest_window(&it.rule)).max();
-        longest.unwrap_or_default()
+        let list = lock(&self.0);
+        let puts = list.iter().filter_map(|since| match &since.edit {
+            Edit::Put(definition) => Some(longest_window(&definition.rule)),
+            Edit::Delete(_) => None,
+        });
+        puts.max().unwrap_or_default()
     }
 }
 

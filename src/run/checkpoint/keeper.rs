@@ -12,7 +12,7 @@ use dataflows::operators::checkpoint::{Collection, Piece};
 use serde_json::{Value as Json, json};
 
 use super::history::History;
-use super::merging::merge_some;
+use super::merging::{is_needed, merge_some};
 use super::resumed::Resumed;
 use super::{Report, Shares, Told};
 use crate::ingest::{GoOn, stream_and_number};
@@ -204,7 +204,7 @@ impl Keeper {
             batches.extend(share.batches);
             sources.extend(share.sources);
         }
-        batches.retain(|batch| batch.until > before);
+        batches.retain(|batch| is_needed(batch.until, before));
         let longest = self.history.longest_window();
         let forget = (before, longest, &self.forget);
         let merged = self.insist(|| merge_some(&self.store, number, &batches, forget))?;
