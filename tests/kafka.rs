@@ -59,7 +59,7 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// A run of the job that goes on.
+/// A run of the job that goes on. What it said is shown when its test fails.
 pub(crate) struct Live {
     running: Running,
     said: Lines,
@@ -115,6 +115,15 @@ impl Live {
     /// Waits until it ends by itself.
     pub(crate) fn code(mut self) -> Option<i32> {
         self.running.code()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let id = self.id();
+            std::iter::from_fn(|| self.said.now()).for_each(|line| eprintln!("{id}: {line}"));
+        }
     }
 }
 
