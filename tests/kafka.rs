@@ -24,8 +24,11 @@ use harness::{Broker, eventually};
 
 /// A job over these topics, in a folder of its own.
 pub(crate) fn job(place: &Place, broker: &Broker, topics: &[&str], more: &str) {
-    let clock =
-        if more.contains("[clock]") { "" } else { "[clock]\nmax_out_of_orderness = \"5s\"\n" };
+    let clock = if more.contains("[clock]") {
+        ""
+    } else {
+        "[clock]\nmax_out_of_orderness = \"5s\"\nidle_timeout = \"1h\"\n"
+    };
     let (clock_or, source) = more.split_once("\n\n").unwrap_or(("", more));
     let topics = topics.iter().map(|topic| format!("{topic:?}")).collect::<Vec<_>>().join(", ");
     let sinks: String = ["differences", "late", "rejected"]
@@ -122,7 +125,9 @@ impl Drop for Live {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let id = self.id();
-            std::iter::from_fn(|| self.said.now()).for_each(|line| eprintln!("{id}: {line}"));
+            std::iter::from_fn(|| self.said.now()).for_each(|line| {
+                rivulet::say::say(format_args!("{id}: {line}"));
+            });
         }
     }
 }
