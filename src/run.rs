@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration as WallDuration;
+use std::time::{Duration as WallDuration, Instant};
 
 use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::ClockSettings;
@@ -246,14 +246,14 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
-        return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
+        return Ok(Writing::new(outputs, None).finish()?); // told to stop before there was anything
     };
     let edited = run.edited(&finals);
     let streams = Arc::new(run.streams());
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
-        outputs: Mutex::new(Writing::new(outputs, before.unwrap_or(EventTime::MIN))),
+        outputs: Mutex::new(Writing::new(outputs, run.resumed())),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
         ending: Ending::new(&run.cluster),
@@ -307,6 +307,12 @@ impl Run {
             }
         }
         streams
+    }
+
+    /// When it began to go on from an earlier run, and before which time that had done everything.
+    fn resumed(&self) -> Option<(Instant, EventTime)> {
+        let resumed = &self.state.as_ref()?.resumed;
+        Some((resumed.began(), resumed.before()?))
     }
 
     /// What was edited since the earlier run. It comes into force where this one goes on; or later,

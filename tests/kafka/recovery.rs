@@ -73,7 +73,9 @@ fn a_job_that_is_killed_goes_on_where_it_was() {
         broker.send(&topic, i32::try_from(partition).unwrap(), &lines[*sent..]);
     }
     let done = catch_up(&place, "--workers 2");
-    assert!(done.stderr.contains("going on from checkpoint"), "{}", done.stderr);
+    for part in ["going on from checkpoint", "records are read again", "the first new difference"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
     same(&place, &expected);
     let checked = place.run("state --job job.toml --check").fine();
     assert!(checked.stdout.contains("users"), "{}", checked.stdout);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::ClockSettings;
@@ -24,6 +25,7 @@ use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
 
 /// Where a job keeps its state, and what stands there.
 pub struct Resumed {
+    began: Instant,
     store: Store,
     keep: usize,
     next: u64,
@@ -56,6 +58,7 @@ impl Resumed {
     /// # Errors
     /// The place cannot be read or made; its state is that of another job.
     pub fn find(settings: &StateSettings, job: String) -> Result<Self, StateError> {
+        let began = Instant::now();
         let store = Store::create(&settings.location)?;
         // Before the manifests: what another process decides meanwhile is not lost with them.
         let earlier = Arc::new(Mutex::new(Earlier::read(&store)?));
@@ -76,6 +79,7 @@ impl Resumed {
             }
         }
         Ok(Resumed {
+            began,
             store,
             keep: settings.keep,
             next: latest.next,
@@ -86,6 +90,11 @@ impl Resumed {
             is_defined: false,
             earlier,
         })
+    }
+
+    /// When it was begun to be looked for.
+    pub(in crate::run) fn began(&self) -> Instant {
+        self.began
     }
 
     /// Before which time everything is done.
@@ -208,9 +217,12 @@ impl Resumed {
     /// Says what it goes on from.
     pub fn tell(&self) {
         let Some(manifest) = &self.manifest else { return };
+        let again = manifest.sources.iter().map(|it| it.read_to.saturating_sub(it.offset));
+        let again: u64 = again.sum();
         let bytes: u64 = manifest.batches.iter().map(|batch| batch.bytes).sum();
         say(format_args!(
-            "going on from checkpoint {} of {}: everything before {}, {:.1} MB",
+            "going on from checkpoint {} of {}: everything before {}, {:.1} MB; {again} records are \
+             read again",
             manifest.number,
             self.store.place(),
             format_time(manifest.frontier),
