@@ -98,22 +98,28 @@ demo() {
     say "  ./run.sh test                                      everything the CI runs"
 }
 
-kafka() {
-    setup
-    setup_kafka
-    build
-    local broker=tests/common/broker.sh port=${KAFKA_PORT:-19092}
-    local address=127.0.0.1:$port tools=org.apache.kafka.tools
+# Starts a broker and makes a topic; it ends with this script.
+start_broker() {
+    broker=tests/common/broker.sh tools=org.apache.kafka.tools
+    local port=${KAFKA_PORT:-19092}
+    address=127.0.0.1:$port
     folder=$(mktemp -d)
     # The broker ends when this end of the pipe is closed, at the latest with this script.
     exec 9> >(exec "$broker" serve "$folder" "$port" $((port + 1)) >&2)
     trap 'exec 9>&-; rm -rf "$folder"' EXIT
     say "starting Kafka on $address"
     until "$broker" tool $tools.TopicCommand --bootstrap-server "$address" --create \
-        --if-not-exists --topic clicks --partitions 4 9>&- >/dev/null 2>&1; do
+        --if-not-exists --topic "$1" --partitions 4 9>&- >/dev/null 2>&1; do
         [ "$SECONDS" -lt 300 ] || { say "no broker came up on $address: is the port in use? KAFKA_PORT names another"; return 1; }
         sleep 0.5
     done
+}
+
+kafka() {
+    setup
+    setup_kafka
+    build
+    start_broker clicks
     say "filling the topic clicks, 4 partitions, keyed by user"
     gzip -dc fixtures/clickstreams/otto_clicks.jsonl.gz |
         sed -E 's/.*"userId":"([^"]*)".*/\1\t&/' |
@@ -157,7 +163,22 @@ test_all() {
 bench() {
     setup
     build
-    "$rivulet" bench "$@"
+    # Rows that are measured against a broker get one, unless KAFKA_BROKERS names another.
+    local word rows='' wants_broker=''
+    for word in "$@"; do
+        case $word in
+            kafka* | recovery | state-bytes) wants_broker=1 ;;
+            [a-z]*) rows=1 ;;
+        esac
+    done
+    [ -n "$rows" ] || wants_broker=1
+    case " $* " in *" --list "*) wants_broker='' ;; esac
+    if [ -n "$wants_broker" ] && [ -z "${KAFKA_BROKERS:-}" ]; then
+        setup_kafka
+        start_broker unused
+        export KAFKA_BROKERS=$address
+    fi
+    "$rivulet" bench "$@" 9>&-
 }
 
 chaos() {

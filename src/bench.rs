@@ -24,6 +24,7 @@ mod rows;
 mod saving;
 mod shapes;
 mod table;
+mod topics;
 mod whole;
 
 use std::fs;
@@ -176,6 +177,9 @@ impl<'a> Bench<'a> {
             Measurement::Memory { attributes, users } => {
                 whole::memory(&self.data, attributes, users)
             }
+            Measurement::Topics { is_kept } => topics::clicks(&self.data, is_kept),
+            Measurement::Recovery => topics::recovery(&self.data),
+            Measurement::State => topics::attributes(&self.data),
             Measurement::Peer(peer) => match &self.peers {
                 Ok(peers) => peers.run(peer, name, &self.data),
                 Err(why) => Err(BenchError::Measure(why.clone())),

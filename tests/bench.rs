@@ -4,8 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it must be")]
 
 mod common;
+#[path = "common/kafka.rs"]
+mod harness;
 
-use common::Place;
+use common::{Place, Running};
+use harness::Broker;
 use serde_json::Value as Json;
 
 /// The rows that another program has a part in.
@@ -18,7 +21,9 @@ fn is_of_peers(row: &Json) -> bool {
 fn every_row_runs_and_the_table_is_whole() {
     let place = Place::new();
     let list = place.run("bench --list").fine().stdout;
-    let done = place.run("bench --quick --runs 2 --out out --json table.json").fine();
+    let mut command = place.command("bench --quick --runs 2 --out out --json table.json");
+    let done =
+        Running::start(command.env("KAFKA_BROKERS", Broker::shared().address())).end().fine();
     let report: Json = serde_json::from_str(&place.text("table.json")).unwrap();
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), list.lines().count());
@@ -58,6 +63,9 @@ fn what_cannot_be_measured_is_said() {
     let place = Place::new();
     place.run("bench w9").refused_with(&["\"w9\"", "--list"]);
     place.run("bench --runs 0").refused_with(&["--runs"]);
+    let mut command = place.command("bench --quick --runs 1 --out out kafka");
+    let done = Running::start(command.env_remove("KAFKA_BROKERS")).end();
+    done.refused_with(&["./run.sh bench", "KAFKA_BROKERS"]);
     place.write("file", "");
     place.run("bench --quick --out file w1").refused_with(&["file"]);
     let done =

@@ -12,6 +12,10 @@ use crate::generate::clicks::START;
 use crate::generate::{catalogue, changes, clicks};
 
 const SEED: u64 = 7;
+/// So many clicks have ten million page views and purchases, which are what windows hold.
+const LONG_CLICKS: u32 = 13_700_000;
+/// Clicks a second of the long clickstream.
+const LONG_RATE: f64 = 5_000.0;
 const BLANK_BYTES: usize = 1_000_000;
 
 /// Where data is.
@@ -215,6 +219,36 @@ impl Data {
             shapes::mark(&segments, None)?;
         }
         Ok((stream, segments))
+    }
+
+    /// Clicks of a million users, and where event time ends with them.
+    pub(super) fn long_clicks(&self) -> Result<([PathBuf; 2], i64), BenchError> {
+        let folder = self.folder.join("long");
+        // By Zipf's law about half of them are drawn.
+        let settings = clicks::Settings {
+            users: self.size.of(2_000_000),
+            ..clicks::Settings::mark(LONG_RATE)
+        };
+        let count = u64::from(self.size.of(LONG_CLICKS));
+        let files = click_files(&folder.join("long"));
+        self.make(&folder, &format!("{settings:?} {count}"), || {
+            let mut parts = [create(&files.parts[0])?, create(&files.parts[1])?];
+            clicks::write(settings, count, &mut parts).map(drop)
+        })?;
+        Ok((files.parts, START + (count as f64 / LONG_RATE * 1_000.0) as i64))
+    }
+
+    /// The mark's segments over windows that hold all of these.
+    pub(super) fn long_windows(&self) -> Result<PathBuf, BenchError> {
+        let folder = self.folder.join("windows-long");
+        shapes::mark(&folder, None)?;
+        for file in fs::read_dir(&folder).map_err(BenchError::file("read", &folder))? {
+            let path = file.map_err(BenchError::file("read", &folder))?.path();
+            let text = fs::read_to_string(&path).map_err(BenchError::file("read", &path))?;
+            let text = text.replace("\"10m\"", "\"2h\"");
+            fs::write(&path, text).map_err(BenchError::file("write", &path))?;
+        }
+        Ok(folder)
     }
 
     /// A folder of segments for latency: the mark's and a thousand more.

@@ -21,6 +21,12 @@ pub(super) enum Measurement {
     Latency(Load),
     /// The peak of the whole program with so many users: `memory/w1/25000`.
     Memory { attributes: bool, users: u32 },
+    /// From topic to topic, with a checkpoint a second: `kafka/kept`, or none: `kafka/none`.
+    Topics { is_kept: bool },
+    /// From a checkpoint to the first new difference: `recovery`.
+    Recovery,
+    /// What state takes on disk: `state`.
+    State,
     /// Another program: `peer/flink-warm/w1`.
     Peer(Peer),
 }
@@ -57,6 +63,9 @@ impl Measurement {
             ["memory", stream @ ("w1" | "w2"), users] => {
                 Measurement::Memory { attributes: stream == "w2", users: users.parse().ok()? }
             }
+            ["kafka", kind @ ("kept" | "none")] => Measurement::Topics { is_kept: kind == "kept" },
+            ["recovery"] => Measurement::Recovery,
+            ["state"] => Measurement::State,
             ["peer", ref rest @ ..] => Measurement::Peer(Peer::named(rest)?),
             _ => return None,
         })
@@ -69,7 +78,7 @@ impl Measurement {
             Measurement::Alone { held: 10_000_000.. } => 1,
             Measurement::Alone { held: 1_000_000.. } => 3,
             Measurement::Intervals { segments: 100_000.. } => 2,
-            Measurement::Memory { .. } => 1,
+            Measurement::Memory { .. } | Measurement::State => 1,
             Measurement::Save => 3,
             Measurement::Peer(peer) => peer.runs_max(),
             _ => wanted,
