@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::replay::carry_out;
+use super::serving::serving;
 use super::what::{Subject, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
@@ -34,6 +35,8 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         counted(topics, "topic"),
         counted(subject.inputs.len(), "file")
     ));
+    // It answers until the run has ended.
+    let _serving = serving(arguments, &subject)?;
     carry_out(&arguments_of_replay, subject, Some(live))
 }
 
