@@ -17,6 +17,7 @@ mod access;
 pub mod api;
 mod connections;
 pub mod health;
+pub mod openapi;
 mod refusal;
 mod settings;
 mod tls;

@@ -14,7 +14,7 @@ use crate::args::Run;
 use crate::definitions::{Store, StoreError};
 use crate::serve::api::{Definitions, Saved};
 use crate::serve::view::View;
-use crate::serve::{Access, Fault, Refusal, ServeError, Server, Settings, api, health};
+use crate::serve::{Access, Fault, Refusal, ServeError, Server, Settings, api, health, openapi};
 
 /// A job that answers, until this is dropped.
 pub(super) struct Serving {
@@ -59,7 +59,11 @@ pub(super) fn serving(
 /// All that is answered. Every part guards its own routes.
 fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
     let access = Access::new(&settings.tokens);
-    Router::new().merge(health::routes(view)).merge(api::routes(view, Arc::new(files), &access))
+    Router::new().merge(health::routes(view)).merge(openapi::routes()).merge(api::routes(
+        view,
+        Arc::new(files),
+        &access,
+    ))
 }
 
 /// The files of the definitions, which the run watches.
