@@ -14,7 +14,9 @@ use crate::args::Run;
 use crate::definitions::{Store, StoreError};
 use crate::serve::api::{Definitions, Saved};
 use crate::serve::view::View;
-use crate::serve::{Access, Fault, Refusal, ServeError, Server, Settings, api, health, openapi};
+use crate::serve::{
+    Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, health, openapi,
+};
 
 /// A job that answers, until this is dropped.
 pub(super) struct Serving {
@@ -51,7 +53,7 @@ pub(super) fn serving(
         read_now: Arc::clone(read_now),
         are_fixed: subject.has_changes,
     };
-    let server = Server::start(settings, routes(settings, &view, files))?;
+    let server = Server::start(settings, routes(settings, &view, files), view.metrics())?;
     say(format_args!("listening on {}", server.url()));
     Ok(Some(Serving { view, _server: server }))
 }
@@ -59,11 +61,12 @@ pub(super) fn serving(
 /// All that is answered. Every part guards its own routes.
 fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
     let access = Access::new(&settings.tokens);
-    Router::new().merge(health::routes(view)).merge(openapi::routes()).merge(api::routes(
-        view,
-        Arc::new(files),
-        &access,
-    ))
+    let (files, metrics) = (Arc::new(files), view.metrics());
+    Router::new()
+        .merge(health::routes(view))
+        .merge(openapi::routes())
+        .merge(access.guard(Scope::Read, metrics.routes()))
+        .merge(api::routes(view, files, &access, metrics))
 }
 
 /// The files of the definitions, which the run watches.
