@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::IntoResponse as _;
 use dataflows::model::EventTime;
-use dataflows::model::time::parse_time;
+use dataflows::model::time::{MAX_TIME, MIN_TIME, parse_time};
 use serde::de::DeserializeOwned;
 
 use crate::serve::Refusal;
@@ -76,9 +76,9 @@ fn unread(error: BytesRejection) -> Refusal {
 pub(super) fn instant(text: Option<&str>, key: &str) -> Result<Option<EventTime>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let read = text.parse::<EventTime>().ok().or_else(|| parse_time(text).ok());
-    let allowed = "epoch milliseconds, or RFC 3339 text such as 2026-01-01T00:00:00Z";
-    // Where a time has a next one and one before, all arithmetic holds.
-    let read = read.filter(|time| (EventTime::MIN + 2..EventTime::MAX - 1).contains(time));
+    let allowed = "epoch milliseconds, or RFC 3339 text such as 2026-01-01T00:00:00Z, of the \
+                   years 1 to 9999";
+    let read = read.filter(|time| (MIN_TIME..=MAX_TIME).contains(time));
     read.map(Some).ok_or_else(|| {
         Refusal::bad_request(format!("{text:?} is no time; allowed: {allowed}")).with_path(key)
     })
