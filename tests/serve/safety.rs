@@ -53,6 +53,15 @@ fn tokens_open_what_they_are_for() {
 }
 
 #[test]
+fn a_page_elsewhere_cannot_ask_under_a_name_of_its_own() {
+    let place = place(JOB);
+    let served = Served::start(&place);
+    let from_elsewhere = [("host", "evil.example")];
+    served.ask("GET", "/v1/segments", &from_elsewhere, "").refused(403, "strange_host");
+    served.get("/v1/segments").fine();
+}
+
+#[test]
 fn what_is_too_much_is_refused() {
     let place = place(&format!("{JOB}connections = 3\n"));
     let served = Served::start(&place);
