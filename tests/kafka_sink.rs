@@ -8,6 +8,8 @@ mod harness;
 
 #[path = "kafka_sink/crashes.rs"]
 mod crashes;
+#[path = "kafka_sink/decisions.rs"]
+mod decisions;
 #[path = "kafka_sink/faults.rs"]
 mod faults;
 #[path = "kafka_sink/records.rs"]
@@ -127,6 +129,11 @@ impl Live {
         let mut running = Running::start(place.command(words).stdout(Stdio::null()));
         let said = Lines::of(running.child.stderr.take().unwrap());
         Live { running, said }
+    }
+
+    /// A line on standard error that has this in it, if it has come by now.
+    pub(crate) fn has_said(&self, part: &str) -> Option<String> {
+        std::iter::from_fn(|| self.said.now()).find(|line| line.contains(part))
     }
 
     /// The next line on standard error that has this in it.
