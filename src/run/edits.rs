@@ -125,7 +125,7 @@ impl Edits {
             }
         }
         lead.come_into_force(&self.shared.edited, Command::Put, inputs);
-        for view in &self.shared.view {
+        if let Some(view) = &self.shared.view {
             self.shared.edited.iter().for_each(|edit| viewed::edited(view, edit, None));
         }
         for edit in self.shared.edited.iter().cloned() {
@@ -224,7 +224,7 @@ impl Edits {
         let Some((_, edits)) = durable else { return };
         lead.come_into_force(&edits, |_| Command::Commit, inputs);
         let sight = lead.sight.take();
-        for view in &self.shared.view {
+        if let Some(view) = &self.shared.view {
             edits.iter().for_each(|edit| viewed::edited(view, edit, sight.as_ref()));
         }
         for edit in edits {
