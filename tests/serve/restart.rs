@@ -1,12 +1,13 @@
 //! A job that is killed answers as before, from the first moment it is ready.
 
 use crate::client::{Served, place, sets, texts};
+use crate::common::Running;
 use crate::harness::{Broker, eventually};
 
 #[test]
 fn a_restarted_job_answers_as_before() {
     let broker = Broker::shared();
-    let topic = broker.topic(1);
+    let topic = broker.topic(2);
     let place = place(&format!(
         "segments = \"segments\"\n[clock]\nidle_timeout = \"200ms\"\nmax_out_of_orderness = \"0s\"\n\
          [[source]]\nkind = \"kafka\"\nbrokers = \"{}\"\ntopic = \"{topic}\"\n[[sink]]\n\
@@ -50,9 +51,16 @@ fn a_restarted_job_answers_as_before() {
         served.get("/v1/users/u1/segments?at=1767225600005").refused(410, "gone");
         served.kill();
     }
-    let served = Served::start(&place);
-    broker.send(&topic, 0, &[sets("late", 0, "plan", "pro")]);
+    // Of two processes the first answers, for the users of both.
+    let ports = [0; 2].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let hosts = ports.map(|it| format!("{}\n", it.local_addr().unwrap()));
+    place.write("hosts", hosts.concat());
+    let other = Running::start(&mut place.command("run job.toml --process 1 --hosts hosts"));
+    let served = Served::start_with(&place, "--process 0 --hosts hosts");
     served.await_ready();
-    assert_eq!(served.segments_of("u1"), ["both", "de", "pro"]);
+    served.await_segments("u1", &["both", "de", "pro"]);
+    served.await_segments("u2", &["pro"]);
     assert_eq!(served.end(), Some(0));
+    let other = other.end();
+    assert!(!other.stderr.contains("listening"), "{other:?}");
 }
