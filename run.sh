@@ -70,6 +70,11 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_schemathesis() { # what holds the OpenAPI document against the server
+    python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
+    tests/common/schemathesis.sh >/dev/null
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -140,6 +145,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_schemathesis
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

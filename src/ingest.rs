@@ -217,6 +217,11 @@ impl Partitions {
         self.all(|list| list.iter().all(|it| it.is_caught_up()))
     }
 
+    /// The same, but that pipes, which have no end, are not waited for.
+    pub fn are_up_to_date(&self) -> bool {
+        self.all(|list| list.iter().all(|it| it.is_up_to_date()))
+    }
+
     /// Where the watermark stays when nothing more is taken, once all that was taken has had its
     /// turn. Partitions that had no record have no say, if `only_read`.
     pub fn last_watermark(&self, only_read: bool) -> Option<EventTime> {
@@ -242,6 +247,17 @@ impl Partitions {
     /// How far the partitions of topics have been read.
     pub fn tracks(&self) -> Vec<Arc<Track>> {
         self.all(|list| list.iter().filter_map(|it| it.track.clone()).collect())
+    }
+
+    /// Where the clock of each partition stands, by its index, and how many records there are to be
+    /// read yet, where these are known.
+    pub fn standing(&self) -> Vec<(u32, Option<EventTime>, Option<u64>)> {
+        let clock = |it: &Arc<Partition>| {
+            let clock = it.clock.load(Ordering::Acquire);
+            Some(clock).filter(|clock| (EventTime::MIN + 1..EventTime::MAX).contains(clock))
+        };
+        let lag = |it: &Arc<Partition>| it.track.as_ref().map(|track| track.lag());
+        self.all(|list| list.iter().map(|it| (it.index, clock(it), lag(it))).collect())
     }
 
     /// For how long the latest instant must still stay open (`on_event`), if records have taken

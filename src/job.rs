@@ -15,6 +15,7 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
+use crate::serve::Settings as ServeSettings;
 use crate::state::Location;
 
 pub use error::JobError;
@@ -40,6 +41,8 @@ pub struct Job {
     pub sinks: Vec<Sink>,
     /// Where checkpoints are kept; none are, if not said.
     pub state: Option<StateSettings>,
+    /// Where the running job answers; nowhere, if not said.
+    pub serve: Option<ServeSettings>,
 }
 
 /// Where checkpoints are kept, how often one is taken, and how many stay.

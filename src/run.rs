@@ -17,6 +17,7 @@ mod outputs;
 mod pace;
 mod progress;
 mod reports;
+mod viewed;
 mod work;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use thiserror::Error;
 use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Recalled, Wall};
+use crate::serve::view::View;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
 use crate::source::SourceError;
@@ -141,6 +143,10 @@ pub struct Live {
     pub stop: Arc<AtomicBool>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
+    /// Whether some process of it has a view that is asked who is in what.
+    pub is_served: bool,
+    /// That view, in the process where all comes together.
+    pub view: Option<Arc<View>>,
 }
 
 /// Topics of one cluster of brokers.
@@ -209,6 +215,8 @@ struct Shared {
     known: Mutex<Known>,
     /// What workers have worked out of the definition that was saved last.
     prepared: Mutex<Vec<Sight>>,
+    /// The view that is asked who is in what.
+    view: Option<Arc<View>>,
 }
 
 impl Shared {
@@ -248,12 +256,13 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let Some(topics) = inputs::open(&run, &partitions)? else {
         return Ok(Writing::new(outputs, None).finish()?); // told to stop before there was anything
     };
+    let view = viewed::begin(&run, before.unwrap_or(EventTime::MIN));
     let edited = run.edited(&finals);
     let streams = Arc::new(run.streams());
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
-        outputs: Mutex::new(Writing::new(outputs, run.resumed())),
+        outputs: Mutex::new(Writing::new(outputs, run.resumed()).viewed(view.clone())),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
         ending: Ending::new(&run.cluster),
@@ -263,6 +272,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         edited,
         known: Mutex::new(Known::new(&streams)),
         prepared: Mutex::default(),
+        view,
     });
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));

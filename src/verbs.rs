@@ -6,6 +6,7 @@ mod kept;
 mod outputs;
 mod replay;
 mod run;
+mod serving;
 mod state;
 mod supervise;
 mod what;

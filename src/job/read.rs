@@ -1,8 +1,8 @@
 //! The tree of a job file to a [`Job`].
 
 mod options;
+mod serve;
 mod state;
-
 mod topics;
 mod written;
 
@@ -19,9 +19,7 @@ use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
 use crate::format::Mapping;
 
 const JOB_KEYS: &[&str] =
-    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state"];
-/// Keys of a job that this version knows of but has not.
-const JOB_KEYS_LATER: &[&str] = &["serve"];
+    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve"];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
@@ -125,14 +123,7 @@ struct JobReader<'e> {
 
 impl JobReader<'_> {
     fn job(&mut self, node: &Node<'_>, fallback: &str) -> Option<Job> {
-        for key in node.keys().filter(|key| !JOB_KEYS.contains(key)) {
-            if JOB_KEYS_LATER.contains(&key) {
-                let hint = format!("{key:?} comes in a later version: leave it out");
-                self.reader.fault(&node.get(key), "nothing", Some(hint));
-            } else {
-                self.reader.unknown_key(node, key, JOB_KEYS);
-            }
-        }
+        self.reader.closed(node, JOB_KEYS);
         let name = self.reader.optional(&node.get("name"), |reader, node| {
             Some(reader.name(node, "a name")?.into_owned())
         });
@@ -160,6 +151,7 @@ impl JobReader<'_> {
             _ => Some(Vec::new()),
         };
         let state = self.state(&node.get("state"));
+        let serve = self.serve(&node.get("serve"));
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -170,6 +162,7 @@ impl JobReader<'_> {
             topics,
             sinks: sinks?,
             state: state?,
+            serve: serve?,
         })
     }
 

@@ -28,7 +28,7 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
 
-use super::{Run, Shared, lock};
+use super::{Run, Shared, lock, viewed};
 use crate::ingest::{Decision, Ingest, Ticket};
 use crate::say::say;
 use crate::sink::delivery::MadeFinal;
@@ -90,6 +90,8 @@ struct Lead {
     saving: Option<(Arc<Definition>, EventTime)>,
     /// What comes into force once it is written down.
     decided: Option<(Ticket, Vec<TimedEdit>)>,
+    /// How far that sees, if it is a definition.
+    sight: Option<Sight>,
     /// The time of the last command. Nothing comes into force at times of which all has been given
     /// out before.
     last: EventTime,
@@ -123,6 +125,9 @@ impl Edits {
             }
         }
         lead.come_into_force(&self.shared.edited, Command::Put, inputs);
+        if let Some(view) = &self.shared.view {
+            self.shared.edited.iter().for_each(|edit| viewed::edited(view, edit, None));
+        }
         for edit in self.shared.edited.iter().cloned() {
             lead.last = edit.time;
             self.feed.send(Word::Edited(edit));
@@ -218,6 +223,10 @@ impl Edits {
         let durable = lead.decided.take_if(|(ticket, _)| journal.is_durable(*ticket));
         let Some((_, edits)) = durable else { return };
         lead.come_into_force(&edits, |_| Command::Commit, inputs);
+        let sight = lead.sight.take();
+        if let Some(view) = &self.shared.view {
+            edits.iter().for_each(|edit| viewed::edited(view, edit, sight.as_ref()));
+        }
         for edit in edits {
             if let Some(kept) = &run.state {
                 kept.resumed.history().add(edit.clone());
@@ -242,6 +251,7 @@ impl Lead {
             read_without: EventTime::MIN,
             saving: None,
             decided: None,
+            sight: None,
             last: EventTime::MIN,
         }
     }
@@ -274,6 +284,7 @@ impl Lead {
             let sight = prepared.pop();
             prepared.clear();
             sight.iter().for_each(|sight| tell(sight, time));
+            self.sight = sight;
             let (from, edit) = (Some(*from), Edit::Put(definition.clone()));
             edits.push(TimedEdit { time, from, edit });
             self.saving = None;

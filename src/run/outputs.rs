@@ -15,6 +15,7 @@ use dataflows::segmentation::{Late, Rejected};
 use super::{Deliveries, Summary};
 use crate::ingest::stream_and_number;
 use crate::say::say;
+use crate::serve::view::View;
 use crate::sink::delivery::MadeFinal;
 use crate::sink::{Sink, SinkError, line};
 
@@ -99,6 +100,8 @@ pub(super) struct Writing {
     /// Until a difference comes that no earlier run has given out: since when that is awaited, and
     /// from which time on it would be one.
     awaited: Option<(Instant, EventTime)>,
+    /// What is asked who is in what; it is told what earlier runs have given out, too.
+    view: Option<Arc<View>>,
 }
 
 impl Writing {
@@ -110,6 +113,11 @@ impl Writing {
             resumed.map(|(began, before)| (began, before.max(delivered.unwrap_or(before))));
         let given_before = resumed.map_or(EventTime::MIN, |(_, before)| before);
         Writing { to, given_before, awaited, ..Writing::default() }
+    }
+
+    /// The same, telling a view of all differences, those before that time too.
+    pub(super) fn viewed(self, view: Option<Arc<View>>) -> Self {
+        Writing { view, ..self }
     }
 
     /// Says how long it took to go on, once there is something new.
@@ -147,6 +155,16 @@ impl Writing {
         Ok(positions)
     }
 
+    /// What was counted so far, and how many differences were given out.
+    pub(super) fn counted(&self) -> (&Tally, u64) {
+        (&self.summary.tally, self.summary.differences)
+    }
+
+    /// Where records come from.
+    pub(super) fn sources(&self) -> &[Origin] {
+        &self.to.sources
+    }
+
     fn files(&mut self) -> impl Iterator<Item = (String, &mut Sink)> {
         let differences = self.to.differences.iter_mut().map(|(sink, _)| sink);
         let all = differences.chain(&mut self.to.late).chain(&mut self.to.rejected);
@@ -177,6 +195,7 @@ impl Writing {
     }
 
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        self.view.iter().for_each(|view| view.take(batch));
         let given = batch.partition_point(|difference| difference.time < self.given_before);
         let batch = &batch[given..];
         self.tell_new(batch);

@@ -19,7 +19,7 @@ use super::ending::Ends;
 use super::on_the_way::OnTheWay;
 use super::pace::{Closing, Pace};
 use super::reports::Reports;
-use super::{Run, Shared, StopOnPanic, lock};
+use super::{Run, Shared, StopOnPanic, lock, viewed};
 use crate::ingest::{Batch, Ingest, Taken};
 use crate::sink::SinkError;
 
@@ -70,6 +70,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             }
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
+            viewed::turn(shared, &probe, (waiting.is_empty(), pace.time));
         }
         if let Some(edits) = &mut edits {
             edits.turn(run, &mut ingest, (waiting.is_empty(), pace.time), &mut inputs);
@@ -161,6 +162,7 @@ fn build(
 ) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
         let survival = match run.state {
+            Some(_) if run.live.as_ref().is_some_and(|live| live.is_served) => Survival::Retold,
             Some(_) => Survival::Checkpoints,
             None => Survival::Nothing,
         };

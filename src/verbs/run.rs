@@ -8,6 +8,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::replay::carry_out;
+use super::serving::{Serving, serving};
 use super::what::{Subject, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
@@ -19,13 +20,17 @@ use crate::run::{Live, Until};
 pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let arguments_of_replay = as_replay(arguments);
     let subject = live_subject(&arguments_of_replay.what)?;
-    let watch = watched(arguments, &subject)?;
+    let read_now = Arc::new(AtomicBool::new(false));
+    let watch = watched(arguments, &subject, &read_now)?;
+    let serving = serving(arguments, &subject, &read_now)?;
     let live = Live {
         topics: subject.topics.clone(),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
         watch,
+        is_served: subject.serve.is_some(),
+        view: serving.as_ref().map(Serving::view),
     };
     let topics = live.topics.iter().map(|it| it.settings.topics.len()).sum();
     say(format_args!(
@@ -34,18 +39,24 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         counted(topics, "topic"),
         counted(subject.inputs.len(), "file")
     ));
-    carry_out(&arguments_of_replay, subject, Some(live))
+    // It answers until the run has ended.
+    let done = carry_out(&arguments_of_replay, subject, Some(live));
+    drop(serving);
+    done
 }
 
 /// The watch over the definitions, in the first process; the others are told. Changes that are
 /// known in advance are all there are.
-fn watched(arguments: &Run, subject: &Subject) -> io::Result<Option<Watch>> {
-    let read_now = Arc::new(AtomicBool::new(false));
+fn watched(
+    arguments: &Run,
+    subject: &Subject,
+    read_now: &Arc<AtomicBool>,
+) -> io::Result<Option<Watch>> {
     // Where nothing is watched, it must not end the process either.
-    flag::register(SIGHUP, Arc::clone(&read_now))?;
+    flag::register(SIGHUP, Arc::clone(read_now))?;
     let is_first = arguments.workers.process.unwrap_or(0) == 0;
     let is_watched = is_first && !subject.has_changes;
-    Ok(is_watched.then(|| Watch::begin(subject.segments.clone(), read_now)))
+    Ok(is_watched.then(|| Watch::begin(subject.segments.clone(), Arc::clone(read_now))))
 }
 
 /// The same of a replay, of which a run is the live form.

@@ -14,6 +14,7 @@ use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
 use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
+use crate::serve;
 use crate::sink::kafka as kafka_sink;
 use crate::source::kafka::{Settings, Start};
 
@@ -57,6 +58,8 @@ pub(super) struct Subject {
     pub(super) sinks: Vec<Sink>,
     /// Where it keeps its state, and what it is called there.
     pub(super) state: Option<(StateSettings, String)>,
+    /// Where it answers.
+    pub(super) serve: Option<serve::Settings>,
     /// Whether definitions change at times that are known in advance.
     pub(super) has_changes: bool,
 }
@@ -101,12 +104,13 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
-    let (mut topics, mut name) = (Vec::new(), String::new());
+    let (mut topics, mut name, mut serve) = (Vec::new(), String::new(), None);
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
             name = job.name.clone();
+            serve = job.serve.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -130,6 +134,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         retain: what.retain.or(retain),
         sinks,
         state,
+        serve,
         has_changes: changes.is_some(),
     })
 }
