@@ -174,6 +174,9 @@ pub struct Workers {
     /// A file with host:port of every process, one a line
     #[arg(long, value_name = "FILE", requires = "process")]
     pub hosts: Option<PathBuf>,
+    /// A file with the secret by which the processes know one another, if the job file has none
+    #[arg(long, value_name = "FILE", requires = "hosts")]
+    pub secret_file: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.

@@ -15,7 +15,7 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
-use crate::state::Location;
+use crate::state::{Location, Secret};
 
 pub use error::JobError;
 
@@ -40,6 +40,24 @@ pub struct Job {
     pub sinks: Vec<Sink>,
     /// Where checkpoints are kept; none are, if not said.
     pub state: Option<StateSettings>,
+    /// How several processes that do the job keep together.
+    pub cluster: ClusterSettings,
+}
+
+/// How the processes of a job keep together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// By what they know one another; without it, they must all be on one machine.
+    pub secret: Option<Secret>,
+    /// For how long one may not answer before it counts as lost, in wall time. 10 s unless said:
+    /// longer than switches and routes take to find another way.
+    pub lost_after: Duration,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        ClusterSettings { secret: None, lost_after: Duration::from_ms(10_000) }
+    }
 }
 
 /// Where checkpoints are kept, how often one is taken, and how many stay.

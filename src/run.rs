@@ -15,8 +15,10 @@ mod lost;
 mod on_the_way;
 mod outputs;
 mod pace;
+mod processes;
 mod progress;
 mod reports;
+mod statement;
 mod work;
 
 use std::collections::BTreeMap;
@@ -38,11 +40,12 @@ use thiserror::Error;
 use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Wall};
+use crate::mesh::MeshError;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
 use crate::source::SourceError;
 use crate::source::kafka::Settings;
-use crate::state::StateError;
+use crate::state::{Secret, StateError};
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread};
 pub use checkpoint::{Resumed, Start};
@@ -66,6 +69,9 @@ pub enum RunError {
     /// Checkpoints cannot be written or read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The processes of the cluster do not come together.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
     /// There are more files and topics than can be told apart.
     #[error("the job has {0} files and topics: read at most 65,536 in one run")]
     Streams(usize),
@@ -95,6 +101,20 @@ pub struct Cluster {
     pub process: usize,
     /// `host:port` of every process; empty for a single one.
     pub hosts: Vec<String>,
+    /// The job they work on.
+    pub job: String,
+    /// By what they know one another.
+    pub secret: Option<Secret>,
+    /// For how long one of them may not answer before it counts as lost.
+    pub lost_after: WallDuration,
+}
+
+impl Cluster {
+    /// A single process.
+    pub fn single(workers: usize) -> Self {
+        let (hosts, job, lost_after) = (Vec::new(), String::new(), WallDuration::MAX);
+        Cluster { workers, process: 0, hosts, job, secret: None, lost_after }
+    }
 }
 
 /// All that a run needs to know.
@@ -258,13 +278,15 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
     let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
-    let config = config(&run.cluster)?;
-    if processes > 1 {
-        lost::end_when_lost();
-    }
+    let Some((builders, others)) = processes::join(&run)? else {
+        drop((topics, keeper));
+        let written = std::mem::take(&mut *lock(&shared.outputs));
+        return Ok(written.finish()?); // told to stop before all were there
+    };
     let streams = Arc::new(Streams::of(&run.timeline));
     let (run, of_workers) = (Arc::new(run), shared.clone());
-    let guards = timely::execute(config, move |worker| {
+    let settings = timely::WorkerConfig::default();
+    let guards = timely::execute::execute_from(builders, others, settings, move |worker| {
         work::work(worker, &run, &streams, &of_workers);
     })
     .map_err(RunError::Start)?;
@@ -298,21 +320,6 @@ impl Lag {
         let (topic, partition) = (track.topic.to_string(), track.partition);
         Lag { topic, partition, next_offset: track.next(), lag: track.lag() }
     }
-}
-
-/// The cluster as timely's own settings.
-fn config(cluster: &Cluster) -> Result<timely::Config, RunError> {
-    if cluster.hosts.len() <= 1 {
-        return Ok(timely::Config::process(cluster.workers));
-    }
-    let communication = timely::CommunicationConfig::Cluster {
-        threads: cluster.workers,
-        process: cluster.process,
-        addresses: cluster.hosts.clone(),
-        report: false,
-        zerocopy: false,
-    };
-    Ok(timely::Config { communication, worker: timely::WorkerConfig::default() })
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

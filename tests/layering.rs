@@ -32,8 +32,10 @@ const SHELL: &[(&str, &[&str])] = &[
     ("serve", &["format"]),
     ("definitions", &[]),
     ("generate", &[]),
+    ("mesh", &[]),
     ("schema", &[]),
-    ("job", &["format", "state"]), // how records are read and where state is are parts of a job
+    // How records are read, where state is, and what a secret must be like are parts of a job.
+    ("job", &["format", "state", "mesh"]),
 ];
 
 /// Who of the computation may not see whom.

@@ -1,5 +1,6 @@
 //! The tree of a job file to a [`Job`].
 
+mod cluster;
 mod options;
 mod state;
 
@@ -19,7 +20,7 @@ use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
 use crate::format::Mapping;
 
 const JOB_KEYS: &[&str] =
-    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state"];
+    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state", "cluster"];
 /// Keys of a job that this version knows of but has not.
 const JOB_KEYS_LATER: &[&str] = &["serve"];
 const CLOCK_KEYS: &[&str] =
@@ -160,6 +161,7 @@ impl JobReader<'_> {
             _ => Some(Vec::new()),
         };
         let state = self.state(&node.get("state"));
+        let cluster = self.cluster(&node.get("cluster"));
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -170,6 +172,7 @@ impl JobReader<'_> {
             topics,
             sinks: sinks?,
             state: state?,
+            cluster: cluster?,
         })
     }
 

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
+use crate::job::{self, ClusterSettings, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
 use crate::sink::kafka as kafka_sink;
 use crate::source::kafka::{Settings, Start};
@@ -57,6 +57,8 @@ pub(super) struct Subject {
     pub(super) sinks: Vec<Sink>,
     /// Where it keeps its state, and what it is called there.
     pub(super) state: Option<(StateSettings, String)>,
+    /// How its processes keep together.
+    pub(super) cluster: ClusterSettings,
     /// Whether definitions change at times that are known in advance.
     pub(super) has_changes: bool,
 }
@@ -102,11 +104,13 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
     let (mut topics, mut name) = (Vec::new(), String::new());
+    let mut cluster = ClusterSettings::default();
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
             name = job.name.clone();
+            cluster = job.cluster.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -130,6 +134,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         retain: what.retain.or(retain),
         sinks,
         state,
+        cluster,
         has_changes: changes.is_some(),
     })
 }
