@@ -6,6 +6,7 @@
 //! At the end of its input a run lets all time pass; where it is told to stop, time stays where it
 //! is ([`ending`]).
 
+mod abreast;
 mod checkpoint;
 mod deliveries;
 mod edits;
@@ -256,6 +257,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let before = run.state.as_ref().and_then(|kept| kept.resumed.before());
     let going = (before.unwrap_or(EventTime::MIN), run.state.is_some());
     let partitions = Partitions::new(&run.clock, wall, going);
+    let may_come = run.live.as_ref().is_some_and(|live| !live.topics.is_empty());
+    partitions.await_others(processes - 1, may_come && processes > 1);
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {

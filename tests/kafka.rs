@@ -6,6 +6,8 @@ mod common;
 #[path = "common/kafka.rs"]
 mod harness;
 
+#[path = "kafka/apart.rs"]
+mod apart;
 #[path = "kafka/definitions.rs"]
 mod definitions;
 #[path = "kafka/faults.rs"]

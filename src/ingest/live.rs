@@ -8,6 +8,7 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::EventTime;
 use dataflows::model::time::format_time;
 
+use super::others::{Joint, Others, Standing};
 use super::partition::{Partition, Turn};
 use super::{Wall, lock};
 
@@ -25,42 +26,80 @@ struct State {
     /// The greatest watermark that any worker was told.
     gone_to: EventTime,
     /// Where it stays, once nothing more is read.
-    last: Option<EventTime>,
+    last: Option<Last>,
+    /// Where it stood when it was last asked for.
+    standing: Option<Standing>,
+    others: Others,
+}
+
+/// Where the watermark of a process stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Last {
+    /// At this time.
+    pub time: EventTime,
+    /// Whether partitions say so. Otherwise it has only come so far, and may go on with others.
+    pub has_say: bool,
 }
 
 impl Live {
     /// All time before `gone_to` is over.
     pub(super) fn new(wall: Wall, settings: ClockSettings, gone_to: EventTime) -> Self {
-        Live { wall, settings, state: Mutex::new(State { gone_to, last: None }) }
+        let (last, standing, others) = (None, None, Others::default());
+        Live { wall, settings, state: Mutex::new(State { gone_to, last, standing, others }) }
     }
 
-    /// The least clock over the partitions that are not idle; wall time less the disorder where all
-    /// are, which is told. It never goes back. `None` where no partition has more to come.
+    pub(super) fn await_others(&self, count: usize, may_come: bool) {
+        lock(&self.state).others = Others::new(count, may_come);
+    }
+
+    pub(super) fn hear(&self, process: usize, standing: Standing) {
+        lock(&self.state).others.hear(process, standing);
+    }
+
+    /// Where it stood when the watermark was last asked for, and whether others go by it.
+    pub(super) fn standing(&self) -> Option<(Standing, bool)> {
+        let state = lock(&self.state);
+        Some((state.standing?, state.others.go_by_others()))
+    }
+
+    /// The least clock over the partitions that are not idle; where all are, that of the other
+    /// processes; wall time less the disorder where theirs are, too, which is told. It never goes
+    /// back. `None` where no partition of any process has more to come.
     pub(super) fn watermark(&self, partitions: &[Arc<Partition>]) -> Option<(EventTime, bool)> {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
-            return Some((last, false));
+            return Some((last.time, false));
         }
         let (timeout, now) = (self.settings.idle_timeout.ms(), self.wall.elapsed_ms());
         let open = || partitions.iter().filter(|it| it.is_open());
-        open().next()?;
         let waited_for = open().filter(|it| !it.is_quiet_for(timeout, now));
         let least = waited_for.map(|it| it.clock.load(Ordering::Acquire)).min();
         let wall = || {
             let time = self.wall.now().saturating_sub(self.settings.max_out_of_orderness.ms());
             time - time.rem_euclid(STEP_MS)
         };
-        state.gone_to = state.gone_to.max(least.unwrap_or_else(wall));
-        Some((state.gone_to, least.is_none()))
+        let standing = state.others.standing(least, open().next().is_some());
+        let goes_to = match (standing, state.others.joint()) {
+            (Standing::At(time), _) | (_, Joint::At(time)) => Some(time),
+            (_, Joint::Unknown) => Some(state.gone_to),
+            (Standing::Over, Joint::Over) => {
+                state.standing = Some(standing);
+                return None;
+            }
+            (Standing::Idle | Standing::Over, Joint::Idle | Joint::Over) => None,
+        };
+        state.gone_to = state.gone_to.max(goes_to.unwrap_or_else(wall));
+        // What others are told is what this process will not fall behind.
+        state.standing = Some(match standing {
+            Standing::At(_) => Standing::At(state.gone_to),
+            other => other,
+        });
+        Some((state.gone_to, goes_to.is_none()))
     }
 
     /// Where the watermark stays, now that all that was taken has had its turn. A partition that
     /// was read to its end and had no record has no say, if `only_read`.
-    pub(super) fn last_watermark(
-        &self,
-        partitions: &[Arc<Partition>],
-        only_read: bool,
-    ) -> EventTime {
+    pub(super) fn last_watermark(&self, partitions: &[Arc<Partition>], only_read: bool) -> Last {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
             return last;
@@ -71,9 +110,20 @@ impl Live {
             it.is_open() && is_read && !it.is_idle.load(Ordering::Acquire)
         };
         let clocks = partitions.iter().filter(has_say).map(|it| it.clock.load(Ordering::Acquire));
-        let last = state.gone_to.max(clocks.min().unwrap_or(state.gone_to));
-        (state.gone_to, state.last) = (last, Some(last));
+        let least = clocks.min();
+        let time = state.gone_to.max(least.unwrap_or(state.gone_to));
+        let last = Last { time, has_say: least.is_some() };
+        state.gone_to = time;
+        // One that has no say goes on with the others.
+        state.last = Some(last).filter(|_| last.has_say || state.others.are_none());
         last
+    }
+
+    /// Lets it stay at a later time.
+    pub(super) fn stay_at(&self, time: EventTime) {
+        let mut state = lock(&self.state);
+        let time = state.gone_to.max(time);
+        (state.gone_to, state.last) = (time, Some(Last { time, has_say: true }));
     }
 
     /// Whoever has the turn of a partition takes note of where the watermark has gone without it.
@@ -156,7 +206,7 @@ mod tests {
         assert_eq!(comes(&live, &list[1], 450_000), late);
         assert_eq!(comes(&live, &list[1], 1_002_001), Punctuality::OnTime(1_002_001));
         assert_eq!(live.watermark(&list), Some((1_002_000, false)), "it never goes back");
-        assert_eq!(live.last_watermark(&list, false), 1_002_000);
+        assert_eq!(live.last_watermark(&list, false), Last { time: 1_002_000, has_say: true });
         hands.store(9_000_000, Ordering::Release);
         assert_eq!(live.watermark(&list), Some((1_002_000, false)), "it stays, once it has ended");
         drop(gives);

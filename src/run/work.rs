@@ -14,6 +14,7 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::worker::Worker;
 
+use super::abreast::Abreast;
 use super::edits::Edits;
 use super::ending::Ends;
 use super::on_the_way::OnTheWay;
@@ -46,6 +47,11 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         pace.time = kept.resumed.before().unwrap_or(EventTime::MIN);
     }
     let mut reports = Reports::new(worker, &run.cluster, shared);
+    let has_others = run.live.is_some() && run.cluster.hosts.len() > 1;
+    let mut abreast = has_others.then(|| Abreast::new(worker, &run.cluster, shared));
+    if has_others && run.state.is_some() && worker.index() == 0 {
+        inputs.hold_saves();
+    }
     let mut edits = run.live.as_ref().map(|_| Edits::new(worker, run, shared));
     let mut ingest =
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
@@ -57,12 +63,15 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             on_the_way.sent(ingest.settle(batch, &mut inputs));
             busy = true;
         }
-        let Some(watermark) = shared.partitions.watermark() else { break };
+        let watermark = shared.partitions.watermark();
+        abreast.iter_mut().for_each(Abreast::turn);
+        let Some(watermark) = watermark else { break };
         pace.advance(&mut inputs, watermark);
         on_the_way.passed(&probe);
         reports.turn();
         if worker.index() == 0 {
-            checkpoint(&mut inputs, shared, pace.time, false);
+            let reached = inputs.reached(pace.time);
+            checkpoint(&mut inputs, shared, reached, false);
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
         }
@@ -76,7 +85,12 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
                 checkpoint(&mut inputs, shared, end, true);
             }
             if ends.is_kept(end) {
-                return stay(worker, shared, &memory(), (inputs, pace, ends, reports, edits));
+                return stay(
+                    worker,
+                    shared,
+                    &memory(),
+                    (inputs, pace, ends, reports, edits, abreast),
+                );
             }
         }
         let is_awaited = edits.as_ref().is_some_and(Edits::are_awaited);
@@ -101,7 +115,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             Closing::In(_) | Closing::Nothing => _ = worker.step(),
         }
     }
-    drop((inputs, pace, ends, reports, edits));
+    drop((inputs, pace, ends, reports, edits, abreast));
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {
         worker.step_or_park(Some(PARK));
     }

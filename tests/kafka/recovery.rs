@@ -8,7 +8,7 @@ use crate::records::{clickstream, expected};
 use crate::{Live, catch_up, hosts, job};
 
 /// The same job, with state.
-fn keep(place: &Place, interval: &str) {
+pub(crate) fn keep(place: &Place, interval: &str) {
     let job = place.text("job.toml");
     place.write(
         "job.toml",
@@ -17,7 +17,7 @@ fn keep(place: &Place, interval: &str) {
 }
 
 /// The newest checkpoint.
-fn newest(place: &Place) -> u64 {
+pub(crate) fn newest(place: &Place) -> u64 {
     let Ok(manifests) = fs::read_dir(place.path("state/manifests")) else { return 0 };
     let number = |name: &str| name.strip_suffix(".json").and_then(|it| it.parse().ok());
     let names = manifests.map(|it| it.unwrap().file_name().into_string().unwrap());
