@@ -70,6 +70,10 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_network() { # what tests make machines of their own with, between which links can be cut
+    command -v ip >/dev/null || install iproute2
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -134,6 +138,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_network
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

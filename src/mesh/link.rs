@@ -9,15 +9,16 @@ use socket2::{SockRef, TcpKeepalive};
 /// Into how many parts the time is divided after which a process counts as lost: one of silence,
 /// then one between any two questions whether it is still there.
 const PARTS: u32 = 4;
-/// What keepalive counts in.
+/// What keepalive counts in, and how long the kernel lets it wait at most.
 const LEAST: Duration = Duration::from_secs(1);
+const MOST: Duration = Duration::from_secs(32_767);
 
 /// Has the kernel give the connection up once the other side has acknowledged nothing for so long,
 /// be it data or the question whether it is there. So a link that is cut without a word is noticed,
 /// and one that is only silent is not.
 pub(super) fn watch(stream: &TcpStream, lost_after: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let part = (lost_after / PARTS).max(LEAST);
+    let part = (lost_after / PARTS).clamp(LEAST, MOST);
     let keepalive = TcpKeepalive::new().with_time(part).with_interval(part).with_retries(PARTS);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&keepalive)?;
@@ -64,6 +65,7 @@ mod tests {
     fn the_kernel_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        watch(&one, Duration::from_secs(86_400 * 30)).unwrap();
         watch(&one, Duration::from_secs(8)).unwrap();
         let socket = SockRef::from(&one);
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(8)));

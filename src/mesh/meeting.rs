@@ -214,7 +214,7 @@ impl Meeting {
         self.forget_caller(stream);
         let own = stream.try_clone().map_err(known)?;
         let welcome = || wire.send(&handshake.verdict(Verdict::Welcome));
-        if self.sit_down(process, own, welcome) {
+        if self.sit_down(process, own, welcome).map_err(known)? {
             return Ok(());
         }
         wire.send(&handshake.verdict(Verdict::Taken)).map_err(known)?;
@@ -225,29 +225,27 @@ impl Meeting {
         lock(&self.callers).retain(|it| !std::ptr::eq(&**it, stream));
     }
 
-    /// Takes a connection with a process, unless there is one that lives. The last word is said
-    /// before anyone else can take the place.
+    /// Takes a connection with a process, and whether it did: it does not where there is one that
+    /// lives. The last word is said before anyone else can take the place.
     fn sit_down(
         &self,
         process: usize,
         stream: TcpStream,
         last_word: impl FnOnce() -> io::Result<()>,
-    ) -> bool {
+    ) -> io::Result<bool> {
         let mut seats = lock(&self.seats);
         let is_taken = seats.streams.get(process).is_none_or(|seat| {
             seat.as_ref().is_some_and(link::is_alive) // none at all, once they are given away
         });
         if is_taken || seats.are_given {
-            return false;
+            return Ok(false);
         }
-        let is_said = last_word()
-            .and_then(|()| link::settle(&stream))
-            .and_then(|()| link::watch(&stream, self.lost_after));
-        if is_said.is_ok() {
-            seats.streams[process] = Some(stream);
-            seats.missing[process] = None;
-        }
-        true
+        last_word()?;
+        link::settle(&stream)?;
+        link::watch(&stream, self.lost_after)?;
+        seats.streams[process] = Some(stream);
+        seats.missing[process] = None;
+        Ok(true)
     }
 
     /// Tells of one who has called and does not join; the other one ends, or tries again.
@@ -299,7 +297,7 @@ impl Meeting {
         let (mut handshake, hello) = Handshake::call(&self.own, whom, nonce()?);
         wire.send(&hello)?;
         converse(&mut handshake, &mut wire)?;
-        self.sit_down(whom, stream, || Ok(()));
+        self.sit_down(whom, stream, || Ok(()))?;
         Ok(())
     }
 

@@ -121,7 +121,8 @@ impl Ends {
         Ends {
             shared: Arc::clone(shared),
             stop: Arc::clone(&live.stop),
-            until_caught_up: live.until_caught_up,
+            // Files alone come to an end by themselves, as in a replay.
+            until_caught_up: live.until_caught_up && !live.topics.is_empty(),
             process: cluster.process,
             speaks: worker.index().is_multiple_of(cluster.workers),
             said: (false, false),

@@ -25,7 +25,7 @@ pub(crate) fn newest(place: &Place) -> u64 {
 }
 
 /// The differences are these.
-fn same(place: &Place, expected: &str) {
+pub(crate) fn same(place: &Place, expected: &str) {
     let got = place.text("differences");
     for (number, (got, expected)) in got.lines().zip(expected.lines()).enumerate() {
         assert_eq!(got, expected, "line {number}");
