@@ -138,10 +138,7 @@ pub(crate) fn awaits(place: &Place, output: &str, part: &str) {
 
 /// Two processes on loopback, in the file `hosts`: on ports that were free a moment ago.
 pub(crate) fn hosts(place: &Place) {
-    let ports: Vec<_> =
-        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hosts: String = ports.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
-    place.write("hosts", hosts);
+    common::hosts(place, 2);
 }
 
 /// Reads what there is, and ends.

@@ -12,6 +12,8 @@ const PARTS: u32 = 4;
 /// What keepalive counts in, and how long the kernel lets it wait at most.
 const LEAST: Duration = Duration::from_secs(1);
 const MOST: Duration = Duration::from_secs(32_767);
+/// The longest it takes any notice of, some 24 days.
+const LOST_MOST: Duration = Duration::from_millis(0x7fff_ffff);
 
 /// Has the kernel give the connection up once the other side has acknowledged nothing for so long,
 /// be it data or the question whether it is there. So a link that is cut without a word is noticed,
@@ -22,7 +24,7 @@ pub(super) fn watch(stream: &TcpStream, lost_after: Duration) -> io::Result<()> 
     let keepalive = TcpKeepalive::new().with_time(part).with_interval(part).with_retries(PARTS);
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(lost_after))
+    socket.set_tcp_user_timeout(Some(lost_after.min(LOST_MOST)))
 }
 
 /// Makes of a socket on which a handshake took place one that waits as long as it takes.
