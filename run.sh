@@ -75,6 +75,10 @@ setup_schemathesis() { # what holds the OpenAPI document against the server
     tests/common/schemathesis.sh >/dev/null
 }
 
+setup_network() { # what tests make machines of their own with, between which links can be cut
+    command -v ip >/dev/null || install iproute2
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -146,6 +150,7 @@ test_all() {
     setup
     setup_kafka
     setup_schemathesis
+    setup_network
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

@@ -40,7 +40,10 @@ Examples:
   rivulet replay --segments segments --events a.jsonl b.jsonl.gz --workers 2 --out diffs.jsonl
   tail -n +1 events.jsonl | rivulet replay --segments segments --events - --format text
   rivulet replay --job job.toml --until last --stats stats.json
-  rivulet replay --job job.toml --process 0 --hosts hosts.txt   (and --process 1 elsewhere)")]
+  rivulet replay --job job.toml --process 0 --hosts hosts.txt   (and --process 1 elsewhere)
+
+Processes on several machines know one another by a secret: --secret-file, or [cluster] secret in
+the job file.")]
     Replay(Box<Replay>),
     /// Run a job until told to stop: Kafka and files in, differences out as they come
     #[command(after_help = "\
@@ -174,6 +177,9 @@ pub struct Workers {
     /// A file with host:port of every process, one a line
     #[arg(long, value_name = "FILE", requires = "process")]
     pub hosts: Option<PathBuf>,
+    /// A file with the secret by which the processes know one another, if the job file has none
+    #[arg(long, value_name = "FILE", requires = "hosts")]
+    pub secret_file: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.

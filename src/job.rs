@@ -16,7 +16,7 @@ use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
 use crate::serve::Settings as ServeSettings;
-use crate::state::Location;
+use crate::state::{Location, Secret};
 
 pub use error::JobError;
 
@@ -43,6 +43,24 @@ pub struct Job {
     pub state: Option<StateSettings>,
     /// Where the running job answers; nowhere, if not said.
     pub serve: Option<ServeSettings>,
+    /// How several processes that do the job keep together.
+    pub cluster: ClusterSettings,
+}
+
+/// How the processes of a job keep together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// By what they know one another; without it, they must all be on one machine.
+    pub secret: Option<Secret>,
+    /// For how long one may not answer before it counts as lost, in wall time. 10 s unless said:
+    /// longer than switches and routes take to find another way.
+    pub lost_after: Duration,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        ClusterSettings { secret: None, lost_after: Duration::from_ms(10_000) }
+    }
 }
 
 /// Where checkpoints are kept, how often one is taken, and how many stay.

@@ -6,6 +6,7 @@
 //! At the end of its input a run lets all time pass; where it is told to stop, time stays where it
 //! is ([`ending`]).
 
+mod abreast;
 mod checkpoint;
 mod deliveries;
 mod edits;
@@ -15,8 +16,10 @@ mod lost;
 mod on_the_way;
 mod outputs;
 mod pace;
+mod processes;
 mod progress;
 mod reports;
+mod statement;
 mod viewed;
 mod work;
 
@@ -39,12 +42,13 @@ use thiserror::Error;
 use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Recalled, Wall};
+use crate::mesh::MeshError;
 use crate::serve::view::View;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
 use crate::source::SourceError;
 use crate::source::kafka::Settings;
-use crate::state::StateError;
+use crate::state::{Secret, StateError};
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread, Scribe};
 pub use checkpoint::{Resumed, Start};
@@ -68,6 +72,9 @@ pub enum RunError {
     /// Checkpoints cannot be written or read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The processes of the cluster do not come together.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
     /// There are more files and topics than can be told apart.
     #[error("the job has {0} files and topics: read at most 65,536 in one run")]
     Streams(usize),
@@ -97,6 +104,20 @@ pub struct Cluster {
     pub process: usize,
     /// `host:port` of every process; empty for a single one.
     pub hosts: Vec<String>,
+    /// The job they work on.
+    pub job: String,
+    /// By what they know one another.
+    pub secret: Option<Secret>,
+    /// For how long one of them may not answer before it counts as lost.
+    pub lost_after: WallDuration,
+}
+
+impl Cluster {
+    /// A single process.
+    pub fn single(workers: usize) -> Self {
+        let (hosts, job, lost_after) = (Vec::new(), String::new(), WallDuration::MAX);
+        Cluster { workers, process: 0, hosts, job, secret: None, lost_after }
+    }
 }
 
 /// All that a run needs to know.
@@ -251,6 +272,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let recalled = run.state.as_ref().map(|kept| kept.recalled.clone());
     let going = (before.unwrap_or(EventTime::MIN), recalled);
     let partitions = Partitions::new(&run.clock, wall, going);
+    let may_come = run.live.as_ref().is_some_and(|live| !live.topics.is_empty());
+    partitions.await_others(processes - 1, may_come && processes > 1);
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
@@ -277,14 +300,17 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
     let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
+    let Some((builders, others)) = processes::join(&run)? else {
+        drop((topics, keeper));
+        let written = std::mem::take(&mut *lock(&shared.outputs));
+        return Ok(written.finish()?); // told to stop before all were there
+    };
+    // Only now: what stood there before was decided by earlier runs.
     let scribe = run.state.iter().map(|kept| Scribe::start(&kept.resumed, who.0, &shared));
     let scribe = scribe.collect::<Result<Vec<_>, _>>()?;
-    let config = config(&run.cluster)?;
-    if processes > 1 {
-        lost::end_when_lost();
-    }
     let (run, of_workers) = (Arc::new(run), shared.clone());
-    let guards = timely::execute(config, move |worker| {
+    let settings = timely::WorkerConfig::default();
+    let guards = timely::execute::execute_from(builders, others, settings, move |worker| {
         work::work(worker, &run, &streams, &of_workers);
     })
     .map_err(RunError::Start)?;
@@ -347,21 +373,6 @@ impl Lag {
         let (topic, partition) = (track.topic.to_string(), track.partition);
         Lag { topic, partition, next_offset: track.next(), lag: track.lag() }
     }
-}
-
-/// The cluster as timely's own settings.
-fn config(cluster: &Cluster) -> Result<timely::Config, RunError> {
-    if cluster.hosts.len() <= 1 {
-        return Ok(timely::Config::process(cluster.workers));
-    }
-    let communication = timely::CommunicationConfig::Cluster {
-        threads: cluster.workers,
-        process: cluster.process,
-        addresses: cluster.hosts.clone(),
-        report: false,
-        zerocopy: false,
-    };
-    Ok(timely::Config { communication, worker: timely::WorkerConfig::default() })
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,5 +1,6 @@
 //! The tree of a job file to a [`Job`].
 
+mod cluster;
 mod options;
 mod serve;
 mod state;
@@ -18,8 +19,9 @@ use super::tree::expand;
 use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
 use crate::format::Mapping;
 
-const JOB_KEYS: &[&str] =
-    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve"];
+const JOB_KEYS: &[&str] = &[
+    "name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve", "cluster",
+];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
@@ -152,6 +154,7 @@ impl JobReader<'_> {
         };
         let state = self.state(&node.get("state"));
         let serve = self.serve(&node.get("serve"));
+        let cluster = self.cluster(&node.get("cluster"));
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -163,6 +166,7 @@ impl JobReader<'_> {
             sinks: sinks?,
             state: state?,
             serve: serve?,
+            cluster: cluster?,
         })
     }
 

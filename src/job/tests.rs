@@ -71,6 +71,7 @@ listen = "127.0.0.1:8080"
             connections: 1_024,
             differences: 262_144,
         }),
+        cluster: ClusterSettings::default(),
     };
     assert_eq!(read(text).unwrap(), expected);
 }
@@ -150,7 +151,7 @@ path = "late"
         text,
         &[
             "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state, \
-         serve; did you mean \"segments\"?",
+         serve, cluster; did you mean \"segments\"?",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          max_ahead, dedup_horizon, granularity",
@@ -265,6 +266,23 @@ allow_http = true
     assert_eq!((&*place.bucket, &*place.prefix, place.allow_http), ("shop", "rivulet", true));
     assert_eq!(place.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
     assert_eq!(place.keys.unwrap().1.reveal(), "hunter2");
+}
+
+#[test]
+fn a_cluster_has_a_secret_that_is_never_printed() {
+    let table = |more: &str| read(&format!("{BASE}[cluster]\n{more}"));
+    assert_eq!(read(BASE).unwrap().cluster, ClusterSettings::default());
+    let job = table("secret = \"${SECRET}-and-more-of-it\"\nlost_after = \"3s\"").unwrap();
+    let secret = job.cluster.secret.as_ref().unwrap().reveal();
+    assert_eq!((secret, job.cluster.lost_after.ms()), ("hunter2-and-more-of-it", 3_000));
+    assert!(!format!("{job:?}").contains("hunter2"));
+    let refused = |text: &str| table(text).unwrap_err().to_string();
+    let said = refused("secret = \"${SECRET}\"");
+    assert!(said.contains("cluster.secret") && said.contains("openssl rand"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(refused("secret = \"${NONE}\"").contains("set the environment variable NONE"));
+    assert!(refused("lost_after = \"1s\"").contains("cluster.lost_after"));
+    assert!(refused("secrets = \"a\"").contains("did you mean \"secret\""));
 }
 
 #[test]

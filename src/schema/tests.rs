@@ -256,6 +256,10 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[state]\npath = \"state\"\nkeep = 0", false);
     check("[state]\nkeep = 5", false);
     check("[state]\npath = \"state\"\nevery = \"1s\"", false);
+    check("[cluster]\nsecret = \"sixteen letters!\"\nlost_after = \"5s\"", true);
+    check("[cluster]\nsecret = \"too short\"", false);
+    check("[cluster]\nlost_after = 5", false);
+    check("[cluster]\nhosts = \"h\"", false);
     let kafka = "[[source]]\nkind = \"kafka\"\nbrokers = \"b:1\"\n";
     check(&format!("{kafka}topic = \"t\"\nstart = \"latest\"\n[source.kafka]\n\"a.b\" = 1"), true);
     check(&format!("{kafka}topics = [\"t\"]\nstart = \"2026-01-01T00:00:00Z\""), true);

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
+use crate::job::{self, ClusterSettings, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
 use crate::serve;
 use crate::sink::kafka as kafka_sink;
@@ -60,6 +60,8 @@ pub(super) struct Subject {
     pub(super) state: Option<(StateSettings, String)>,
     /// Where it answers.
     pub(super) serve: Option<serve::Settings>,
+    /// How its processes keep together.
+    pub(super) cluster: ClusterSettings,
     /// Whether definitions change at times that are known in advance.
     pub(super) has_changes: bool,
 }
@@ -105,12 +107,14 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
     let (mut topics, mut name, mut serve) = (Vec::new(), String::new(), None);
+    let mut cluster = ClusterSettings::default();
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
             name = job.name.clone();
             serve = job.serve.clone();
+            cluster = job.cluster.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -135,6 +139,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         sinks,
         state,
         serve,
+        cluster,
         has_changes: changes.is_some(),
     })
 }

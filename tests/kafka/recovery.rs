@@ -8,7 +8,7 @@ use crate::records::{clickstream, expected};
 use crate::{Live, catch_up, hosts, job};
 
 /// The same job, with state.
-fn keep(place: &Place, interval: &str) {
+pub(crate) fn keep(place: &Place, interval: &str) {
     let job = place.text("job.toml");
     place.write(
         "job.toml",
@@ -17,7 +17,7 @@ fn keep(place: &Place, interval: &str) {
 }
 
 /// The newest checkpoint.
-fn newest(place: &Place) -> u64 {
+pub(crate) fn newest(place: &Place) -> u64 {
     let Ok(manifests) = fs::read_dir(place.path("state/manifests")) else { return 0 };
     let number = |name: &str| name.strip_suffix(".json").and_then(|it| it.parse().ok());
     let names = manifests.map(|it| it.unwrap().file_name().into_string().unwrap());
@@ -25,7 +25,7 @@ fn newest(place: &Place) -> u64 {
 }
 
 /// The differences are these.
-fn same(place: &Place, expected: &str) {
+pub(crate) fn same(place: &Place, expected: &str) {
     let got = place.text("differences");
     for (number, (got, expected)) in got.lines().zip(expected.lines()).enumerate() {
         assert_eq!(got, expected, "line {number}");

@@ -127,7 +127,7 @@ impl JobReader<'_> {
         }
     }
 
-    fn secret(&mut self, node: &Node<'_>) -> Option<Option<Secret>> {
+    pub(super) fn secret(&mut self, node: &Node<'_>) -> Option<Option<Secret>> {
         let Some(json) = node.json() else { return Some(None) };
         let read = match json {
             Json::String(text) if text.is_empty() => Err(None),

@@ -19,6 +19,7 @@ use super::merging::Old;
 use super::scribe::Earlier;
 use crate::ingest::{Decision, GoOn, Recalled, index};
 use crate::job::StateSettings;
+use crate::mesh::{Checkpoint, digest};
 use crate::run::lock;
 use crate::say::{Chain, say};
 use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
@@ -100,6 +101,13 @@ impl Resumed {
     /// Before which time everything is done.
     pub fn before(&self) -> Option<EventTime> {
         self.manifest.as_ref().map(|manifest| manifest.frontier)
+    }
+
+    /// By what other processes know that they go on from the same one.
+    pub(in crate::run) fn begins_with(&self) -> Option<Checkpoint> {
+        let manifest = self.manifest.as_ref()?;
+        let text = serde_json::to_vec(manifest).unwrap_or_default();
+        Some(Checkpoint { number: manifest.number, digest: digest(&text) })
     }
 
     /// How far an output was written, in bytes.
