@@ -1,0 +1,70 @@
+//! The body of a request: read, unpacked and bounded.
+
+use std::io::Read as _;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use flate2::read::MultiGzDecoder;
+
+use super::answer::Refused;
+
+/// Reads a body of at most so many bytes, packed or not, as text.
+pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<String, Refused> {
+    let stated = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
+    if stated.is_some_and(|bytes: usize| bytes > most) {
+        return Err(Refused::too_large(most));
+    }
+    let is_packed = match headers.get(CONTENT_ENCODING).map(|it| it.as_bytes()) {
+        None | Some(b"" | b"identity") => false,
+        Some(b"gzip" | b"x-gzip") => true,
+        Some(_) => return Err(Refused::encoding()),
+    };
+    let bytes = axum::body::to_bytes(body, most).await.map_err(|error| {
+        let cause = std::error::Error::source(&error);
+        match cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
+            true => Refused::too_large(most),
+            false => Refused::bad("the body broke off".to_owned()),
+        }
+    })?;
+    let bytes = if is_packed { unpack(&bytes, most)? } else { bytes.into() };
+    String::from_utf8(bytes).map_err(|_| Refused::bad("the body is no UTF-8 text".to_owned()))
+}
+
+/// Unpacks gzip, but no more than so many bytes of it.
+fn unpack(packed: &[u8], most: usize) -> Result<Vec<u8>, Refused> {
+    let mut bytes = Vec::with_capacity(packed.len().saturating_mul(4).min(most));
+    let mut unpacked = MultiGzDecoder::new(packed).take(most as u64 + 1);
+    match unpacked.read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() > most => Err(Refused::too_large(most)),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Refused::bad(format!("the body is no gzip: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_is_allowed() {
+        assert_eq!(unpack(&packed(&[b'a'; 100]), 100).unwrap().len(), 100);
+        assert!(unpack(&packed(&[b'a'; 101]), 100).is_err());
+        let bomb = packed(&vec![0; 50 << 20]);
+        assert!(bomb.len() < 500_000 && unpack(&bomb, 500_000).is_err());
+        assert!(unpack(b"nonsense", 100).is_err());
+        let whole = packed(&[b'a'; 100]);
+        assert!(unpack(&whole[..whole.len() - 9], 100).is_err(), "cut short");
+    }
+}
