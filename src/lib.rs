@@ -46,6 +46,7 @@ pub mod librdkafka;
 pub mod run;
 pub mod say;
 pub mod schema;
+pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod state;

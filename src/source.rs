@@ -4,10 +4,14 @@ pub mod file;
 pub mod http;
 pub mod kafka;
 
+mod track;
+
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
+
+pub use track::Track;
 
 /// The most of one line that is kept. What is longer is read past, and refused with its length.
 pub const MAX_LINE_BYTES: usize = 16 << 20;

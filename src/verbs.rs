@@ -6,6 +6,7 @@ mod kept;
 mod outputs;
 mod replay;
 mod run;
+mod serving;
 mod state;
 mod supervise;
 mod what;
@@ -95,10 +96,11 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
     Ok(())
 }
 
-/// How many files and topics a job reads.
+/// How many files, topics and collectors a job reads.
 fn inputs(job: &crate::job::Job) -> usize {
     let files = job.sources.iter().map(|source| source.inputs.len());
-    files.chain(job.topics.iter().map(|source| source.topics.len())).sum()
+    let topics = job.topics.iter().map(|source| source.topics.len());
+    files.chain(topics).chain(job.collector.iter().map(|_| 1)).sum()
 }
 
 fn print_schema(arguments: &Schema) -> Result<(), VerbError> {

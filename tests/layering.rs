@@ -33,7 +33,8 @@ const SHELL: &[(&str, &[&str])] = &[
     ("definitions", &[]),
     ("generate", &[]),
     ("schema", &[]),
-    ("job", &["format", "state"]), // how records are read and where state is are parts of a job
+    // How records are read, where state is and who is answered are parts of a job.
+    ("job", &["format", "serve", "source", "state"]),
 ];
 
 /// Who of the computation may not see whom.

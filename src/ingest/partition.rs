@@ -12,8 +12,9 @@ use dataflows::model::{Duration, EventTime};
 use super::{Partitions, lock};
 use crate::format::Mapping;
 use crate::source::file::{FilePartition, Progress};
-use crate::source::kafka::{KafkaPartition, Track};
-use crate::source::{Chunk, SourceError};
+use crate::source::http::LogPartition;
+use crate::source::kafka::KafkaPartition;
+use crate::source::{Chunk, SourceError, Track};
 
 /// How much a worker reads before it lets the dataflow have its turn.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -54,8 +55,8 @@ pub(super) struct Partition {
     /// Its index among all partitions of the job.
     pub(super) index: u32,
     pub(super) mapping: Mapping,
-    /// How far it has been read in Kafka, if it is there.
-    pub(super) track: Option<Arc<Track>>,
+    /// How far it has been read, if it goes on meanwhile.
+    pub(super) track: Option<Track>,
     /// Whether it is written while it is read.
     pub(super) is_live: bool,
     reading: Mutex<Input>,
@@ -149,6 +150,8 @@ pub(super) enum Input {
     Pipe(Receiver<Result<Chunk, SourceError>>),
     /// Fetched by threads of its own.
     Kafka(KafkaPartition),
+    /// Taken from clients.
+    Log(LogPartition),
 }
 
 pub(super) enum Next {
@@ -166,10 +169,11 @@ impl Partition {
         (go_on, keeps): (Option<GoOn>, bool),
     ) -> Self {
         let track = match &input {
-            Input::Kafka(partition) => Some(Arc::clone(partition.track())),
+            Input::Kafka(partition) => Some(Track::Topic(Arc::clone(partition.track()))),
+            Input::Log(partition) => Some(Track::Log(Arc::clone(partition.track()))),
             Input::File(_) | Input::Pipe(_) => None,
         };
-        let start = track.as_ref().map_or(0, |track| u64::try_from(track.next()).unwrap_or(0));
+        let start = track.as_ref().map_or(0, Track::next);
         Partition {
             index,
             mapping,
@@ -200,6 +204,14 @@ impl Partition {
                 Err(TryRecvError::Disconnected) => None,
             },
             Input::Kafka(partition) => {
+                let mut chunk = done.take().unwrap_or_default();
+                if !partition.next_chunk(CHUNK_BYTES, &mut chunk)? {
+                    *done = Some(chunk);
+                    return Ok(Next::Nothing);
+                }
+                Some(chunk)
+            }
+            Input::Log(partition) => {
                 let mut chunk = done.take().unwrap_or_default();
                 if !partition.next_chunk(CHUNK_BYTES, &mut chunk)? {
                     *done = Some(chunk);
@@ -286,7 +298,7 @@ impl Partition {
         let reading = self.reading.try_lock().ok()?;
         Some(match &*reading {
             Input::File(file) => file.progress(),
-            Input::Pipe(_) | Input::Kafka(_) => Progress { read: 0, total: None },
+            Input::Pipe(_) | Input::Kafka(_) | Input::Log(_) => Progress { read: 0, total: None },
         })
     }
 }

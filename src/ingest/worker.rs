@@ -216,6 +216,7 @@ fn read<'a>(
     for line in lines {
         let parsed = match format::oversize(line.length) {
             Some(reason) => Err(reason),
+            None if line.refusal.is_some() => Err(line.refusal.unwrap_or_default().to_owned()),
             None if line.is_missing => Err(MISSING.to_owned()),
             None => reader.update(line.bytes),
         };

@@ -4,6 +4,7 @@ use dataflows::clock::Emit;
 use dataflows::model::{self, Duration};
 
 use super::*;
+use crate::serve::{Scope, Settings, Tls};
 
 fn environment(name: &str) -> Option<String> {
     match name {
@@ -55,12 +56,19 @@ path = "out/diffs.jsonl"
             mapping: Mapping::default(),
         }],
         topics: vec![],
+        collector: None,
         sinks: vec![Sink {
             of: Output::Differences,
             format: Format::Json,
             target: Target::File("jobs/out/diffs.jsonl".into()),
         }],
         state: None,
+        serve: Some(Settings {
+            listen: "127.0.0.1:8080".parse().unwrap(),
+            tls: None,
+            tokens: Vec::new(),
+            connections: 1_024,
+        }),
     };
     assert_eq!(read(text).unwrap(), expected);
 }
@@ -117,6 +125,7 @@ segment = "segments"
 state = 5
 [serve]
 listen = "127.0.0.1:8080"
+tokens = 5
 [clock]
 emit = "on_watermarks"
 idle_timeout = "0s"
@@ -138,10 +147,8 @@ path = "late"
     refused(
         text,
         &[
-            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state; did \
-         you mean \"segments\"?",
-            "serve: found an object of \"listen\"; allowed: nothing; \"serve\" comes in a later version: \
-         leave it out",
+            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state, \
+         serve; did you mean \"segments\"?",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          max_ahead, dedup_horizon, granularity",
@@ -155,6 +162,70 @@ path = "late"
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
          keep, endpoint, region, access_key, secret_key, allow_http",
+            "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
+         token; did you mean \"token\"?",
+        ],
+    );
+}
+
+/// A job that is served by these settings.
+fn served(more: &str) -> String {
+    format!("{BASE}[serve]\n{more}")
+}
+
+const TOKEN: &str = "[[serve.token]]\nname = \"dashboard\"\nscopes = [\"read\", \"ingest\"]\n\
+    sha256 = \"2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b\"\n";
+
+#[test]
+fn a_job_is_served_where_it_says() {
+    let serve = |more: &str| read(&served(more)).unwrap().serve.unwrap();
+    assert_eq!(read(BASE).unwrap().serve, None);
+    let plain = serve("listen = \"localhost:0\"");
+    assert_eq!(plain.listen, "127.0.0.1:0".parse().unwrap());
+    assert_eq!((plain.tls, plain.tokens.len(), plain.connections), (None, 0, 1_024));
+    let files = "cert = \"cert.pem\"\nkey = \"${DATA}/key.pem\"\n";
+    let open = serve(&format!("listen = \"0.0.0.0:80\"\nconnections = 9\n{files}{TOKEN}"));
+    let tls = Tls { cert: "jobs/cert.pem".into(), key: "/data/key.pem".into() };
+    assert_eq!((open.tls, open.connections), (Some(tls), 9));
+    assert_eq!(open.tokens[0].name, "dashboard");
+    assert_eq!(open.tokens[0].scopes, [Scope::Read, Scope::Ingest]);
+    assert_eq!(open.tokens[0].hash[..3], [0x2b, 0xb8, 0x0d]);
+    serve(&format!("listen = \"0.0.0.0:80\"\nallow_http = true\n{TOKEN}"));
+}
+
+#[test]
+fn nobody_unknown_is_let_in_and_no_token_shown() {
+    refused(
+        &served("listen = \"0.0.0.0:8080\""),
+        &[
+            "serve.listen: found \"0.0.0.0:8080\"; allowed: 127.0.0.1:PORT; without [[serve.token]] \
+         anyone in the network could read and change all: add a token (name, sha256, scopes), or \
+         listen on loopback",
+        ],
+    );
+    refused(
+        &served(&format!("listen = \"0.0.0.0:8080\"\n{TOKEN}")),
+        &["serve.listen: found \"0.0.0.0:8080\"; allowed: 127.0.0.1:PORT; tokens would go \
+         unencrypted: add cert and key, or say allow_http = true where something before it \
+         encrypts"],
+    );
+    let token = "listen = \"[::1]:1\"\ncert = \"c\"\n[[serve.token]]\nname = \"a\"\n\
+        sha256 = \"hunter2\"\nscopes = [\"reed\"]";
+    refused(
+        &served(token),
+        &[
+            "serve.key: found nothing; allowed: the file of the private key, in PEM, beside cert",
+            "serve.token[0].sha256: found something else; allowed: 64 hexadecimal digits; make it by  \
+         printf %s TOKEN | sha256sum",
+            "serve.token[0].scopes[0]: found \"reed\"; allowed: read, definitions, ingest; did you \
+         mean \"read\"?",
+        ],
+    );
+    refused(
+        &served("listen = \":8080\"\nconnections = 0"),
+        &[
+            "serve.listen: found \":8080\"; allowed: address:port, such as 127.0.0.1:8080",
+            "serve.connections: found 0; allowed: a whole number from 1 to 65536",
         ],
     );
 }

@@ -280,7 +280,37 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[[sink]]\nkind = \"file\"\npath = \"p\"\nbrokers = \"b:1\"", false);
     check("[[sink]]\nkind = \"file\"", false);
     check("[[sink]]\nkind = \"stdout\"\nof = \"late\"\nformat = \"text\"", false);
-    check("[serve]\nlisten = \"127.0.0.1:8080\"", false);
+}
+
+#[test]
+fn what_is_served_is_right_or_wrong_for_both() {
+    let validator = validator("job");
+    let check = |more: &str, expected: bool| {
+        let text = format!("segments = \"s\"\n[[source]]\nkind = \"file\"\npath = \"e\"\n{more}");
+        let tree: toml::Value = toml::from_str(&text).unwrap();
+        agree(&validator, &serde_json::to_value(tree).unwrap(), expected);
+        let read = Job::from_text(&text, Path::new("job.toml"), &|_| Some("[::1]:1".into()));
+        assert_eq!(read.is_ok(), expected, "{text}: {read:?}");
+    };
+    let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+    let token = |hash: &str, scope: &str| {
+        format!("[[serve.token]]\nname = \"a\"\nsha256 = \"{hash}\"\nscopes = [\"{scope}\"]")
+    };
+    let files = "cert = \"c.pem\"\nkey = \"k.pem\"";
+    check("[serve]\nlisten = \"127.0.0.1:8080\"", true);
+    check("[serve]\nlisten = \"localhost:0\"\nconnections = 10", true);
+    check("[serve]\nlisten = \"[::1]:8080\"", true);
+    check("[serve]\nlisten = \"${ADDRESS}\"", true);
+    check(&format!("[serve]\nlisten = \"0.0.0.0:1\"\n{files}\n{}", token(hash, "read")), true);
+    check(&format!("[serve]\nlisten = \"127.0.0.1:1\"\n{}", token(hash, "ingest")), true);
+    check("[serve]", false);
+    check("[serve]\nlisten = \":8080\"", false);
+    check("[serve]\nlisten = \"0.0.0.0:8080\"", false);
+    check("[serve]\nlisten = \"127.0.0.1:8080\"\ncert = \"c.pem\"", false);
+    check("[serve]\nlisten = \"127.0.0.1:8080\"\nconnections = 0", false);
+    check("[serve]\nlisten = \"127.0.0.1:8080\"\ntokens = []", false);
+    check(&format!("[serve]\nlisten = \"127.0.0.1:1\"\n{}", token("TOKEN", "read")), false);
+    check(&format!("[serve]\nlisten = \"127.0.0.1:1\"\n{}", token(hash, "write")), false);
 }
 
 #[test]

@@ -74,8 +74,8 @@ impl Collector {
     }
 }
 
-/// What the log is called among the sources of a job.
-pub const NAME: &str = "http";
+/// What the log is called among the sources of a job: as no topic may be, and no file is.
+pub const NAME: &str = "http /v1";
 
 /// Where the log is, for a job whose state is in this folder.
 pub fn folder_in(state: &Path) -> PathBuf {

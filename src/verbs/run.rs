@@ -8,20 +8,26 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::replay::carry_out;
+use super::serving::serving;
 use super::what::{Subject, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
 use crate::definitions::Watch;
 use crate::ingest::Wall;
 use crate::run::{Live, Until};
+use crate::source::http::Collector;
 
 /// Runs a job.
 pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let arguments_of_replay = as_replay(arguments);
     let subject = live_subject(&arguments_of_replay.what)?;
     let watch = watched(arguments, &subject)?;
+    let is_first = arguments.workers.process.unwrap_or(0) == 0;
+    let collector = subject.collector.as_ref().filter(|_| is_first);
+    let collector = collector.map(Collector::open).transpose()?;
     let live = Live {
         topics: subject.topics.clone(),
+        log: collector.as_ref().map(|it| Arc::clone(it.log())),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
@@ -34,6 +40,8 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         counted(topics, "topic"),
         counted(subject.inputs.len(), "file")
     ));
+    // It answers until the run has ended.
+    let _serving = serving(arguments, &subject, collector.as_ref())?;
     carry_out(&arguments_of_replay, subject, Some(live))
 }
 

@@ -12,8 +12,9 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
+use crate::job::{self, Collector, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
+use crate::serve;
 use crate::sink::kafka as kafka_sink;
 use crate::source::kafka::{Settings, Start};
 
@@ -35,6 +36,9 @@ pub enum WhatError {
     /// It reads topics, which have no end.
     #[error("{} reads topics of Kafka, which have no end: try  rivulet run {}", .0.display(), .0.display())]
     Topics(PathBuf),
+    /// It is sent records, without end.
+    #[error("{} is sent records by clients, without end: try  rivulet run {}", .0.display(), .0.display())]
+    Collector(PathBuf),
 }
 
 /// What a run is about.
@@ -45,6 +49,8 @@ pub(super) struct Subject {
     pub(super) inputs: Vec<InputFile>,
     /// The topics they come from, too.
     pub(super) topics: Vec<Topics>,
+    /// What clients send to.
+    pub(super) collector: Option<Collector>,
     /// Where the definitions are.
     pub(super) segments: PathBuf,
     /// The definitions and their changes.
@@ -57,6 +63,8 @@ pub(super) struct Subject {
     pub(super) sinks: Vec<Sink>,
     /// Where it keeps its state, and what it is called there.
     pub(super) state: Option<(StateSettings, String)>,
+    /// Where it answers.
+    pub(super) serve: Option<serve::Settings>,
     /// Whether definitions change at times that are known in advance.
     pub(super) has_changes: bool,
 }
@@ -95,18 +103,21 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
     let subject = live_subject(what)?;
     match &what.job {
         Some(path) if !subject.topics.is_empty() => Err(WhatError::Topics(path.clone())),
+        Some(path) if subject.collector.is_some() => Err(WhatError::Collector(path.clone())),
         _ => Ok(subject),
     }
 }
 
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
-    let (mut topics, mut name) = (Vec::new(), String::new());
+    let (mut topics, mut name, mut serve, mut collector) = (Vec::new(), String::new(), None, None);
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
             name = job.name.clone();
+            serve = job.serve.clone();
+            collector = job.collector.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -124,12 +135,14 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         name,
         inputs,
         topics,
+        collector,
         definitions: definitions(&segments, changes.as_deref())?,
         segments,
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,
         state,
+        serve,
         has_changes: changes.is_some(),
     })
 }

@@ -142,11 +142,7 @@ impl Log {
         let log = Arc::new(Log {
             folder: folder.to_owned(),
             max_backlog,
-            queue: Mutex::new(Queue {
-                draft: Draft::new(),
-                waiting: Vec::new(),
-                is_closed: false,
-            }),
+            queue: Mutex::new(Queue { draft: Draft::new(), waiting: Vec::new(), is_closed: false }),
             is_asked: Condvar::new(),
             backlog: AtomicU64::new(found.parts.iter().map(|part| part.length).sum()),
             parts: Mutex::new(found.parts),
@@ -246,14 +242,12 @@ impl Log {
 
     fn commit(&self, writer: &mut Writer, draft: &mut Draft) -> Result<(), NotKept> {
         let first = self.end();
-        let written = match writer.write(&self.folder, draft, first) {
-            Ok(written) => written,
+        let part = match writer.write(&self.folder, draft, first) {
+            Ok(part) => part,
             Err(error) => {
                 writer.mend();
-                self.trouble.is(format_args!(
-                    "{}; clients are told to send again (503)",
-                    Chain(&error)
-                ));
+                self.trouble
+                    .is(format_args!("{}; clients are told to send again (503)", Chain(&error)));
                 return Err(NotKept::Trouble);
             }
         };
@@ -261,8 +255,8 @@ impl Log {
         {
             let mut parts = lock(&self.parts);
             match parts.back_mut() {
-                Some(last) if !written.is_new => *last = written.part,
-                _ => parts.push_back(written.part),
+                Some(last) if last.first == part.first => *last = part,
+                _ => parts.push_back(part),
             }
         }
         self.backlog.fetch_add(draft.len() as u64, Ordering::AcqRel);

@@ -102,7 +102,8 @@ fn what_is_too_large_or_no_json_is_a_400_as_segment_has_it() {
 fn a_bad_event_costs_the_others_of_its_batch_nothing() {
     let place = Place::open();
     let long = format!(r#"{{"type":"track","x":"{}"}}"#, "x".repeat(EVENT_BYTES));
-    let body = format!(r#"{{"batch":[{{"type":"page","userId":"u"}},7,{long},{{"type":"nope"}}]}}"#);
+    let body =
+        format!(r#"{{"batch":[{{"type":"page","userId":"u"}},7,{long},{{"type":"nope"}}]}}"#);
     assert_eq!(place.post("/v1/batch", body), StatusCode::OK);
     let reasons: Vec<_> = place.log().into_iter().map(|(_, reason)| reason).collect();
     assert_eq!((&reasons[0], &reasons[3]), (&None, &None), "the job's reader tells of that");

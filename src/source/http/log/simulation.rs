@@ -188,7 +188,8 @@ fn live_and_die(seed: u64) {
         let opened = Log::open_on(Box::new(disk.clone()), folder.path(), u64::MAX, |writer| {
             writer.with_files_of(4_000)
         });
-        let (log, writer) = opened.unwrap_or_else(|fault| panic!("seed {seed}, life {life}: {fault}"));
+        let (log, writer) =
+            opened.unwrap_or_else(|fault| panic!("seed {seed}, life {life}: {fault}"));
         let found = read(&log).unwrap_or_else(|fault| panic!("seed {seed}, life {life}: {fault}"));
         assert!(found.starts_with(&before), "seed {seed}: what was there stays");
         assert!(found.iter().map(|(offset, _)| *offset).eq(0..found.len() as u64));
@@ -277,7 +278,10 @@ fn damage_in_an_earlier_file_is_found_when_it_is_read() {
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&path, bytes).unwrap();
     let said = read(&log).unwrap_err().to_string();
-    assert!(said.contains(&format!("{} is damaged from byte 32, record 3", path.display())), "{said}");
+    assert!(
+        said.contains(&format!("{} is damaged from byte 32, record 3", path.display())),
+        "{said}"
+    );
     drop(writer);
 }
 

@@ -20,15 +20,6 @@ pub(super) struct Writer {
     is_torn: bool,
 }
 
-/// What a frame has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Written {
-    /// The file it stands in, as far as it goes now.
-    pub(super) part: Part,
-    /// Whether that was begun with it.
-    pub(super) is_new: bool,
-}
-
 impl Writer {
     /// Goes on after the last of these files; where there is none, begins one with record `end`.
     pub(super) fn new(disk: Box<dyn Disk>, last: Option<Part>, end: u64) -> Self {
@@ -41,17 +32,16 @@ impl Writer {
         Writer { file_bytes, ..self }
     }
 
-    /// Writes a frame whose first record has this offset. It is on disk for good after that; where
-    /// it fails, nothing of it will be found, unless the program dies before the next one is
-    /// written.
+    /// Writes a frame whose first record has this offset, and gives back the file it stands in. It
+    /// is on disk for good after that; where it fails, nothing of it will be found, unless the
+    /// program dies before the next one is written.
     pub(super) fn write(
         &mut self,
         folder: &Path,
         draft: &mut Draft,
         first: u64,
-    ) -> Result<Written, LogFault> {
-        let is_new = self.part.length == 0 || self.part.length >= self.file_bytes;
-        if is_new {
+    ) -> Result<Part, LogFault> {
+        if self.part.length == 0 || self.part.length >= self.file_bytes {
             self.begin(folder, first)?;
         }
         let path = files::path(folder, self.part.first);
@@ -73,7 +63,7 @@ impl Writer {
         tail.sync().map_err(LogFault::io("sync", &path))?;
         self.is_torn = false;
         self.part.length += bytes.len() as u64;
-        Ok(Written { part: self.part, is_new })
+        Ok(self.part)
     }
 
     /// Begins a file. It counts once its header is on disk for good.

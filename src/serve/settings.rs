@@ -1,0 +1,66 @@
+//! What the server of a job is told: where it listens, to whom it answers, and how much it takes.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where and to whom a job answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The address it listens on; with port 0, the system chooses one.
+    pub listen: SocketAddr,
+    /// What connections are encrypted with; plain, if there is nothing.
+    pub tls: Option<Tls>,
+    /// Who may do what. Without any, all who reach it may do all, so it must be loopback.
+    pub tokens: Vec<Token>,
+    /// How many connections there may be at a time.
+    pub connections: usize,
+}
+
+/// What a server shows that it is who it is, both in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Its certificate, and those between it and the root.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A bearer token, by its hash: the token itself is nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// What it is called.
+    pub name: String,
+    /// Its SHA-256.
+    pub hash: [u8; 32],
+    /// What its bearer may do.
+    pub scopes: Vec<Scope>,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).field("scopes", &self.scopes).finish()
+    }
+}
+
+/// What a bearer may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Ask who is in what.
+    Read,
+    /// Save and delete definitions.
+    Definitions,
+    /// Send records.
+    Ingest,
+}
+
+impl Scope {
+    /// As job files and answers have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Definitions => "definitions",
+            Scope::Ingest => "ingest",
+        }
+    }
+}
