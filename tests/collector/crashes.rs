@@ -1,6 +1,7 @@
 //! Killed at any moment, torn, and on a disk that is full: what was acknowledged takes effect, and
 //! what is sent again takes effect once.
 
+use std::cell::Cell;
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
@@ -17,12 +18,12 @@ const EVENTS: usize = 20;
 /// Time stands still without records: what is sent is of long ago.
 const CLOCK: &str = "max_out_of_orderness = \"1m\"\nidle_timeout = \"1d\"";
 
-/// The events of a batch, a second of event time.
+/// The events of a batch, five seconds of event time.
 fn events(batch: usize) -> Vec<String> {
     let event = |place: usize| {
         let number = batch * EVENTS + place;
-        let time = T0 + i64::try_from(number * 50).unwrap();
-        let (user, name) = (number * 7 % 13, ["page_view", "purchase"][number % 2]);
+        let time = T0 + i64::try_from(number * 250).unwrap();
+        let (user, name) = (number * number / 3 % 13, ["page_view", "purchase"][number % 2]);
         format!(
             r#"{{"type":"track","messageId":"m{number}","userId":"u{user}","event":"{name}","timestamp":{time},"properties":{{"amount":{}}}}}"#,
             number % 17
@@ -37,7 +38,7 @@ fn body(batch: usize) -> String {
 
 /// An event so late that all windows are over.
 fn last() -> String {
-    let time = T0 + 86_400_000;
+    let time = T0 + 864_000_000;
     format!(
         r#"{{"batch":[{{"type":"page","messageId":"last","userId":"u1","timestamp":{time}}}]}}"#
     )
@@ -150,7 +151,8 @@ fn a_full_disk_is_a_503_and_costs_nothing_that_was_acknowledged() {
     live.says("cannot write");
     assert_eq!(post(&to, &[BASIC], body(kept).as_bytes()).unwrap().0, 503, "still");
     // What is short still fits: the place that was written in part is free again.
-    let short = r#"{"batch":[{"type":"page","userId":"u1","timestamp":1767225600000}]}"#;
+    let time = T0 + i64::try_from(kept).unwrap() * 5_000;
+    let short = format!(r#"{{"batch":[{{"type":"page","userId":"u1","timestamp":{time}}}]}}"#);
     assert_eq!(post(&to, &[BASIC], short.as_bytes()).unwrap().0, 200);
     live.kill();
     let live = Live::start(&place);
@@ -200,15 +202,17 @@ fn files_that_no_checkpoint_needs_are_deleted() {
         insist(&url, &format!(r#"{{"batch":[{}]}}"#, events.join(",")));
     }
     let first = place.path("state/collector/00000000000000000000.log");
+    let time = Cell::new(3_000);
     until("the first file is deleted", || {
         // Time goes on, so that there are more checkpoints.
-        insist(&url, &format!(r#"{{"batch":[{}]}}"#, event(3_000)));
+        time.set(time.get() + 1);
+        insist(&url, &format!(r#"{{"batch":[{}]}}"#, event(time.get())));
         !first.exists()
     });
     live.kill();
     let live = Live::start(&place);
     *url.lock().unwrap() = live.url.clone();
-    let pro = r#"{"batch":[{"type":"identify","userId":"u","timestamp":1767229000000,"traits":{"plan":"pro"}}]}"#;
+    let pro = r#"{"batch":[{"type":"identify","userId":"u","timestamp":1767300000000,"traits":{"plan":"pro"}}]}"#;
     insist(&url, pro);
     insist(&url, &last());
     until("it goes on", || lines_with(&place, "differences", "\"segment\":\"pro\"") == 1);

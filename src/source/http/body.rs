@@ -4,31 +4,42 @@ use std::io::Read as _;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use axum::http::header::CONTENT_ENCODING;
 use flate2::read::MultiGzDecoder;
+use http_body_util::BodyExt as _;
 
 use super::answer::Refused;
 
+/// How much of a body that is too long is read after what is allowed.
+const FORGOTTEN_BYTES: usize = 4 << 20;
+
 /// Reads a body of at most so many bytes, packed or not, as text.
 pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<String, Refused> {
-    let stated = headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse().ok());
-    if stated.is_some_and(|bytes: usize| bytes > most) {
-        return Err(Refused::too_large(most));
-    }
     let is_packed = match headers.get(CONTENT_ENCODING).map(|it| it.as_bytes()) {
         None | Some(b"" | b"identity") => false,
         Some(b"gzip" | b"x-gzip") => true,
         Some(_) => return Err(Refused::encoding()),
     };
-    let bytes = axum::body::to_bytes(body, most).await.map_err(|error| {
-        let cause = std::error::Error::source(&error);
-        match cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
-            true => Refused::too_large(most),
-            false => Refused::bad("the body broke off".to_owned()),
-        }
-    })?;
-    let bytes = if is_packed { unpack(&bytes, most)? } else { bytes.into() };
+    let bytes = bounded(body, most).await?;
+    let bytes = if is_packed { unpack(&bytes, most)? } else { bytes };
     String::from_utf8(bytes).map_err(|_| Refused::bad("the body is no UTF-8 text".to_owned()))
+}
+
+/// Reads a body of at most so many bytes. One that is longer is read on for a while, and forgotten:
+/// clients that are still sending do not see what they are answered.
+async fn bounded(mut body: Body, most: usize) -> Result<Vec<u8>, Refused> {
+    let (mut bytes, mut read) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refused::bad("the body broke off".to_owned()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read += data.len();
+        if read <= most {
+            bytes.extend_from_slice(&data);
+        } else if read > most + FORGOTTEN_BYTES {
+            break;
+        }
+    }
+    if read > most { Err(Refused::too_large(most)) } else { Ok(bytes) }
 }
 
 /// Unpacks gzip, but no more than so many bytes of it.

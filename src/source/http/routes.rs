@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -65,7 +65,7 @@ pub(super) fn router(collects: Collects) -> Router {
                     Err(refused) => refused.into_response(),
                 }
             };
-            router = router.route(&format!("/v1/{name}"), post(send));
+            router = router.route(&format!("/v1/{name}"), post(send).options(asked));
         }
     }
     let pages = CorsLayer::new()
@@ -74,10 +74,16 @@ pub(super) fn router(collects: Collects) -> Router {
         .allow_headers(AllowHeaders::mirror_request())
         .max_age(ASK_AGAIN);
     router
-        .route("/v1/projects/{key}/settings", get(settings))
-        .route("/v1/m", post(async || kept())) // how fast the client itself is, which no one asked
+        .route("/v1/projects/{key}/settings", get(settings).options(asked))
+        // How fast the client itself is, which no one asked.
+        .route("/v1/m", post(async || kept()).options(asked))
         .layer(pages)
         .with_state(Arc::new(collects))
+}
+
+/// A page that asks whether it may send was answered by the layer around it.
+async fn asked() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 /// What analytics-next asks of the CDN before it begins: here is where to send.
