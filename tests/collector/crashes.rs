@@ -108,7 +108,7 @@ fn what_is_acknowledged_outlives_kills_and_what_comes_twice_counts_once() {
                         let batch = round * AT_ONCE + place;
                         insist(url, &body(batch));
                         kept.fetch_add(1, Ordering::AcqRel);
-                        if batch % 3 == 0 {
+                        if batch.is_multiple_of(3) {
                             insist(url, &body(batch)); // the answer had not come
                         }
                     });

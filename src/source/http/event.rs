@@ -54,7 +54,7 @@ pub(super) fn record(
     into: &mut Vec<u8>,
 ) -> Result<(), String> {
     let members = Members::of(text)?;
-    let is_kept = |name: &str| !STAMPED.contains(&name) && !(kind.is_some() && name == "type");
+    let is_set = |name: &str| STAMPED.contains(&name) || (kind.is_some() && name == "type");
     let mut member = |name: &str, value: &str| {
         into.push(if into.is_empty() { b'{' } else { b',' });
         // The text of a name is JSON once it is quoted.
@@ -64,7 +64,7 @@ pub(super) fn record(
     };
     let quoted = |time| format!("\"{}\"", format_time(time));
     kind.into_iter().for_each(|kind| member("type", &format!("\"{kind}\"")));
-    members.iter().filter(|(name, _)| is_kept(name)).for_each(|(name, it)| member(name, it.get()));
+    members.iter().filter(|(name, _)| !is_set(name)).for_each(|(name, it)| member(name, it.get()));
     match members.last("messageId").filter(|id| id.get() != "\"\"") {
         Some(id) => member("messageId", id.get()),
         None => member("messageId", &format!("\"{}\"", names.next())),
