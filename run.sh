@@ -70,6 +70,13 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_clients() { # Segment's clients, which the tests of the collector run, and a browser for one
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+    command -v npm >/dev/null || install nodejs npm
+    command -v chromium >/dev/null || install chromium
+    tests/common/clients.sh >/dev/null
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -134,6 +141,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_clients
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

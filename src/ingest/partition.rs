@@ -203,17 +203,9 @@ impl Partition {
                 Err(TryRecvError::Empty) => return Ok(Next::Nothing),
                 Err(TryRecvError::Disconnected) => None,
             },
-            Input::Kafka(partition) => {
+            live @ (Input::Kafka(_) | Input::Log(_)) => {
                 let mut chunk = done.take().unwrap_or_default();
-                if !partition.next_chunk(CHUNK_BYTES, &mut chunk)? {
-                    *done = Some(chunk);
-                    return Ok(Next::Nothing);
-                }
-                Some(chunk)
-            }
-            Input::Log(partition) => {
-                let mut chunk = done.take().unwrap_or_default();
-                if !partition.next_chunk(CHUNK_BYTES, &mut chunk)? {
+                if !live.fill(&mut chunk)? {
                     *done = Some(chunk);
                     return Ok(Next::Nothing);
                 }
@@ -304,6 +296,15 @@ impl Partition {
 }
 
 impl Input {
+    /// Puts what is there at present into a chunk; tells whether there was anything.
+    fn fill(&mut self, chunk: &mut Chunk) -> Result<bool, SourceError> {
+        match self {
+            Input::Kafka(partition) => Ok(partition.next_chunk(CHUNK_BYTES, chunk)?),
+            Input::Log(partition) => Ok(partition.next_chunk(CHUNK_BYTES, chunk)?),
+            Input::File(_) | Input::Pipe(_) => Ok(false),
+        }
+    }
+
     pub(super) fn of(mut file: FilePartition, shared: &Weak<Partitions>) -> Self {
         if file.progress().total.is_some() {
             return Input::File(file);

@@ -4,6 +4,7 @@
 //
 // The page is only told where the collector is (cdnURL); where to send it asks there. At its end it
 // leaves, after a beacon.
+import { execFileSync } from 'node:child_process'
 import { createServer } from 'node:http'
 import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -24,7 +25,7 @@ const server = createServer(async (request, response) => {
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening))
 
 const browser = await puppeteer.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath: execFileSync('which', ['chromium'], { encoding: 'utf8' }).trim(),
   headless: true,
   args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
   timeout: 60_000,
