@@ -5,6 +5,7 @@
 
 mod changes;
 mod problem;
+mod store;
 mod watch;
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +20,7 @@ use serde_json::Value as Json;
 
 pub use changes::{Changes, load_changes};
 pub use problem::{Problem, Problems, Reason};
+pub use store::{Saved, Store, StoreError, Version};
 pub use watch::Watch;
 
 /// The definitions of a file or directory.

@@ -211,6 +211,11 @@ impl Partitions {
         self.all(|list| list.iter().all(|it| it.is_caught_up()))
     }
 
+    /// The same, but that pipes, which have no end, are not waited for.
+    pub fn are_up_to_date(&self) -> bool {
+        self.all(|list| list.iter().all(|it| it.is_up_to_date()))
+    }
+
     /// Where the watermark stays when nothing more is taken, once all that was taken has had its
     /// turn. Partitions that had no record have no say, if `only_read`.
     pub fn last_watermark(&self, only_read: bool) -> Option<EventTime> {

@@ -17,6 +17,7 @@ mod outputs;
 mod pace;
 mod progress;
 mod reports;
+mod viewed;
 mod work;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ use thiserror::Error;
 use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Wall};
+use crate::serve::view::View;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
 use crate::source::http::Log;
@@ -140,6 +142,8 @@ pub struct Live {
     pub stop: Arc<AtomicBool>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
+    /// The view that is asked who is in what, in the process where all comes together.
+    pub view: Option<Arc<View>>,
 }
 
 /// Topics of one cluster of brokers.
@@ -206,6 +210,8 @@ struct Shared {
     known: Mutex<Known>,
     /// What workers have worked out of the definition that was saved last.
     prepared: Mutex<Vec<Sight>>,
+    /// The view that is asked who is in what.
+    view: Option<Arc<View>>,
 }
 
 impl Shared {
@@ -242,13 +248,14 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
-        return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
+        return Ok(Writing::new(outputs, EventTime::MIN, None).finish()?); // told to stop before there was anything
     };
     let streams = Arc::new(Streams::of(&run.timeline));
+    let view = viewed::begin(&run, going.0);
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
-        outputs: Mutex::new(Writing::new(outputs, going.0)),
+        outputs: Mutex::new(Writing::new(outputs, going.0, view.clone())),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
         ending: Ending::new(&run.cluster),
@@ -257,6 +264,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         finals,
         known: Mutex::new(Known::new(&streams)),
         prepared: Mutex::default(),
+        view,
     });
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));

@@ -14,11 +14,13 @@
 //! | an answer its client does not take | [`WRITE_TIME`] | closed |
 
 mod access;
+pub mod api;
 mod connections;
 pub mod health;
 mod refusal;
 mod settings;
 mod tls;
+pub mod view;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

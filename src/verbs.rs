@@ -1,6 +1,7 @@
 //! What each verb does, from its arguments to the code the program ends with.
 
 mod apart;
+mod collecting;
 mod inspect_log;
 mod kept;
 mod outputs;

@@ -239,6 +239,12 @@ impl Partition {
         is_read && self.is_settled()
     }
 
+    /// The same, where that can be known. What a pipe holds is not: it is being written.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        let is_pipe = self.is_live && self.track.is_none();
+        self.is_caught_up() || (is_pipe && self.is_settled())
+    }
+
     /// Whether there has been nothing to take for so long. What the brokers have not confirmed
     /// does not count: a partition that cannot be reached is not idle.
     pub(super) fn is_quiet_for(&self, timeout_ms: i64, now_ms: i64) -> bool {

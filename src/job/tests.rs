@@ -44,6 +44,8 @@ path = "events.jsonl"
 kind = "file"
 of = "differences"
 path = "out/diffs.jsonl"
+[serve]
+listen = "127.0.0.1:8080"
 "#;
     let expected = Job {
         name: "shop".into(),
@@ -68,6 +70,7 @@ path = "out/diffs.jsonl"
             tls: None,
             tokens: Vec::new(),
             connections: 1_024,
+            differences: 262_144,
         }),
     };
     assert_eq!(read(text).unwrap(), expected);
@@ -163,7 +166,7 @@ path = "late"
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
          keep, endpoint, region, access_key, secret_key, allow_http",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
-         token; did you mean \"token\"?",
+         differences, token; did you mean \"token\"?",
         ],
     );
 }

@@ -27,7 +27,7 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
 
-use super::{Run, Shared, lock};
+use super::{Run, Shared, lock, viewed};
 use crate::ingest::Ingest;
 use crate::say::say;
 
@@ -170,7 +170,8 @@ impl Edits {
         if time <= lead.last {
             return;
         }
-        for edit in lead.next(time, inputs, &self.shared.prepared) {
+        for (edit, sight) in lead.next(time, inputs, &self.shared.prepared) {
+            self.shared.view.iter().for_each(|view| viewed::edited(view, &edit, sight.as_ref()));
             if let Some(kept) = &run.state {
                 kept.resumed.history().add(edit.clone());
             }
@@ -215,7 +216,7 @@ impl Lead {
         time: EventTime,
         inputs: &mut Inputs,
         prepared: &Mutex<Vec<Sight>>,
-    ) -> Vec<TimedEdit> {
+    ) -> Vec<(TimedEdit, Option<Sight>)> {
         let mut edits = Vec::new();
         if let Some((definition, from)) = &self.saving {
             let mut prepared = lock(prepared);
@@ -227,7 +228,7 @@ impl Lead {
             inputs.saves.send((time, Command::Commit));
             sight.iter().for_each(|sight| tell(sight, time));
             let (from, edit) = (Some(*from), Edit::Put(definition.clone()));
-            edits.push(TimedEdit { time, from, edit });
+            edits.push((TimedEdit { time, from, edit }, sight));
             self.saving = None;
         } else if self.grown < self.workers {
             return edits;
@@ -243,10 +244,10 @@ impl Lead {
                 let Edit::Delete(id) = &edit else { continue };
                 inputs.saves.send((time, Command::Delete(id.clone())));
                 say(format_args!("{id} is deleted from {}; its members leave", format_time(time)));
-                edits.push(TimedEdit { time, from: None, edit });
+                edits.push((TimedEdit { time, from: None, edit }, None));
             }
         }
-        edits.iter().for_each(|edit| apply(&mut self.in_force, &edit.edit));
+        edits.iter().for_each(|(edit, _)| apply(&mut self.in_force, &edit.edit));
         self.last = time;
         inputs.saves.flush();
         edits

@@ -13,6 +13,7 @@ use dataflows::segmentation::{Late, Rejected};
 
 use super::{Deliveries, Summary};
 use crate::ingest::stream_and_number;
+use crate::serve::view::View;
 use crate::sink::{Sink, SinkError, line};
 use crate::source::http::NAME;
 
@@ -97,12 +98,14 @@ pub(super) struct Writing {
     cuts: VecDeque<EventTime>,
     /// Everything before this was given out by an earlier run.
     given_before: EventTime,
+    /// What is asked who is in what; it is told what earlier runs have given out, too.
+    view: Option<Arc<View>>,
 }
 
 impl Writing {
-    /// Everything before `given_before` was given out by an earlier run.
-    pub(super) fn new(to: Outputs, given_before: EventTime) -> Self {
-        Writing { to, given_before, ..Writing::default() }
+    /// Everything before `given_before` was given out by an earlier run. The view is told all.
+    pub(super) fn new(to: Outputs, given_before: EventTime, view: Option<Arc<View>>) -> Self {
+        Writing { to, given_before, view, ..Writing::default() }
     }
 
     /// A checkpoint of everything before `time` is being taken: it is to know where the files stand
@@ -157,6 +160,7 @@ impl Writing {
     }
 
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        self.view.iter().for_each(|view| view.take(batch));
         let given = batch.partition_point(|difference| difference.time < self.given_before);
         let batch = &batch[given..];
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());

@@ -19,7 +19,7 @@ use super::ending::Ends;
 use super::on_the_way::OnTheWay;
 use super::pace::{Closing, Pace};
 use super::reports::Reports;
-use super::{Run, Shared, StopOnPanic, lock};
+use super::{Run, Shared, StopOnPanic, lock, viewed};
 use crate::ingest::{Batch, Ingest, Taken};
 use crate::sink::SinkError;
 
@@ -65,6 +65,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             checkpoint(&mut inputs, shared, pace.time, false);
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
+            viewed::turn(shared, &probe, (waiting.is_empty(), pace.time));
         }
         if let Some(edits) = &mut edits {
             edits.turn(run, &mut ingest, (waiting.is_empty(), pace.time), &mut inputs);

@@ -7,24 +7,24 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::collecting::collector;
 use super::replay::carry_out;
-use super::serving::serving;
+use super::serving::{Serving, serving};
 use super::what::{Subject, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
 use crate::definitions::Watch;
 use crate::ingest::Wall;
 use crate::run::{Live, Until};
-use crate::source::http::Collector;
 
 /// Runs a job.
 pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let arguments_of_replay = as_replay(arguments);
     let subject = live_subject(&arguments_of_replay.what)?;
-    let watch = watched(arguments, &subject)?;
-    let is_first = arguments.workers.process.unwrap_or(0) == 0;
-    let collector = subject.collector.as_ref().filter(|_| is_first);
-    let collector = collector.map(Collector::open).transpose()?;
+    let read_now = Arc::new(AtomicBool::new(false));
+    let watch = watched(arguments, &subject, &read_now)?;
+    let collector = collector(arguments, &subject)?;
+    let serving = serving(arguments, &subject, &read_now, collector.as_ref())?;
     let live = Live {
         topics: subject.topics.clone(),
         log: collector.as_ref().map(|it| Arc::clone(it.log())),
@@ -32,28 +32,34 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
         watch,
+        view: serving.as_ref().map(Serving::view),
     };
     let topics = live.topics.iter().map(|it| it.settings.topics.len()).sum();
     say(format_args!(
-        "running {}: {}, {}; Ctrl-C ends it",
+        "running {}: {}, {}{}; Ctrl-C ends it",
         arguments.job.display(),
         counted(topics, "topic"),
-        counted(subject.inputs.len(), "file")
+        counted(subject.inputs.len(), "file"),
+        if subject.collector.is_some() { ", clients" } else { "" }
     ));
     // It answers until the run has ended.
-    let _serving = serving(arguments, &subject, collector.as_ref())?;
-    carry_out(&arguments_of_replay, subject, Some(live))
+    let done = carry_out(&arguments_of_replay, subject, Some(live));
+    drop(serving);
+    done
 }
 
 /// The watch over the definitions, in the first process; the others are told. Changes that are
 /// known in advance are all there are.
-fn watched(arguments: &Run, subject: &Subject) -> io::Result<Option<Watch>> {
-    let read_now = Arc::new(AtomicBool::new(false));
+fn watched(
+    arguments: &Run,
+    subject: &Subject,
+    read_now: &Arc<AtomicBool>,
+) -> io::Result<Option<Watch>> {
     // Where nothing is watched, it must not end the process either.
-    flag::register(SIGHUP, Arc::clone(&read_now))?;
+    flag::register(SIGHUP, Arc::clone(read_now))?;
     let is_first = arguments.workers.process.unwrap_or(0) == 0;
     let is_watched = is_first && !subject.has_changes;
-    Ok(is_watched.then(|| Watch::begin(subject.segments.clone(), read_now)))
+    Ok(is_watched.then(|| Watch::begin(subject.segments.clone(), Arc::clone(read_now))))
 }
 
 /// The same of a replay, of which a run is the live form.

@@ -11,13 +11,17 @@ use serde_json::Value as Json;
 use super::{JobReader, Word};
 use crate::serve::{Scope, Settings, Tls, Token};
 
-const SERVE_KEYS: &[&str] = &["listen", "cert", "key", "allow_http", "connections", "token"];
+const SERVE_KEYS: &[&str] =
+    &["listen", "cert", "key", "allow_http", "connections", "differences", "token"];
 const TOKEN_KEYS: &[&str] = &["name", "sha256", "scopes"];
 const LISTEN: &str = "address:port, such as 127.0.0.1:8080";
 const HASH: &str = "64 hexadecimal digits";
 /// How many connections there may be unless said, and at most.
 const CONNECTIONS: usize = 1_024;
 const CONNECTIONS_MAX: u64 = 65_536;
+/// How many differences are retained unless said, and at most: of 40 bytes each.
+const DIFFERENCES: usize = 262_144;
+const DIFFERENCES_MAX: u64 = 1 << 28;
 
 static SCOPES: &[Word<Scope>] = &[
     Word("read", Some(Scope::Read)),
@@ -34,7 +38,8 @@ impl JobReader<'_> {
         let listen = listen(&mut self.reader, &node.get("listen"));
         let tls = self.tls(node);
         let allow_http = self.reader.optional(&node.get("allow_http"), flag);
-        let connections = self.reader.optional(&node.get("connections"), connections);
+        let connections = self.count(&node.get("connections"), CONNECTIONS_MAX);
+        let differences = self.count(&node.get("differences"), DIFFERENCES_MAX);
         let token = node.get("token");
         let tokens = match token.is_present() {
             true => self.tables(&token, "[[serve.token]]", Self::token),
@@ -45,6 +50,7 @@ impl JobReader<'_> {
             tls: tls?,
             tokens: tokens?,
             connections: connections?.unwrap_or(CONNECTIONS),
+            differences: differences?.unwrap_or(DIFFERENCES),
         };
         self.is_safe(node, &settings, allow_http?.unwrap_or(false)).then_some(Some(settings))
     }
@@ -65,6 +71,17 @@ impl JobReader<'_> {
         };
         self.reader.fault(&node.get("listen"), "127.0.0.1:PORT", Some(hint.to_owned()));
         false
+    }
+
+    /// A number from 1 on, if there is one.
+    fn count(&mut self, node: &Node<'_>, most: u64) -> Option<Option<usize>> {
+        self.reader.optional(node, |reader, node| {
+            let count = node.json().and_then(Json::as_u64).filter(|it| (1..=most).contains(it));
+            if count.is_none() {
+                reader.fault(node, format!("a whole number from 1 to {most}"), None);
+            }
+            count.and_then(|count| usize::try_from(count).ok())
+        })
     }
 
     fn tls(&mut self, node: &Node<'_>) -> Option<Option<Tls>> {
@@ -125,14 +142,6 @@ fn flag(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<bool> {
         reader.fault(node, "true, false", None);
     }
     flag
-}
-
-fn connections(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<usize> {
-    let count = node.json().and_then(Json::as_u64).filter(|it| (1..=CONNECTIONS_MAX).contains(it));
-    if count.is_none() {
-        reader.fault(node, format!("a whole number from 1 to {CONNECTIONS_MAX}"), None);
-    }
-    count.and_then(|count| usize::try_from(count).ok())
 }
 
 /// What hexadecimal digits say.

@@ -1,0 +1,55 @@
+//! What the view is told of a run: from where it goes on, how far time has come, and which
+//! definitions are in force.
+
+use std::sync::Arc;
+
+use dataflows::catalog::{Edit, TimedEdit};
+use dataflows::model::EventTime;
+use dataflows::segmentation::Sight;
+use timely::dataflow::ProbeHandle;
+
+use super::{Run, Shared};
+use crate::serve::view::{InForce, View};
+
+/// The view of a run that goes on from a time, with the definitions it begins with.
+pub(super) fn begin(run: &Run, before: EventTime) -> Option<Arc<View>> {
+    let view = run.live.as_ref()?.view.clone()?;
+    view.go_on_from(before);
+    for definition in &run.timeline.initial {
+        let definition = Arc::clone(definition);
+        view.define(InForce { definition, since: None, complete_from: None });
+    }
+    run.timeline.edits.iter().for_each(|edit| edited(&view, edit, None));
+    Some(view)
+}
+
+/// An edit is in force, and sees so far, if that is known.
+pub(super) fn edited(view: &View, edit: &TimedEdit, sight: Option<&Sight>) {
+    match &edit.edit {
+        Edit::Put(definition) => {
+            let complete_from = sight.map(|it| it.complete_from);
+            view.define(InForce {
+                definition: Arc::clone(definition),
+                since: Some(edit.time),
+                complete_from: complete_from.filter(|time| *time > EventTime::MIN),
+            });
+        }
+        Edit::Delete(id) => view.undefine(id),
+    }
+}
+
+/// Says how far time has come, on the first worker, which has nothing waiting or not, and whose
+/// time stands here.
+pub(super) fn turn(
+    shared: &Shared,
+    probe: &ProbeHandle<EventTime>,
+    (has_settled, time): (bool, EventTime),
+) {
+    let Some(view) = &shared.view else { return };
+    if let Some(frontier) = probe.with_frontier(|frontier| frontier.first().copied()) {
+        view.advance(frontier);
+    }
+    if !view.is_ready() && has_settled && shared.partitions.are_up_to_date() {
+        view.caught_up(time);
+    }
+}

@@ -1,0 +1,19 @@
+//! A running job asked over real HTTP on loopback.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
+#[path = "serve/client.rs"]
+mod client;
+mod common;
+#[path = "serve/definitions.rs"]
+mod definitions;
+#[path = "serve/differences.rs"]
+mod differences;
+#[path = "common/kafka.rs"]
+mod harness;
+#[path = "serve/lookups.rs"]
+mod lookups;
+#[path = "serve/restart.rs"]
+mod restart;
+#[path = "serve/safety.rs"]
+mod safety;
