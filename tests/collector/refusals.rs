@@ -31,16 +31,18 @@ fn every_refusal_has_its_status_and_a_bad_event_is_seen_in_rejected() {
     assert_eq!(send("batch", &[("authorization", "Basic d3Jvbmc6")], b"{\"batch\":[]}").0, 401);
     let pro = r#"{"type":"identify","userId":"u","traits":{"plan":"pro"}}"#;
     let nobody = r#"{"type":"track","event":"e"}"#;
-    let mixed = batch(&[pro, &long, nobody, "7"]);
+    let deep =
+        format!(r#"{{"type":"page","userId":"u","x":{}{}}}"#, "[".repeat(9_999), "]".repeat(9_999));
+    let mixed = batch(&[pro, &long, nobody, "7", &deep]);
     let text = ("content-type", "text/plain");
     assert_eq!(send("batch", &[BASIC, text], mixed.as_bytes()).0, 200);
-    until("the rejected", || lines_with(&place, "rejected", "\"reason\"") == 3);
-    for reason in ["an event may have 32768", "userId: missing", "record: invalid type"] {
+    until("the rejected", || lines_with(&place, "rejected", "\"reason\"") == 4);
+    for reason in ["an event may have 32768", "userId: missing", "record: invalid type", "deep"] {
         assert_eq!(lines_with(&place, "rejected", reason), 1, "{}", place.text("rejected"));
     }
     until("the rest", || lines_with(&place, "differences", "\"segment\":\"pro\"") == 1);
     live.stop();
-    assert_eq!(counts(&place.path("stats")), [4, 1, 0, 3, 0]);
+    assert_eq!(counts(&place.path("stats")), [5, 1, 0, 4, 0]);
 }
 
 #[test]
