@@ -46,6 +46,8 @@ pub struct Partitions {
     instant: OpenInstant,
     /// Whether checkpoints are to know from where to go on.
     keeps: bool,
+    /// Whether some partition has no end, here or in another process.
+    goes_on: AtomicBool,
     /// Whether nothing more is to be taken.
     is_stopped: AtomicBool,
     /// Records seen.
@@ -87,6 +89,7 @@ impl Partitions {
             live: wall.map(|wall| Live::new(wall, *settings, gone_to)),
             instant: OpenInstant::new(),
             keeps,
+            goes_on: AtomicBool::new(false),
             is_stopped: AtomicBool::new(false),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
@@ -188,11 +191,18 @@ impl Partitions {
             let least = self.all(|list| list.iter().map(clock).min());
             return least.filter(|clock| *clock != EventTime::MAX);
         };
-        let (time, all_are_idle) = self.all(|list| live.watermark(list))?;
+        let (time, all_are_idle) =
+            self.all(|list| live.watermark(list, self.goes_on.load(Ordering::Acquire)))?;
         if all_are_idle && self.settings.emit == Emit::OnEvent {
             self.see(time);
         }
         Some(time)
+    }
+
+    /// Says that some partition has no end, here or in another process: the run goes on until it is
+    /// told to stop.
+    pub fn go_on_until_stopped(&self) {
+        self.goes_on.store(true, Ordering::Release);
     }
 
     /// Takes nothing more, so that the run can end where it has come to.

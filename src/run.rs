@@ -132,7 +132,9 @@ pub struct Kept {
 pub struct Live {
     /// The topics it reads.
     pub topics: Vec<Topics>,
-    /// What a collector takes, in the process that has one.
+    /// Whether clients send to it, here or in another process.
+    pub collects: bool,
+    /// What they send, in the process that takes it.
     pub log: Option<Arc<Log>>,
     /// Wall time.
     pub wall: Wall,

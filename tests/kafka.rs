@@ -19,6 +19,7 @@ mod recovery;
 
 use std::process::Stdio;
 
+pub(crate) use common::hosts;
 use common::{Done, Lines, Place, Running};
 use harness::{Broker, eventually};
 
@@ -123,14 +124,6 @@ pub(crate) fn awaits(place: &Place, output: &str, part: &str) {
     eventually(&format!("{part:?} in {output}"), || {
         place.path(output).exists() && place.text(output).contains(part)
     });
-}
-
-/// Two processes on loopback, in the file `hosts`: on ports that were free a moment ago.
-pub(crate) fn hosts(place: &Place) {
-    let ports: Vec<_> =
-        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hosts: String = ports.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
-    place.write("hosts", hosts);
 }
 
 /// Reads what there is, and ends.

@@ -35,21 +35,28 @@ impl Live {
     }
 
     /// The least clock over the partitions that are not idle; wall time less the disorder where all
-    /// are, which is told. It never goes back. `None` where no partition has more to come.
-    pub(super) fn watermark(&self, partitions: &[Arc<Partition>]) -> Option<(EventTime, bool)> {
+    /// are, which is told. It never goes back. `None` where no partition has more to come. A process
+    /// that has none, in a run that goes on all the same, holds no other back.
+    pub(super) fn watermark(
+        &self,
+        partitions: &[Arc<Partition>],
+        goes_on: bool,
+    ) -> Option<(EventTime, bool)> {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
             return Some((last, false));
         }
         let (timeout, now) = (self.settings.idle_timeout.ms(), self.wall.elapsed_ms());
         let open = || partitions.iter().filter(|it| it.is_open());
-        open().next()?;
-        let waited_for = open().filter(|it| !it.is_quiet_for(timeout, now));
-        let least = waited_for.map(|it| it.clock.load(Ordering::Acquire)).min();
         let wall = || {
             let time = self.wall.now().saturating_sub(self.settings.max_out_of_orderness.ms());
             time - time.rem_euclid(STEP_MS)
         };
+        if open().next().is_none() {
+            return goes_on.then(|| (wall().max(state.gone_to), false));
+        }
+        let waited_for = open().filter(|it| !it.is_quiet_for(timeout, now));
+        let least = waited_for.map(|it| it.clock.load(Ordering::Acquire)).min();
         state.gone_to = state.gone_to.max(least.unwrap_or_else(wall));
         Some((state.gone_to, least.is_none()))
     }
@@ -144,21 +151,25 @@ mod tests {
             .unzip();
         comes(&live, &list[0], 500_005);
         comes(&live, &list[1], 400_005);
-        assert_eq!(live.watermark(&list), Some((400_000, false)));
+        assert_eq!(live.watermark(&list, true), Some((400_000, false)));
         hands.store(1_000_900, Ordering::Release);
         comes(&live, &list[0], 600_005);
-        assert_eq!(live.watermark(&list), Some((400_000, false)), "not idle for long enough");
+        assert_eq!(live.watermark(&list, true), Some((400_000, false)), "not idle for long enough");
         hands.store(1_001_000, Ordering::Release);
-        assert_eq!(live.watermark(&list), Some((600_000, false)), "without the second");
+        assert_eq!(live.watermark(&list, true), Some((600_000, false)), "without the second");
         hands.store(1_002_017, Ordering::Release);
-        assert_eq!(live.watermark(&list), Some((1_002_000, true)), "with the wall, in steps");
+        assert_eq!(live.watermark(&list, true), Some((1_002_000, true)), "with the wall, in steps");
         let late = Punctuality::Late { time: 450_000, clock: 1_002_000, reason: Reason::Idle };
         assert_eq!(comes(&live, &list[1], 450_000), late);
         assert_eq!(comes(&live, &list[1], 1_002_001), Punctuality::OnTime(1_002_001));
-        assert_eq!(live.watermark(&list), Some((1_002_000, false)), "it never goes back");
+        assert_eq!(live.watermark(&list, true), Some((1_002_000, false)), "it never goes back");
         assert_eq!(live.last_watermark(&list, false), 1_002_000);
         hands.store(9_000_000, Ordering::Release);
-        assert_eq!(live.watermark(&list), Some((1_002_000, false)), "it stays, once it has ended");
+        assert_eq!(
+            live.watermark(&list, true),
+            Some((1_002_000, false)),
+            "it stays, once it has ended"
+        );
         drop(gives);
     }
 }

@@ -37,6 +37,10 @@ pub(super) fn open(
     }
     let mut sources = Vec::new();
     let Some(live) = &run.live else { return Ok(Some(sources)) };
+    // A partition of a topic that is found later would be behind.
+    if live.collects && live.topics.is_empty() {
+        partitions.go_on_until_stopped();
+    }
     let mut first = run.inputs.len();
     for topics in &live.topics {
         let share: Share = Box::new(move |place, number| {

@@ -27,6 +27,7 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let serving = serving(arguments, &subject, &read_now, collector.as_ref())?;
     let live = Live {
         topics: subject.topics.clone(),
+        collects: subject.collector.is_some(),
         log: collector.as_ref().map(|it| Arc::clone(it.log())),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::common::{BUSY_SEGMENTS, Place};
+use crate::common::{BUSY_SEGMENTS, Place, Running, hosts};
 use crate::{BASIC, Live, job, lines_with, post, until};
 
 const T0: i64 = 1_767_225_600_000;
@@ -119,6 +119,23 @@ fn what_is_acknowledged_outlives_kills_and_what_comes_twice_counts_once() {
     insist(&url, &last());
     ends_with(&place, live.into_inner().unwrap().unwrap(), &expected);
     place.run("state --job job.toml --check").fine();
+}
+
+#[test]
+fn a_cluster_takes_in_its_first_process() {
+    let place = Place::new();
+    place.write("segments.json", BUSY_SEGMENTS);
+    job(&place, CLOCK, "", "[state]\npath = \"state\"");
+    let expected = expected(&place, 20);
+    hosts(&place);
+    let words = |process| format!("run job.toml --process {process} --hosts hosts");
+    let other = Running::start(&mut place.command(&words(1)));
+    let live = Live::of(place.command(&words(0)));
+    let url = Mutex::new(live.url.clone());
+    (0..20).for_each(|batch| insist(&url, &body(batch)));
+    insist(&url, &last());
+    ends_with(&place, live, &expected);
+    other.end().fine();
 }
 
 #[test]

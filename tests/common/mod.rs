@@ -205,6 +205,14 @@ impl Lines {
     }
 }
 
+/// Two processes on loopback, in the file `hosts`: on ports that were free a moment ago.
+pub(crate) fn hosts(place: &Place) {
+    let ports: Vec<_> =
+        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let hosts: String = ports.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
+    place.write("hosts", hosts);
+}
+
 /// The counts of a statistics file, `read applied late rejected duplicate`, which must add up.
 pub(crate) fn counts(stats: &Path) -> [u64; 5] {
     let stats: Json = serde_json::from_str(&fs::read_to_string(stats).unwrap()).unwrap();
