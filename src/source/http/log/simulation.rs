@@ -5,12 +5,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use futures_util::future::join_all;
 use tempfile::TempDir;
 
-use super::disk::{Disk, Tail};
+use super::disk::{Disk, System, Tail};
 use super::{Log, LogFault, LogPartition, NotKept, Records, lock};
 use crate::source::Chunk;
 
@@ -270,7 +272,7 @@ fn damage_before_what_was_acknowledged_is_named_and_a_torn_end_is_cut() {
 fn damage_in_an_earlier_file_is_found_when_it_is_read() {
     let folder = TempDir::new().unwrap();
     let (log, writer) =
-        Log::open_on(Box::new(super::System), folder.path(), u64::MAX, |it| it.with_files_of(100))
+        Log::open_on(Box::new(System), folder.path(), u64::MAX, |it| it.with_files_of(100))
             .unwrap();
     (0..4).for_each(|number| wait(log.append(records(number * 10, 3).0)).unwrap());
     let path = folder.path().join(format!("{:020}.log", 3));
@@ -289,7 +291,7 @@ fn damage_in_an_earlier_file_is_found_when_it_is_read() {
 fn files_go_when_nothing_needs_them_and_not_before() {
     let folder = TempDir::new().unwrap();
     let (log, writer) =
-        Log::open_on(Box::new(super::System), folder.path(), u64::MAX, |it| it.with_files_of(100))
+        Log::open_on(Box::new(System), folder.path(), u64::MAX, |it| it.with_files_of(100))
             .unwrap();
     (0..4).for_each(|number| wait(log.append(records(number * 10, 3).0)).unwrap());
     let files = || {
@@ -338,4 +340,79 @@ fn a_folder_has_one_writer() {
     assert!(matches!(Log::open(folder.path(), 0), Err(LogFault::Taken { .. })));
     drop(held);
     assert!(Log::open(folder.path(), 0).is_ok());
+}
+
+/// A disk whose frames are only there for good when they are let through, one by one.
+struct Slow(Arc<Mutex<Receiver<()>>>);
+
+struct SlowTail(Arc<Mutex<Receiver<()>>>, Box<dyn Tail>);
+
+impl Disk for Slow {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Tail>> {
+        Ok(Box::new(SlowTail(Arc::clone(&self.0), System.create(path)?)))
+    }
+
+    fn open(&self, path: &Path, length: u64) -> io::Result<Box<dyn Tail>> {
+        System.open(path, length)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        System.sync_folder(folder)
+    }
+}
+
+impl Tail for SlowTail {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.1.write(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        lock(&self.0).recv().map_err(io::Error::other)?;
+        self.1.sync()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.1.cut(length)
+    }
+}
+
+#[test]
+fn all_who_wait_share_a_sync_and_what_is_too_much_is_refused() {
+    let (folder, (give, take)) = (TempDir::new().unwrap(), sync_channel(16));
+    let disk = Slow(Arc::new(Mutex::new(take)));
+    let (log, _writer) =
+        Log::open_on(Box::new(disk), folder.path(), u64::MAX, |writer| writer).unwrap();
+    give.send(()).unwrap(); // the header of the file
+    let mut large = Records::new();
+    large.push(&vec![b'x'; 1 << 20], "");
+    let mut waiting = vec![Box::pin(log.append(large))];
+    let mut poll = |waiting: &mut Vec<_>, records| {
+        let mut next = Box::pin(log.append(records));
+        let polled = next.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        waiting.push(next);
+        polled
+    };
+    assert!(waiting[0].as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // The writer takes the first; it does not come through.
+    while !lock(&log.queue).waiting.is_empty() {
+        std::thread::yield_now();
+    }
+    let mut number = 0;
+    let refused = loop {
+        let mut large = Records::new();
+        large.push(&vec![b'y'; 1 << 20], "");
+        match poll(&mut waiting, large) {
+            Poll::Pending => number += 1,
+            Poll::Ready(answer) => break answer,
+        }
+        assert!(number < 100);
+    };
+    assert_eq!((refused, number), (Err(NotKept::Busy), 7), "8 MiB wait, and no more");
+    assert_eq!(log.end(), 0, "nothing is acknowledged");
+    waiting.pop();
+    give.send(()).unwrap(); // the first
+    give.send(()).unwrap(); // all others
+    assert!(wait(join_all(waiting)).iter().all(Result::is_ok));
+    assert_eq!(log.end(), 8);
+    assert_eq!(read(&log).unwrap().len(), 8);
 }
