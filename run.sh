@@ -77,6 +77,11 @@ setup_clients() { # Segment's clients, which the tests of the collector run, and
     tests/common/clients.sh >/dev/null
 }
 
+setup_schemathesis() { # what holds the OpenAPI document against the server
+    python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
+    tests/common/schemathesis.sh >/dev/null
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -142,6 +147,7 @@ test_all() {
     setup
     setup_kafka
     setup_clients
+    setup_schemathesis
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

@@ -253,6 +253,17 @@ impl Partitions {
         self.all(|list| list.iter().filter_map(|it| it.track.clone()).collect())
     }
 
+    /// Where the clock of each partition stands, by its index, and how many records there are to be
+    /// read yet, where these are known.
+    pub fn standing(&self) -> Vec<(u32, Option<EventTime>, Option<u64>)> {
+        let clock = |it: &Arc<Partition>| {
+            let clock = it.clock.load(Ordering::Acquire);
+            Some(clock).filter(|clock| (EventTime::MIN + 1..EventTime::MAX).contains(clock))
+        };
+        let lag = |it: &Arc<Partition>| it.track.as_ref().map(|track| track.lag());
+        self.all(|list| list.iter().map(|it| (it.index, clock(it), lag(it))).collect())
+    }
+
     /// For how long the latest instant must still stay open (`on_event`), if records have taken
     /// effect at it and only what is being written has more to come; `None` where there is nothing
     /// to be closed.

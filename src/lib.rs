@@ -23,7 +23,8 @@
 //!    are delivered once, in the order of (time, segment, user). Late and rejected records take the
 //!    same way.
 //!
-//! Beside it: [`state`] is where checkpoints are kept, which `run` takes while all this goes on and
+//! Beside it: [`serve`] answers over HTTP who is in what, from a view that `run` tells the same
+//! differences; [`state`] is where checkpoints are kept, which `run` takes while all this goes on and
 //! goes on from; [`generate`] makes a clickstream from a seed, [`schema`] holds the published JSON
 //! Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
 //! other way, whole, for `dataflows::oracle`.

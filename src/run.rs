@@ -144,7 +144,9 @@ pub struct Live {
     pub stop: Arc<AtomicBool>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
-    /// The view that is asked who is in what, in the process where all comes together.
+    /// Whether some process of it has a view that is asked who is in what.
+    pub is_served: bool,
+    /// That view, in the process where all comes together.
     pub view: Option<Arc<View>>,
 }
 

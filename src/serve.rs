@@ -17,6 +17,8 @@ mod access;
 pub mod api;
 mod connections;
 pub mod health;
+pub mod metrics;
+pub mod openapi;
 mod refusal;
 mod settings;
 mod tls;
@@ -38,6 +40,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 pub use access::{Access, Denied};
+pub use metrics::Metrics;
 pub use refusal::{Fault, Refusal};
 pub use settings::{Scope, Settings, Tls, Token};
 
@@ -94,11 +97,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to answer by these routes.
+    /// Begins to answer by these routes, and counts who asks.
     ///
     /// # Errors
     /// The address cannot be listened on, or the certificate is of no use.
-    pub fn start(settings: &Settings, routes: Router) -> Result<Self, ServeError> {
+    pub fn start(
+        settings: &Settings,
+        routes: Router,
+        metrics: &Metrics,
+    ) -> Result<Self, ServeError> {
         let listen = |cause| ServeError::Listen { address: settings.listen, cause };
         let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         let is_encrypted = tls.is_some();
@@ -116,6 +123,7 @@ impl Server {
             tls,
             routes: limited(routes),
             connections: settings.connections,
+            metrics: metrics.clone(),
         };
         let thread = std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
             runtime.block_on(serving.serve(is_stopped, GRACE));

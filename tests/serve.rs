@@ -13,6 +13,8 @@ mod differences;
 mod harness;
 #[path = "serve/lookups.rs"]
 mod lookups;
+#[path = "serve/openapi.rs"]
+mod openapi;
 #[path = "serve/restart.rs"]
 mod restart;
 #[path = "serve/safety.rs"]

@@ -1,13 +1,14 @@
 //! A log run through crashes: from checkpoint to checkpoint, each stretch by another dataflow that
 //! knows of the one before only what that had given out.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 use super::{Block, Dealt, Pace, Ready, deal, lock, prepare};
-use crate::model::{Difference, EventTime};
+use crate::model::{Difference, EventTime, Sign};
 use crate::operators::checkpoint::{Forget, Piece, Place, Survival, merge};
 use crate::oracle::Log;
 use crate::segmentation::{Command, Inputs, commands, segmentation};
@@ -36,7 +37,7 @@ struct Given {
 /// What a stretch gives out after its last checkpoint is lost.
 ///
 /// # Panics
-/// A piece cannot be read back.
+/// A piece cannot be read back; or what is told again of those taken over is not where they are.
 pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
     let streams = Arc::new(Streams::of(log.timeline));
     let (ready, _) = prepare(log, &streams);
@@ -46,7 +47,12 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
         let rest = ready.iter().filter(|it| come_to.is_none_or(|at| it.update.at > at));
         let rest: Vec<Ready> = rest.cloned().collect();
         let dealt = deal(rest, stretch.pace);
-        let given = one(log, &streams, dealt, (come_to, &pieces), (number, &stretch.checkpoints));
+        let survival = if index % 2 == 1 { Survival::Retold } else { Survival::Checkpoints };
+        let saves = (survival, number, &*stretch.checkpoints);
+        let given = one(log, &streams, dealt, (come_to, &pieces), saves);
+        if let (Some(at), Survival::Retold) = (come_to, survival) {
+            assert_eq!(members(&given.differences, at), members(&differences, at), "told again");
+        }
         let since = |it: &&Difference| come_to.is_none_or(|at| it.time > at);
         let mut new: Vec<_> = given.differences.iter().filter(since).cloned().collect();
         if index + 1 < stretches.len() {
@@ -66,6 +72,20 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
     differences
 }
 
+/// Who is in which segment at a time.
+fn members(differences: &[Difference], at: EventTime) -> BTreeSet<(Arc<str>, Arc<str>)> {
+    let mut members = BTreeSet::new();
+    for it in differences.iter().filter(|it| it.time <= at) {
+        let place = (it.segment.clone(), it.user.clone());
+        let is_new = match it.sign {
+            Sign::Entered => members.insert(place),
+            Sign::Left => members.remove(&place),
+        };
+        assert!(is_new, "signs alternate");
+    }
+    members
+}
+
 /// The pieces of each collection as one.
 fn merged(mut pieces: Vec<Piece>) -> Vec<Piece> {
     pieces.sort_by_key(|piece| (piece.collection, piece.number));
@@ -81,7 +101,7 @@ fn one(
     streams: &Arc<Streams>,
     dealt: Dealt,
     (come_to, pieces): (Option<EventTime>, &[Piece]),
-    (number, checkpoints): (u64, &[usize]),
+    (survival, number, checkpoints): (Survival, u64, &[usize]),
 ) -> Given {
     let (settings, streams) = (log.clock, streams.clone());
     let commands = commands(log.timeline, log.retain);
@@ -93,8 +113,7 @@ fn one(
         let probe = ProbeHandle::new();
         let (differences, kept) = (shared.clone(), shared.clone());
         let mut inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) =
-                segmentation(scope, settings, streams.clone(), Survival::Checkpoints);
+            let (inputs, outputs) = segmentation(scope, settings, streams.clone(), survival);
             outputs
                 .differences
                 .inspect_batch(move |_, batch| {

@@ -143,7 +143,7 @@ pub fn dedup<'scope>(
                     if seen.observe(stamp.id, stamp.time, before) {
                         let Stamp { position, user, .. } = stamp;
                         session.give(Said::Copy(SecondCopy { at, position, user }));
-                    } else if survival == Survival::Checkpoints {
+                    } else if survival != Survival::Nothing {
                         session.give(Said::Applied(stamp));
                     }
                 }

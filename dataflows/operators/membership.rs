@@ -111,6 +111,8 @@ pub struct Membership {
     matcher: Matcher,
     /// What has changed since the last checkpoint, if there are any.
     recorder: Option<Recorder>,
+    /// Whether the memberships of those taken over are told again.
+    is_retold: bool,
     /// A rule that is being worked out.
     saving: Option<Saving>,
     /// What is left of one that was replaced.
@@ -130,7 +132,7 @@ impl Membership {
     pub fn new(settings: ClockSettings, streams: Arc<Streams>, survival: Survival) -> Self {
         let recorder = match survival {
             Survival::Nothing => None,
-            Survival::Checkpoints => Some(Recorder::new(settings.granularity)),
+            Survival::Checkpoints | Survival::Retold => Some(Recorder::new(settings.granularity)),
         };
         Membership {
             settings,
@@ -143,6 +145,7 @@ impl Membership {
             scratch: Scratch::default(),
             matcher: Matcher::default(),
             recorder,
+            is_retold: survival == Survival::Retold,
             saving: None,
             sweeping: None,
         }

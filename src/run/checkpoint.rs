@@ -31,6 +31,7 @@ pub(super) use keeper::Keeper;
 pub use resumed::{Resumed, Start};
 
 use super::lock;
+use crate::serve::metrics::CheckpointMeasured;
 use crate::state::{BatchEntry, SourcePosition};
 
 /// How many pieces may wait for the keeper: a checkpoint has three a worker.
@@ -76,6 +77,8 @@ struct Progress {
     taking: Option<(u64, EventTime)>,
     /// What is committed: everything before this time.
     committed: Option<EventTime>,
+    /// When this process has committed one last, and how large it was.
+    last: Option<CheckpointMeasured>,
     /// When the last one was begun.
     begun: Instant,
     /// Whether everything before the one that is being taken has been given out.
@@ -90,6 +93,7 @@ impl Checkpoints {
             next: resumed.next(),
             taking: None,
             committed: resumed.before(),
+            last: None,
             begun: Instant::now(),
             is_given_out: true,
         };
@@ -146,6 +150,16 @@ impl Checkpoints {
         if progress.taking.is_some_and(|(taking, _)| taking <= number) {
             progress.taking = None;
         }
+    }
+
+    /// This process has committed one, of so many bytes.
+    pub(super) fn committed_now(&self, bytes: u64) {
+        lock(&self.progress).last = Some(CheckpointMeasured { at: Instant::now(), bytes });
+    }
+
+    /// The last one that this process has committed.
+    pub(super) fn last(&self) -> Option<CheckpointMeasured> {
+        lock(&self.progress).last
     }
 
     /// A worker of this process has given out a piece. Waits while the keeper has much to do.

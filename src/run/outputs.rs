@@ -130,6 +130,16 @@ impl Writing {
         Ok(positions)
     }
 
+    /// What was counted so far, and how many differences were given out.
+    pub(super) fn counted(&self) -> (&Tally, u64) {
+        (&self.summary.tally, self.summary.differences)
+    }
+
+    /// Where records come from.
+    pub(super) fn sources(&self) -> &[Origin] {
+        &self.to.sources
+    }
+
     fn files(&mut self) -> impl Iterator<Item = (String, &mut Sink)> {
         let differences = self.to.differences.iter_mut().map(|(sink, _)| sink);
         let all = differences.chain(&mut self.to.late).chain(&mut self.to.rejected);

@@ -8,7 +8,9 @@ use dataflows::model::EventTime;
 use dataflows::segmentation::Sight;
 use timely::dataflow::ProbeHandle;
 
-use super::{Run, Shared};
+use super::outputs::name;
+use super::{Run, Shared, lock};
+use crate::serve::metrics::{Measured, PartitionMeasured};
 use crate::serve::view::{InForce, View};
 
 /// The view of a run that goes on from a time, with the definitions it begins with.
@@ -49,7 +51,31 @@ pub(super) fn turn(
     if let Some(frontier) = probe.with_frontier(|frontier| frontier.first().copied()) {
         view.advance(frontier);
     }
+    if view.metrics().is_due() {
+        view.metrics().tell(measured(shared, view));
+    }
     if !view.is_ready() && has_settled && shared.partitions.are_up_to_date() {
         view.caught_up(time);
+    }
+}
+
+/// How far the run is.
+fn measured(shared: &Shared, view: &View) -> Measured {
+    let outputs = lock(&shared.outputs);
+    let (tally, differences) = outputs.counted();
+    let partition = |(index, clock, lag)| {
+        let (source, partition) = name(outputs.sources(), index);
+        PartitionMeasured { source, partition, clock, lag }
+    };
+    Measured {
+        applied: tally.applied,
+        late: tally.late,
+        rejected: tally.rejected,
+        duplicate: tally.duplicate,
+        read: shared.partitions.read(),
+        differences,
+        watermark: view.as_of(),
+        partitions: shared.partitions.standing().into_iter().map(partition).collect(),
+        checkpoint: shared.checkpoints.as_ref().and_then(|them| them.last()),
     }
 }

@@ -156,6 +156,7 @@ fn build(
 ) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
         let survival = match run.state {
+            Some(_) if run.live.as_ref().is_some_and(|live| live.is_served) => Survival::Retold,
             Some(_) => Survival::Checkpoints,
             None => Survival::Nothing,
         };

@@ -1,12 +1,13 @@
 //! Who may do what: bearer tokens, of which only hashes are known.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -64,10 +65,30 @@ async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
+    if access.tokens.is_empty() && !is_local(request.headers()) {
+        return strange_host();
+    }
     match access.check(bearer(request.headers()), scope) {
         Ok(()) => next.run(request).await,
         Err(denied) => denied.refusal(scope),
     }
+}
+
+/// Whether the client means this machine. A page in a browser may have a name of its own resolve to
+/// loopback, and ask under that: where no token is asked for, this is what keeps it out.
+fn is_local(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST) else { return true };
+    let host = host.to_str().unwrap_or_default();
+    let address = host.parse::<SocketAddr>().map(|it| it.ip()).or_else(|_| host.parse());
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    address.is_ok_and(|it: IpAddr| it.is_loopback()) || name == "localhost" || host == "[::1]"
+}
+
+fn strange_host() -> Response {
+    let message = "without tokens only requests to localhost are answered";
+    Refusal::new(StatusCode::FORBIDDEN, "strange_host", message)
+        .with_hint("say Host: localhost, or add [[serve.token]] to the job")
+        .into_response()
 }
 
 /// The token that is borne; empty, if there is none.
@@ -121,6 +142,22 @@ mod tests {
         assert_eq!(access.check(b"c", Scope::Read), Err(Denied::Unknown));
         assert_eq!(access.check(b"", Scope::Read), Err(Denied::Unknown));
         assert_eq!(Access::default().check(b"", Scope::Definitions), Ok(()));
+    }
+
+    #[test]
+    fn names_of_others_are_not_this_machine() {
+        let is_local = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(host).unwrap());
+            super::is_local(&headers)
+        };
+        for host in ["localhost", "localhost:80", "127.0.0.1:1", "127.9.9.9", "[::1]:80", "[::1]"] {
+            assert!(is_local(host), "{host}");
+        }
+        for host in ["evil.example:80", "10.0.0.1:80", "localhost.evil.example", ""] {
+            assert!(!is_local(host), "{host}");
+        }
+        assert!(super::is_local(&HeaderMap::new()));
     }
 
     #[test]

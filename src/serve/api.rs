@@ -10,14 +10,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use dataflows::model::EventTime;
 use dataflows::rule::Definition;
 use serde_json::Value as Json;
 
+use super::metrics::timed;
 use super::view::View;
 use super::view::past::NoPast;
-use super::{Access, Refusal, Scope};
+use super::{Access, Metrics, Refusal, Scope};
 
 /// Most users or segments that one answer lists.
 pub const PAGE_MAX: usize = 10_000;
@@ -71,7 +73,12 @@ struct Asked {
 }
 
 /// The routes of the API, for those who may.
-pub fn routes(view: &Arc<View>, definitions: Arc<dyn Definitions>, access: &Access) -> Router {
+pub fn routes(
+    view: &Arc<View>,
+    definitions: Arc<dyn Definitions>,
+    access: &Access,
+    metrics: &Metrics,
+) -> Router {
     let asked = Asked { view: Arc::clone(view), definitions };
     let read = Router::new()
         .route("/v1/users/{id}/segments", get(users::one))
@@ -80,6 +87,7 @@ pub fn routes(view: &Arc<View>, definitions: Arc<dyn Definitions>, access: &Acce
         .route("/v1/segments/{id}", get(segments::one))
         .route("/v1/segments/{id}/users", get(segments::users))
         .route("/v1/segments/{id}/versions", get(definitions::versions))
+        .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
         .with_state(asked.clone());
     let change = Router::new()

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::{HEADERS_BYTES, HEADERS_MAX, HEADERS_TIME, WRITE_TIME};
+use super::{HEADERS_BYTES, HEADERS_MAX, HEADERS_TIME, Metrics, WRITE_TIME};
 
 /// What a client is told where there is no room: nothing of its request is read.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
@@ -32,6 +32,7 @@ pub(super) struct Serving {
     pub(super) routes: Router,
     /// How many connections there may be.
     pub(super) connections: usize,
+    pub(super) metrics: Metrics,
 }
 
 impl Serving {
@@ -49,6 +50,7 @@ impl Serving {
                 continue;
             };
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+                self.metrics.refused.inc();
                 if self.tls.is_none() {
                     // What a new connection holds back is empty: this fits, or no one is there.
                     let _ = stream.try_write(NO_ROOM);
@@ -56,8 +58,11 @@ impl Serving {
                 continue;
             };
             let (tls, routes, watcher) = (self.tls.clone(), self.routes.clone(), open.watcher());
+            let count = self.metrics.connections.clone();
+            count.inc();
             tokio::spawn(async move {
                 connection(stream, tls, routes, watcher).await;
+                count.dec();
                 drop(place);
             });
         }

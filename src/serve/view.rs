@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use dataflows::model::{Difference, EventTime};
 use tokio::sync::watch;
 
+use super::Metrics;
+
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
@@ -46,6 +48,7 @@ pub struct View {
     goal: AtomicI64,
     is_ready: AtomicBool,
     is_over: AtomicBool,
+    metrics: Metrics,
     /// Told whenever something has changed.
     changes: watch::Sender<()>,
 }
@@ -72,6 +75,7 @@ impl View {
             goal: AtomicI64::new(EventTime::MAX),
             is_ready: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
+            metrics: Metrics::default(),
             changes: watch::Sender::new(()),
         }
     }
@@ -152,6 +156,11 @@ impl View {
     /// Whether nothing will change any more.
     pub fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
+    }
+
+    /// What is measured of the run, and of those who ask.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// As of which time it is.

@@ -33,6 +33,7 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
         watch,
+        is_served: subject.serve.is_some(),
         view: serving.as_ref().map(Serving::view),
     };
     let topics = live.topics.iter().map(|it| it.settings.topics.len()).sum();

@@ -14,7 +14,9 @@ use crate::args::Run;
 use crate::definitions::{Store, StoreError};
 use crate::serve::api::{Definitions, Saved};
 use crate::serve::view::View;
-use crate::serve::{Access, Fault, Refusal, ServeError, Server, Settings, api, health};
+use crate::serve::{
+    Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, health, openapi,
+};
 use crate::source::http::Collector;
 
 /// A job that answers, until this is dropped.
@@ -57,7 +59,7 @@ pub(super) fn serving(
     if let Some(collector) = collector {
         routes = routes.merge(collecting::routes(collector, settings));
     }
-    let server = Server::start(settings, routes)?;
+    let server = Server::start(settings, routes, view.metrics())?;
     say(format_args!("listening on {}", server.url()));
     Ok(Some(Serving { view, _server: server }))
 }
@@ -65,7 +67,12 @@ pub(super) fn serving(
 /// All that is answered. Every part guards its own routes.
 fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
     let access = Access::new(&settings.tokens);
-    Router::new().merge(health::routes(view)).merge(api::routes(view, Arc::new(files), &access))
+    let (files, metrics) = (Arc::new(files), view.metrics());
+    Router::new()
+        .merge(health::routes(view))
+        .merge(openapi::routes())
+        .merge(access.guard(Scope::Read, metrics.routes()))
+        .merge(api::routes(view, files, &access, metrics))
 }
 
 /// The files of the definitions, which the run watches.

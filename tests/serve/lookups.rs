@@ -131,3 +131,26 @@ fn what_is_retained_no_longer_is_told() {
         texts(&then["segments"]) == ["pro"]
     });
 }
+
+#[test]
+fn what_is_measured_can_be_read_by_prometheus() {
+    let (_place, served) = three_users();
+    served.send(&["nonsense".to_owned()]);
+    let text = || match served.get("/metrics").fine() {
+        Json::String(text) => text,
+        other => panic!("{other}"),
+    };
+    eventually("the record is counted", || text().contains("rivulet_records_rejected_total 1\n"));
+    let text = text();
+    for line in [
+        "rivulet_records_applied_total 6",
+        "rivulet_differences_total 7",
+        "# TYPE rivulet_lookup_seconds histogram",
+        "# HELP rivulet_records_late Records that came too late",
+        "rivulet_partition_clock_seconds{source=\"-\",partition=\"0\"} 1767225595.05",
+        "rivulet_http_connections 1",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}

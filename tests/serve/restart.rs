@@ -40,8 +40,8 @@ fn a_restarted_job_answers_as_before() {
         later > 3 && as_of(&served) > seen
     });
     served.kill();
-    for _ in 0..2 {
-        let served = Served::start(&place);
+    for flags in ["--workers 2", ""] {
+        let served = Served::start_with(&place, flags);
         served.await_ready();
         assert_eq!(served.segments_of("u1"), ["both", "de", "pro"]);
         assert_eq!(served.segments_of("u2"), ["pro"]);

@@ -68,6 +68,15 @@ pub(super) fn flip(plan: &Plan, slot: Slot, node: NodeId, at: EventTime, changes
     }
 }
 
+/// Tells that the user is in a segment, and nobody who counts.
+pub(super) fn retell(plan: &Plan, user: &User, node: NodeId, at: EventTime, changes: &mut Changes) {
+    let node = plan.node(node);
+    if node.public {
+        let (segment, name) = (node.segment.clone(), user.name.clone());
+        changes.differences.push((segment, name, at, Sign::Entered));
+    }
+}
+
 #[expect(clippy::too_many_arguments, reason = "one difference, spelled out")]
 pub(super) fn emit_to(
     plan: &Plan,

@@ -1,12 +1,12 @@
 //! Users taken over from an earlier run, at the instant up to which it had come.
 //!
 //! Each is worked out like one who is new at that instant, from what is kept of them; only that
-//! nobody is told who is in which segment, for they have been. Gates are told, since they hold
-//! nothing.
+//! nobody is told who is in which segment, for they have been, unless all of it is to be told again.
+//! Gates are told, since they hold nothing.
 
 use std::collections::HashMap;
 
-use super::changes::flip;
+use super::changes::{flip, retell};
 use super::compare::{blank_before, touch, touch_all};
 use super::update::Windows;
 use super::{Changes, Context, Membership, arm};
@@ -152,6 +152,9 @@ impl Membership {
         }
         self.matcher.create(context, user, touched, conditions, pool);
         user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
+        if self.is_retold {
+            user.members.iter().for_each(|node| retell(&self.plan, user, node, at, changes));
+        }
         touched.clear();
         self.scratch = scratch;
     }

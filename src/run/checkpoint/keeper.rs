@@ -232,6 +232,7 @@ impl Keeper {
         self.last = manifest;
         if let Some(checkpoints) = &self.shared.checkpoints {
             checkpoints.is_committed(number, before);
+            checkpoints.committed_now(self.last.batches.iter().map(|it| it.bytes).sum());
         }
         self.shared.partitions.wake();
         // What is left over takes room, and nothing else: the next time will do.

@@ -8,8 +8,10 @@ use dataflows::model::{Difference, EventTime, Sign};
 
 use super::{read, write};
 
-/// Chunks shorter than this are grown instead of beginning another.
+/// Chunks shorter than this are grown instead of beginning another; none is longer than so many
+/// times as long, for chunks are forgotten whole.
 const CHUNK: usize = 64;
+const CHUNK_TIMES_MAX: usize = 64;
 /// How many differences are handed out at a time, about.
 const HANDED_OUT: usize = 512;
 
@@ -85,11 +87,16 @@ impl Ring {
 
     /// Adds differences, with the numbers of their segments.
     pub(super) fn push(&self, news: &[Difference], numbers: &[u32]) {
-        if news.is_empty() {
-            return;
+        let longest = (self.retained / CHUNK_TIMES_MAX).clamp(CHUNK / 4, CHUNK * CHUNK_TIMES_MAX);
+        for (news, numbers) in news.chunks(longest).zip(numbers.chunks(longest)) {
+            self.push_some(news, numbers);
         }
+    }
+
+    fn push_some(&self, news: &[Difference], numbers: &[u32]) {
+        let shortest = CHUNK.min(self.retained / 4);
         let mut kept = write(&self.kept);
-        let is_short = kept.chunks.back().is_some_and(|last| last.len() < CHUNK);
+        let is_short = kept.chunks.back().is_some_and(|last| last.len() < shortest);
         let grown = if is_short { kept.chunks.pop_back() } else { None };
         // One that is being read stays as it is.
         let mut chunk = grown.map(Arc::unwrap_or_clone).unwrap_or_default();

@@ -1,0 +1,219 @@
+//! What is measured, for Prometheus: `/metrics`.
+//!
+//! The server counts its own; the run says now and then how far it is ([`Measured`]). All of it is
+//! of the process that is asked.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::get;
+use dataflows::model::EventTime;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// How often the run says how far it is.
+const EVERY: Duration = Duration::from_millis(500);
+/// The bounds of the times of answers, in seconds.
+const BOUNDS: [f64; 14] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+    5.0,
+];
+
+/// What the server counts, and what it was told.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    told: Arc<Told>,
+    /// Connections that are open.
+    pub connections: Gauge,
+    /// Connections refused because too many were.
+    pub refused: Counter,
+    /// How long answers about users and segments take.
+    answers: Histogram,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Default)]
+pub struct Measured {
+    /// Records that took effect.
+    pub applied: u64,
+    /// Records that came too late.
+    pub late: u64,
+    /// Records that could not be understood.
+    pub rejected: u64,
+    /// Second copies.
+    pub duplicate: u64,
+    /// Records read by this process.
+    pub read: u64,
+    /// Differences given out.
+    pub differences: u64,
+    /// Up to which time all has been given out.
+    pub watermark: Option<EventTime>,
+    /// The partitions that are read by this process.
+    pub partitions: Vec<PartitionMeasured>,
+    /// The last checkpoint, if there is one.
+    pub checkpoint: Option<CheckpointMeasured>,
+}
+
+/// How far a partition is.
+#[derive(Debug, Clone)]
+pub struct PartitionMeasured {
+    /// Its file or topic.
+    pub source: String,
+    /// Its number there.
+    pub partition: u32,
+    /// Where its clock stands, once it has one.
+    pub clock: Option<EventTime>,
+    /// How many records there are to be read yet, where that is known.
+    pub lag: Option<u64>,
+}
+
+/// A checkpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointMeasured {
+    /// When it was committed.
+    pub at: Instant,
+    /// What is kept of it, in bytes.
+    pub bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct Told(Mutex<(Option<Instant>, Measured)>);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("rivulet");
+        let (connections, refused) = (Gauge::default(), Counter::default());
+        let answers = Histogram::new(BOUNDS);
+        let told = Arc::new(Told::default());
+        registry.register("http_connections", "Connections that are open", connections.clone());
+        let help = "Connections refused because too many were open";
+        registry.register("http_connections_refused", help, refused.clone());
+        let help = "How long answers about users and segments took, up to their head";
+        registry.register_with_unit("lookup", help, Unit::Seconds, answers.clone());
+        registry.register_collector(Box::new(Arc::clone(&told)));
+        Metrics { registry: Arc::new(registry), told, connections, refused, answers }
+    }
+}
+
+impl Metrics {
+    /// Whether it is time to say how far the run is.
+    pub fn is_due(&self) -> bool {
+        self.told.lock().0.is_none_or(|at| at.elapsed() >= EVERY)
+    }
+
+    /// Says how far the run is.
+    pub fn tell(&self, measured: Measured) {
+        *self.told.lock() = (Some(Instant::now()), measured);
+    }
+
+    /// `/metrics`.
+    pub fn routes(&self) -> Router {
+        Router::new().route("/metrics", get(answer)).with_state(self.clone())
+    }
+}
+
+async fn answer(State(metrics): State<Metrics>) -> Response {
+    let mut body = String::new();
+    // Writing into text does not fail.
+    let _ = text::encode(&mut body, &metrics.registry);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    axum::response::IntoResponse::into_response(([(CONTENT_TYPE, kind)], body))
+}
+
+/// Measures how long an answer takes.
+pub(super) async fn timed(
+    State(metrics): State<Metrics>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let response = next.run(request).await;
+    metrics.answers.observe(began.elapsed().as_secs_f64());
+    response
+}
+
+impl Told {
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Option<Instant>, Measured)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Told {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (at, measured) = self.lock().clone();
+        if at.is_none() {
+            return Ok(());
+        }
+        let mut to = To(&mut encoder);
+        to.count("records_read", "Records read by this process", measured.read)?;
+        to.count("records_applied", "Records that took effect", measured.applied)?;
+        to.count("records_late", "Records that came too late", measured.late)?;
+        to.count("records_rejected", "Records that could not be understood", measured.rejected)?;
+        to.count("records_duplicate", "Second copies of records", measured.duplicate)?;
+        to.count("differences", "Differences given out", measured.differences)?;
+        if let Some(time) = measured.watermark {
+            let help = "Up to which event time all has been given out, since the epoch";
+            to.gauge("watermark", help, &Unit::Seconds, seconds(time))?;
+        }
+        if let Some(CheckpointMeasured { at, bytes }) = measured.checkpoint {
+            let age = at.elapsed().as_secs_f64();
+            to.gauge("checkpoint_age", "Since the last checkpoint", &Unit::Seconds, age)?;
+            to.gauge("checkpoint", "What is kept of it", &Unit::Bytes, bytes as f64)?;
+        }
+        let clock = |it: &PartitionMeasured| it.clock.map(seconds);
+        let help = "Where the clock of a partition stands, since the epoch";
+        to.each("partition_clock", help, Some(&Unit::Seconds), &measured.partitions, clock)?;
+        let lag = |it: &PartitionMeasured| it.lag.map(|lag| lag as f64);
+        let help = "Records of a partition that are to be read yet";
+        to.each("partition_lag_records", help, None, &measured.partitions, lag)
+    }
+}
+
+fn seconds(time: EventTime) -> f64 {
+    time as f64 / 1e3
+}
+
+/// Where measurements are written to.
+struct To<'a, 'e>(&'a mut DescriptorEncoder<'e>);
+
+impl To<'_, '_> {
+    fn count(&mut self, name: &str, help: &str, count: u64) -> fmt::Result {
+        let counter = ConstCounter::new(count);
+        counter.encode(self.0.encode_descriptor(name, help, None, counter.metric_type())?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: &Unit, value: f64) -> fmt::Result {
+        let gauge = ConstGauge::new(value);
+        gauge.encode(self.0.encode_descriptor(name, help, Some(unit), gauge.metric_type())?)
+    }
+
+    fn each(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        partitions: &[PartitionMeasured],
+        value: impl Fn(&PartitionMeasured) -> Option<f64>,
+    ) -> fmt::Result {
+        let kind = ConstGauge::new(0.0).metric_type();
+        let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
+        for partition in partitions {
+            let Some(value) = value(partition) else { continue };
+            let number = partition.partition.to_string();
+            let labels = [("source", partition.source.as_str()), ("partition", number.as_str())];
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! The OpenAPI document held against the running server, by Schemathesis from PyPI.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::client::{JOB, Served, pause, place, sets};
+
+/// How long it may take, all of it: a first time it is installed.
+const DEADLINE: Duration = Duration::from_secs(280);
+
+/// What a document cannot say: rules are checked by more than a schema. And a stream does not end.
+const CONFIG: &str = r#"
+[[operations]]
+include-name = "PUT /v1/segments/{id}"
+checks.positive_data_acceptance.enabled = false
+[[operations]]
+include-name = "GET /v1/diffs"
+enabled = false
+"#;
+
+/// The program, installed where it is not there yet.
+fn schemathesis() -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/schemathesis.sh");
+    let done = Command::new("bash").arg(script).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn the_server_does_what_its_document_says() {
+    let (program, place) = (schemathesis(), place(JOB));
+    place.write("schemathesis.toml", CONFIG);
+    let served = Served::start(&place);
+    served.send(&[sets("u1", 0, "plan", "pro"), sets("u2", 10, "country", "DE")]);
+    served.await_segments("u2", &["de"]);
+    let said = std::fs::File::create(place.path("said")).unwrap();
+    let mut child = Command::new(program)
+        .args(["--config-file", "schemathesis.toml", "run"])
+        .arg(format!("{}/openapi.json", served.url))
+        .args(["--max-examples", "10", "--seed", "1", "--no-color"])
+        .args(["--generation-database", "none"])
+        .current_dir(place.path(""))
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (began, mut time) = (Instant::now(), 1_000);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            panic!("it hangs: {}", place.text("said"));
+        }
+        // Time goes on, so that what is saved comes into force.
+        time += 10;
+        served.send(&[sets("clock", time, "tick", "x")]);
+        pause();
+    };
+    let said = place.text("said");
+    assert!(status.success(), "{said}");
+    assert!(said.contains("11 selected"), "{said}");
+    served.get("/healthz").fine();
+    assert_eq!(served.end(), Some(0));
+}
