@@ -386,7 +386,7 @@ fn all_who_wait_share_a_sync_and_what_is_too_much_is_refused() {
     let mut large = Records::new();
     large.push(&vec![b'x'; 1 << 20], "");
     let mut waiting = vec![Box::pin(log.append(large))];
-    let mut poll = |waiting: &mut Vec<_>, records| {
+    let poll = |waiting: &mut Vec<_>, records| {
         let mut next = Box::pin(log.append(records));
         let polled = next.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         waiting.push(next);
