@@ -70,6 +70,13 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_clients() { # Segment's clients, which the tests of the collector run, and a browser for one
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+    command -v npm >/dev/null || install nodejs npm
+    command -v chromium >/dev/null || install chromium
+    tests/common/clients.sh >/dev/null
+}
+
 setup_schemathesis() { # what holds the OpenAPI document against the server
     python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
     tests/common/schemathesis.sh >/dev/null
@@ -149,6 +156,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_clients
     setup_schemathesis
     setup_network
     if [ $# -gt 0 ]; then

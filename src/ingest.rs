@@ -30,8 +30,9 @@ use partition::{Input, Next, Partition};
 
 use crate::format::Mapping;
 use crate::source::file::{FilePartition, Progress};
-use crate::source::kafka::{KafkaPartition, Track};
-use crate::source::{Chunk, SourceError};
+use crate::source::http::LogPartition;
+use crate::source::kafka::KafkaPartition;
+use crate::source::{Chunk, SourceError, Track};
 
 pub use journal::{Decision, Journal, Recalled, Ticket};
 pub use others::Standing;
@@ -136,6 +137,11 @@ impl Partitions {
         go_on: Option<GoOn>,
     ) {
         self.add(index, Input::Kafka(partition), mapping, go_on);
+    }
+
+    /// Adds what a collector takes.
+    pub fn add_log(&self, index: u32, partition: LogPartition, go_on: Option<GoOn>) {
+        self.add(index, Input::Log(partition), Mapping::default(), go_on);
     }
 
     fn add(&self, index: u32, input: Input, mapping: Mapping, go_on: Option<GoOn>) {
@@ -270,8 +276,8 @@ impl Partitions {
         self.all(|list| list.iter().for_each(|it| it.pass(&is_passed)));
     }
 
-    /// How far the partitions of topics have been read.
-    pub fn tracks(&self) -> Vec<Arc<Track>> {
+    /// How far the partitions that go on meanwhile have been read, those of files not among them.
+    pub fn tracks(&self) -> Vec<Track> {
         self.all(|list| list.iter().filter_map(|it| it.track.clone()).collect())
     }
 

@@ -16,6 +16,7 @@ use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
 use crate::serve::Settings as ServeSettings;
+pub use crate::source::http::Settings as Collector;
 use crate::state::{Location, Secret};
 
 pub use error::JobError;
@@ -35,8 +36,10 @@ pub struct Job {
     pub clock: ClockSettings,
     /// The files records come from.
     pub sources: Vec<Source>,
-    /// The topics of Kafka they come from. There is at least one of either.
+    /// The topics of Kafka they come from. There is at least one of these, or a collector.
     pub topics: Vec<Topics>,
+    /// What clients send to.
+    pub collector: Option<Collector>,
     /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
     /// Where checkpoints are kept; none are, if not said.

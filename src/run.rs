@@ -46,8 +46,9 @@ use crate::mesh::MeshError;
 use crate::serve::view::View;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
-use crate::source::SourceError;
+use crate::source::http::Log;
 use crate::source::kafka::Settings;
+use crate::source::{SourceError, Track};
 use crate::state::{Secret, StateError};
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread, Scribe};
@@ -156,6 +157,8 @@ pub struct Kept {
 pub struct Live {
     /// The topics it reads.
     pub topics: Vec<Topics>,
+    /// What they send, in the process that takes it.
+    pub log: Option<Arc<Log>>,
     /// Wall time.
     pub wall: Wall,
     /// Whether it ends by itself when all has been read that there was when it began.
@@ -191,19 +194,19 @@ pub struct Summary {
     /// Records read by this process, if it is the only one, at times the watermark had not passed
     /// when the run was told to end.
     pub waiting: u64,
-    /// How far the partitions of topics were read by this process.
+    /// How far the partitions of topics and of a collector were read by this process.
     pub lags: Vec<Lag>,
 }
 
-/// How far a partition of a topic was read.
+/// How far a partition of a topic or of a collector was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lag {
-    /// The topic.
+    /// The topic; of a collector, what its log is called.
     pub topic: String,
     /// The number of the partition.
     pub partition: i32,
     /// The offset from which it is to be read on.
-    pub next_offset: i64,
+    pub next_offset: u64,
     /// How many offsets there were after it, as far as is known.
     pub lag: u64,
 }
@@ -329,7 +332,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     if shared.partitions.is_stopped() && processes == 1 {
         summary.waiting = shared.partitions.read().saturating_sub(summary.read());
     }
-    summary.lags = shared.partitions.tracks().iter().map(|track| Lag::of(track)).collect();
+    summary.lags = shared.partitions.tracks().iter().map(Lag::of).collect();
     Ok((summary, outputs))
 }
 
@@ -369,8 +372,8 @@ impl Kept {
 }
 
 impl Lag {
-    fn of(track: &crate::source::kafka::Track) -> Self {
-        let (topic, partition) = (track.topic.to_string(), track.partition);
+    fn of(track: &Track) -> Self {
+        let (topic, partition) = (track.source().to_owned(), track.partition());
         Lag { topic, partition, next_offset: track.next(), lag: track.lag() }
     }
 }

@@ -2,6 +2,7 @@
 
 mod apart;
 mod cluster;
+mod collecting;
 mod inspect_log;
 mod kept;
 mod outputs;
@@ -97,10 +98,11 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
     Ok(())
 }
 
-/// How many files and topics a job reads.
+/// How many files, topics and collectors a job reads.
 fn inputs(job: &crate::job::Job) -> usize {
     let files = job.sources.iter().map(|source| source.inputs.len());
-    files.chain(job.topics.iter().map(|source| source.topics.len())).sum()
+    let topics = job.topics.iter().map(|source| source.topics.len());
+    files.chain(topics).chain(job.collector.iter().map(|_| 1)).sum()
 }
 
 fn print_schema(arguments: &Schema) -> Result<(), VerbError> {

@@ -36,7 +36,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("schema", &[]),
     // How records are read, where state is, who is answered, and what a secret must be like are
     // parts of a job.
-    ("job", &["format", "mesh", "serve", "state"]),
+    ("job", &["format", "mesh", "serve", "source", "state"]),
 ];
 
 /// Who of the computation may not see whom.

@@ -1,6 +1,7 @@
 //! The tree of a job file to a [`Job`].
 
 mod cluster;
+mod http;
 mod options;
 mod serve;
 mod state;
@@ -16,7 +17,7 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
+use super::{Collector, Format, Input, Job, Output, Sink, Source, Target, Topics};
 use crate::format::Mapping;
 
 const JOB_KEYS: &[&str] = &[
@@ -24,6 +25,16 @@ const JOB_KEYS: &[&str] = &[
 ];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
+/// Time where there are clients. Those of Segment hold events back for ten seconds; what they send
+/// again has its old time, but what has none of its own is stamped anew.
+const FOR_CLIENTS: ClockSettings = ClockSettings {
+    emit: Emit::OnWatermark,
+    max_out_of_orderness: model::Duration::from_ms(15_000),
+    idle_timeout: model::Duration::from_ms(10_000),
+    max_ahead: model::Duration::from_ms(3_600_000),
+    dedup_horizon: model::Duration::from_ms(60_000),
+    granularity: model::Duration::from_ms(60_000),
+};
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
 const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
 const MAPPING_KEYS: &[&str] =
@@ -45,18 +56,20 @@ static EMITS: &[Word<Emit>] =
 enum SourceKind {
     File,
     Kafka,
+    Http,
 }
 
 static SOURCE_KINDS: &[Word<SourceKind>] = &[
     Word("file", Some(SourceKind::File)),
     Word("kafka", Some(SourceKind::Kafka)),
-    Word("http", None),
+    Word("http", Some(SourceKind::Http)),
 ];
 
 /// What one `[[source]]` reads.
 enum Reads {
     Files(Source),
     Topics(Topics),
+    Clients(Collector),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -99,6 +112,7 @@ pub(super) fn job(
         folder: path.parent().unwrap_or(Path::new("")),
         inputs: BTreeSet::new(),
         topics: BTreeSet::new(),
+        has_collector: false,
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
     };
@@ -117,6 +131,8 @@ struct JobReader<'e> {
     inputs: BTreeSet<PathBuf>,
     /// The topics that are read, each with its brokers.
     topics: BTreeSet<(String, String)>,
+    /// Whether there is a source of kind http.
+    has_collector: bool,
     /// Where output is written to; `-` is standard output.
     outputs: BTreeSet<PathBuf>,
     /// The topics that are written, each with its brokers.
@@ -138,14 +154,16 @@ impl JobReader<'_> {
         let retain = self.reader.optional(&node.get("retain"), |reader, node| {
             reader.duration(node, model::Duration::default())
         })?;
-        let clock = self.clock(&node.get("clock"));
+        let takes = node.get("source").items().any(|source| http::is_http(&source));
+        let clock = self.clock(&node.get("clock"), takes);
         let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
         let is_read = sources.is_some();
-        let (mut files, mut topics) = (Vec::new(), Vec::new());
+        let (mut files, mut topics, mut collector) = (Vec::new(), Vec::new(), None);
         for reads in sources.into_iter().flatten() {
             match reads {
                 Reads::Files(source) => files.push(source),
                 Reads::Topics(source) => topics.push(source),
+                Reads::Clients(source) => collector = Some(source),
             }
         }
         let sinks = match node.get("sink") {
@@ -155,6 +173,10 @@ impl JobReader<'_> {
         let state = self.state(&node.get("state"));
         let serve = self.serve(&node.get("serve"));
         let cluster = self.cluster(&node.get("cluster"));
+        if let Some(collector) = &mut collector {
+            self.is_reachable(node, serve.as_ref())?;
+            self.log_folder(node, collector, state.as_ref())?;
+        }
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -163,6 +185,7 @@ impl JobReader<'_> {
             clock: clock?,
             sources: is_read.then_some(files)?,
             topics,
+            collector,
             sinks: sinks?,
             state: state?,
             serve: serve?,
@@ -187,8 +210,9 @@ impl JobReader<'_> {
         items.into_iter().collect()
     }
 
-    fn clock(&mut self, node: &Node<'_>) -> Option<ClockSettings> {
-        let default = ClockSettings::default();
+    /// `takes` tells whether there are clients, who hold events back and send some twice.
+    fn clock(&mut self, node: &Node<'_>, takes: bool) -> Option<ClockSettings> {
+        let default = if takes { FOR_CLIENTS } else { ClockSettings::default() };
         if !node.is_present() {
             return Some(default);
         }
@@ -202,7 +226,8 @@ impl JobReader<'_> {
         let disorder = duration("max_out_of_orderness", 0, default.max_out_of_orderness);
         let idle_timeout = duration("idle_timeout", 1, default.idle_timeout);
         let max_ahead = duration("max_ahead", 0, default.max_ahead);
-        let horizon = duration("dedup_horizon", 0, disorder.unwrap_or_default());
+        let least = if takes { FOR_CLIENTS.dedup_horizon } else { model::Duration::default() };
+        let horizon = duration("dedup_horizon", 0, disorder.unwrap_or_default().max(least));
         let granularity = duration("granularity", 1, default.granularity);
         Some(ClockSettings {
             emit: emit?,
@@ -218,6 +243,7 @@ impl JobReader<'_> {
         match self.pick(&node.get("kind"), SOURCE_KINDS, None)? {
             SourceKind::File => self.files(node).map(Reads::Files),
             SourceKind::Kafka => self.kafka(node).map(Reads::Topics),
+            SourceKind::Http => self.http(node).map(Reads::Clients),
         }
     }
 

@@ -90,9 +90,10 @@ fn delivery(
     Ok(opened.map(|sink| -> Box<dyn Delivery> { Box::new(sink) }))
 }
 
-/// The files, then the topics.
+/// The files, then the topics, then the collector.
 pub(super) fn origins(subject: &Subject) -> Vec<Origin> {
     let files = subject.inputs.iter().map(|input| Origin::File(input.path.clone()));
     let topics = subject.topics.iter().flat_map(|it| it.settings.topics.iter().cloned());
-    files.chain(topics.map(Origin::Topic)).collect()
+    let collector = subject.collector.iter().map(|_| Origin::Collector);
+    files.chain(topics.map(Origin::Topic)).chain(collector).collect()
 }

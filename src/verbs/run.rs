@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::collecting::collector;
 use super::replay::carry_out;
 use super::serving::{Serving, serving};
 use super::what::{Subject, live_subject};
@@ -22,9 +23,11 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let subject = live_subject(&arguments_of_replay.what)?;
     let read_now = Arc::new(AtomicBool::new(false));
     let watch = watched(arguments, &subject, &read_now)?;
-    let serving = serving(arguments, &subject, &read_now)?;
+    let collector = collector(arguments, &subject)?;
+    let serving = serving(arguments, &subject, &read_now, collector.as_ref())?;
     let live = Live {
         topics: subject.topics.clone(),
+        log: collector.as_ref().map(|it| Arc::clone(it.log())),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
@@ -34,10 +37,11 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     };
     let topics = live.topics.iter().map(|it| it.settings.topics.len()).sum();
     say(format_args!(
-        "running {}: {}, {}; Ctrl-C ends it",
+        "running {}: {}, {}{}; Ctrl-C ends it",
         arguments.job.display(),
         counted(topics, "topic"),
-        counted(subject.inputs.len(), "file")
+        counted(subject.inputs.len(), "file"),
+        if subject.collector.is_some() { ", clients" } else { "" }
     ));
     // It answers until the run has ended.
     let done = carry_out(&arguments_of_replay, subject, Some(live));

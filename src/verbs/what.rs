@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, ClusterSettings, Input, Job, JobError, Sink, StateSettings};
+use crate::job::{self, ClusterSettings, Collector, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
 use crate::serve;
 use crate::sink::kafka as kafka_sink;
@@ -36,6 +36,9 @@ pub enum WhatError {
     /// It reads topics, which have no end.
     #[error("{} reads topics of Kafka, which have no end: try  rivulet run {}", .0.display(), .0.display())]
     Topics(PathBuf),
+    /// It is sent records, without end.
+    #[error("{} is sent records by clients, without end: try  rivulet run {}", .0.display(), .0.display())]
+    Collector(PathBuf),
 }
 
 /// What a run is about.
@@ -46,6 +49,8 @@ pub(super) struct Subject {
     pub(super) inputs: Vec<InputFile>,
     /// The topics they come from, too.
     pub(super) topics: Vec<Topics>,
+    /// What clients send to.
+    pub(super) collector: Option<Collector>,
     /// Where the definitions are.
     pub(super) segments: PathBuf,
     /// The definitions and their changes.
@@ -100,13 +105,14 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
     let subject = live_subject(what)?;
     match &what.job {
         Some(path) if !subject.topics.is_empty() => Err(WhatError::Topics(path.clone())),
+        Some(path) if subject.collector.is_some() => Err(WhatError::Collector(path.clone())),
         _ => Ok(subject),
     }
 }
 
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
-    let (mut topics, mut name, mut serve) = (Vec::new(), String::new(), None);
+    let (mut topics, mut name, mut serve, mut collector) = (Vec::new(), String::new(), None, None);
     let mut cluster = ClusterSettings::default();
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
@@ -115,6 +121,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
             name = job.name.clone();
             serve = job.serve.clone();
             cluster = job.cluster.clone();
+            collector = job.collector.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -132,6 +139,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         name,
         inputs,
         topics,
+        collector,
         definitions: definitions(&segments, changes.as_deref())?,
         segments,
         clock: settings(&what.clock, clock)?,

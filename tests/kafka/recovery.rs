@@ -274,12 +274,12 @@ fn supervised_processes_are_killed_and_come_back() {
         .map(|it| place.text(&format!("{it}.jsonl")).lines().map(str::to_owned).collect())
         .collect();
     for round in 0..5_u64 {
+        let before = newest(&place);
         for (partition, lines) in parts.iter().enumerate() {
             let at = |round: u64| lines.len() * usize::try_from(round).unwrap() / 5;
             let some = &lines[at(round)..at(round + 1)];
             broker.send(&topic, i32::try_from(partition).unwrap(), some);
         }
-        let before = newest(&place);
         eventually("there is a new checkpoint", || newest(&place) > before);
         if round < 4 {
             let victim = &supervisors[usize::try_from(draw(round, 2)).unwrap()];

@@ -18,15 +18,15 @@ impl JobReader<'_> {
             return Some(default);
         }
         self.reader.object(node, CLUSTER_KEYS)?;
+        let allowed =
+            format!("at least {SECRET_BYTES_MIN} characters, best as a variable: ${{NAME}}");
         let key = node.get("secret");
-        let secret = self.secret(&key);
+        let secret = self.secret(&key, &allowed);
         let lost_after = self.reader.optional(&node.get("lost_after"), |reader, node| {
             reader.duration(node, LOST_AFTER_MIN)
         });
         let secret = secret?;
         if secret.as_ref().is_some_and(|secret| secret.reveal().len() < SECRET_BYTES_MIN) {
-            let allowed =
-                format!("at least {SECRET_BYTES_MIN} characters, best as a variable: ${{NAME}}");
             let hint = "make one with  openssl rand -hex 32".to_owned();
             self.reader.fault_with(&key, "fewer", allowed, Some(hint));
             return None;

@@ -16,6 +16,7 @@ const STATE_KEYS: &[&str] =
 /// Of these, those that are about an object store.
 const S3_KEYS: &[&str] = &["endpoint", "region", "access_key", "secret_key", "allow_http"];
 const PATH: &str = "a folder, or s3://bucket/prefix";
+const KEY: &str = "a key, best as a variable: ${NAME}";
 const INTERVAL: Duration = Duration::from_ms(10_000);
 const KEEP: usize = 3;
 /// Most checkpoints that stay.
@@ -112,7 +113,8 @@ impl JobReader<'_> {
 
     /// Both keys or neither.
     fn keys(&mut self, node: &Node<'_>) -> Option<Option<(Secret, Secret)>> {
-        let [name, key] = ["access_key", "secret_key"].map(|key| self.secret(&node.get(key)));
+        let secrets = ["access_key", "secret_key"].map(|key| self.secret(&node.get(key), KEY));
+        let [name, key] = secrets;
         match (name?, key?) {
             (None, None) => Some(None),
             (Some(name), Some(key)) => Some(Some((name, key))),
@@ -120,14 +122,14 @@ impl JobReader<'_> {
                 let missing = if name.is_some() { "secret_key" } else { "access_key" };
                 let hint = "access_key and secret_key stand together, or neither, and the keys \
                             are those of the environment";
-                let allowed = "a key, best as a variable: ${NAME}";
-                self.reader.fault(&node.get(missing), allowed, Some(hint.to_owned()));
+                self.reader.fault(&node.get(missing), KEY, Some(hint.to_owned()));
                 None
             }
         }
     }
 
-    pub(super) fn secret(&mut self, node: &Node<'_>) -> Option<Option<Secret>> {
+    /// Text that no fault shows; `allowed` says what it may be.
+    pub(super) fn secret(&mut self, node: &Node<'_>, allowed: &str) -> Option<Option<Secret>> {
         let Some(json) = node.json() else { return Some(None) };
         let read = match json {
             Json::String(text) if text.is_empty() => Err(None),
@@ -137,7 +139,6 @@ impl JobReader<'_> {
         match read {
             Ok(text) => Some(Some(Secret::new(text))),
             Err(hint) => {
-                let allowed = "a key, best as a variable: ${NAME}";
                 self.reader.fault_with(node, "something else", allowed, hint);
                 None
             }
