@@ -220,6 +220,9 @@ pub struct Run {
     /// Where one JSON object with the counts and costs of the run goes
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Clear away what this sink of the job has written, and fill it anew (redis, postgres)
+    #[arg(long, value_name = "SINK")]
+    pub rebuild: Vec<String>,
     /// Start it again whenever it dies or loses another process, until it is told to stop
     #[arg(long)]
     pub supervise: bool,

@@ -15,7 +15,7 @@ use dataflows::clock::ClockSettings;
 use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
-use crate::state::Location;
+use crate::state::{Location, Secret};
 
 pub use error::JobError;
 
@@ -122,6 +122,11 @@ pub struct Sink {
     pub format: Format,
     /// Where to.
     pub target: Target,
+    /// What it is called: that of its kind, unless it says. Of those that store a position, each
+    /// has a name of its own.
+    pub name: String,
+    /// The segments it is told of, or how their names begin (`b*`); all, if none is said.
+    pub segments: Vec<String>,
 }
 
 /// The outputs of a job.
@@ -153,6 +158,17 @@ pub enum Target {
     File(PathBuf),
     /// Topics of Kafka.
     Topic(ToTopic),
+    /// A Redis server.
+    Redis(ToRedis),
+}
+
+/// A Redis server that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToRedis {
+    /// Its address, with user and password.
+    pub url: Secret,
+    /// What the names of all keys begin with.
+    pub prefix: String,
 }
 
 /// Topics of one cluster of Kafka brokers that are written.

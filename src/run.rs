@@ -199,6 +199,8 @@ struct Shared {
     sources: Vec<String>,
     /// Up to when each output that is delivered is final.
     finals: Vec<MadeFinal>,
+    /// Whether any output is to be told who is in which segment, where the run goes on from.
+    tells_members: bool,
     /// What readers know.
     known: Mutex<Known>,
     /// What workers have worked out of the definition that was saved last.
@@ -236,6 +238,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let before = run.state.as_ref().and_then(|kept| kept.resumed.before());
     let going = (before.unwrap_or(EventTime::MIN), run.state.is_some());
     let partitions = Partitions::new(&run.clock, wall, going);
+    let tells_members = outputs.deliveries.want_members();
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
@@ -252,6 +255,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
         sources,
         finals,
+        tells_members,
         known: Mutex::new(Known::new(&streams)),
         prepared: Mutex::default(),
     });

@@ -1,9 +1,13 @@
 //! Where outputs go: lines into a file or to standard output, or records that are delivered once
 //! whatever happens ([`delivery`]).
 
+mod courier;
 pub mod delivery;
 pub mod kafka;
 pub mod line;
+mod queue;
+pub mod redis;
+pub mod selection;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,7 +18,10 @@ use std::path::{Path, PathBuf};
 use dataflows::model::EventTime;
 use thiserror::Error;
 
+use self::redis::RedisFault;
+pub use courier::Courier;
 use kafka::KafkaFault;
+pub use queue::Stop;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -55,6 +62,28 @@ pub enum SinkError {
     /// A topic of Kafka cannot be written.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
+    /// A Redis server cannot be written.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
+    /// The run was told to stop, and nothing was taken for too long.
+    #[error(
+        "{name}: {waiting} records could not be delivered within {bound_s} s after the run was \
+         told to stop; start it again, and it gives them then"
+    )]
+    Undelivered {
+        /// What is written.
+        name: String,
+        /// How many items wait.
+        waiting: usize,
+        /// How long it was waited, in seconds.
+        bound_s: u64,
+    },
+    /// Our own bug.
+    #[error("{name}: the thread that writes it has failed")]
+    Panicked {
+        /// What is written.
+        name: String,
+    },
     /// Whoever read standard output has gone. Not an error to tell anyone.
     #[error("standard output was closed")]
     Closed,

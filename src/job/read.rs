@@ -1,8 +1,8 @@
 //! The tree of a job file to a [`Job`].
 
 mod options;
+mod servers;
 mod state;
-
 mod topics;
 mod written;
 
@@ -26,6 +26,7 @@ const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
 const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
+const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments"];
 const MAPPING_KEYS: &[&str] =
     &["user", "time", "event", "id", "properties", "traits", "attribute", "value"];
 
@@ -64,6 +65,7 @@ enum SinkKind {
     File,
     Stdout,
     Kafka,
+    Redis,
 }
 
 static SINK_KINDS: &[Word<SinkKind>] = &[
@@ -71,7 +73,7 @@ static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("stdout", Some(SinkKind::Stdout)),
     Word("kafka", Some(SinkKind::Kafka)),
     Word("http", None),
-    Word("redis", None),
+    Word("redis", Some(SinkKind::Redis)),
     Word("postgres", None),
     Word("webhook", None),
     Word("parquet", None),
@@ -101,6 +103,7 @@ pub(super) fn job(
         topics: BTreeSet::new(),
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
+        sink_names: BTreeSet::new(),
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
     let read = job.job(&Node::root(tree, ""), &fallback);
@@ -121,6 +124,8 @@ struct JobReader<'e> {
     outputs: BTreeSet<PathBuf>,
     /// The topics that are written, each with its brokers.
     topics_written: BTreeSet<(String, String)>,
+    /// The names of the sinks that store a position under theirs.
+    sink_names: BTreeSet<String>,
 }
 
 impl JobReader<'_> {
@@ -279,20 +284,24 @@ impl JobReader<'_> {
 
     fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
         let kind = self.pick(&node.get("kind"), SINK_KINDS, None)?;
-        if kind == SinkKind::Kafka {
-            return self.written_topic(node);
+        match kind {
+            SinkKind::Kafka => return self.written_topic(node),
+            SinkKind::Redis => return self.redis(node),
+            SinkKind::File | SinkKind::Stdout => {}
         }
         self.reader.object(node, SINK_KEYS)?;
         let of = self.pick(&node.get("of"), OUTPUTS, Some(Output::Differences));
         let format = self.pick(&node.get("format"), FORMATS, Some(Format::Json));
         let target = match kind {
-            SinkKind::Stdout | SinkKind::Kafka => self.stdout(node),
             SinkKind::File => self.path(&node.get("path"), "the file to write").map(Target::File),
+            _ => self.stdout(node),
         };
-        let sink = Sink { of: of?, format: format?, target: target? };
+        let name = if kind == SinkKind::File { "file" } else { "stdout" }.to_owned();
+        let (of, format, target) = (of?, format?, target?);
+        let sink = Sink { of, format, target, name, segments: Vec::new() };
         let place = match &sink.target {
             Target::File(path) => path.clone(),
-            Target::Stdout | Target::Topic(_) => PathBuf::from("-"),
+            _ => PathBuf::from("-"),
         };
         if sink.format == Format::Text && sink.of != Output::Differences {
             let hint = "only differences are written as text".to_owned();

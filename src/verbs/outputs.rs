@@ -5,11 +5,11 @@ use std::path::Path;
 
 use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
-use crate::job::{Format, Output, Target, ToTopic};
+use crate::job::{self, Format, Output, Target};
 use crate::run::{Form, Kept, Origin, Outputs};
 use crate::sink::delivery::Delivery;
-use crate::sink::kafka::{KafkaSink, Stop};
-use crate::sink::{Sink, SinkError};
+use crate::sink::selection::Selection;
+use crate::sink::{Sink, SinkError, Stop, kafka, redis};
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
 /// the run was told to stop meanwhile.
@@ -29,8 +29,8 @@ pub(super) fn outputs(
         let made = match &sink.target {
             Target::Stdout => Sink::stdout()?,
             Target::File(path) => file(path, kept)?,
-            Target::Topic(to) => {
-                let Some(delivery) = delivery(subject, to, stop)? else { return Ok(None) };
+            _ => {
+                let Some(delivery) = delivery(subject, sink, kept, stop)? else { return Ok(None) };
                 let deliveries = &mut outputs.deliveries;
                 match sink.of {
                     Output::Differences => deliveries.differences.push(delivery),
@@ -81,13 +81,35 @@ fn is_overridden(arguments: &Replay, of: Output) -> bool {
     }
 }
 
+/// A sink that delivers, opened. `None` if the run was told to stop meanwhile.
 fn delivery(
     subject: &Subject,
-    to: &ToTopic,
+    sink: &job::Sink,
+    kept: Option<&Kept>,
     stop: &Stop,
 ) -> Result<Option<Box<dyn Delivery>>, SinkError> {
-    let opened = KafkaSink::open(written_to(&subject.name, to), stop.clone())?;
-    Ok(opened.map(|sink| -> Box<dyn Delivery> { Box::new(sink) }))
+    let resumes = kept.and_then(|kept| kept.resumed.before());
+    let (selection, stop) = (Selection::new(sink.segments.clone()), stop.clone());
+    let opened = match &sink.target {
+        Target::Topic(to) => kafka::open(written_to(&subject.name, to), selection, stop)?,
+        Target::Redis(to) => {
+            let settings = redis_of(subject, sink, to);
+            redis::open(settings, resumes, selection, stop)?
+        }
+        Target::Stdout | Target::File(_) => unreachable!("what is written line by line"),
+    };
+    Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))
+}
+
+/// A Redis server, as its sink wants to be told.
+fn redis_of(subject: &Subject, sink: &job::Sink, to: &job::ToRedis) -> redis::Settings {
+    redis::Settings {
+        job: subject.name.clone(),
+        name: sink.name.clone(),
+        url: to.url.reveal().to_owned(),
+        prefix: to.prefix.clone(),
+        rebuild: subject.rebuild.contains(&sink.name),
+    }
 }
 
 /// The files, then the topics.

@@ -213,3 +213,12 @@ pub(crate) fn counts(stats: &Path) -> [u64; 5] {
     assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{stats}");
     counts
 }
+
+/// Waits for a condition, no longer than the deadline.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < DEADLINE, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}

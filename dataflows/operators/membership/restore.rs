@@ -1,8 +1,8 @@
 //! Users taken over from an earlier run, at the instant up to which it had come.
 //!
 //! Each is worked out like one who is new at that instant, from what is kept of them; only that
-//! nobody is told who is in which segment, for they have been. Gates are told, since they hold
-//! nothing.
+//! nobody is told who is in which segment, for they have been, unless that is asked for. Gates are
+//! told, since they hold nothing.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::compare::{blank_before, touch, touch_all};
 use super::update::Windows;
 use super::{Changes, Context, Membership, arm};
 use crate::model::time::leave_time;
-use crate::model::{EventTime, StreamId, UserKey};
+use crate::model::{EventTime, Sign, StreamId, UserKey};
 use crate::operators::checkpoint::{
     Collection, EventReader, FactImage, Image, KeptFact, Restored, keyed,
 };
@@ -151,7 +151,14 @@ impl Membership {
             arm(&mut self.wheel, user, slot, *id, armed);
         }
         self.matcher.create(context, user, touched, conditions, pool);
-        user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
+        for node in user.members.iter() {
+            flip(&self.plan, slot, node, at, changes);
+            let described = self.plan.node(node);
+            if self.tells_members && described.public {
+                let (segment, name) = (described.segment.clone(), user.name.clone());
+                changes.differences.push((segment, name, at, Sign::Entered));
+            }
+        }
         touched.clear();
         self.scratch = scratch;
     }

@@ -1,36 +1,47 @@
 //! What waits to be written: a queue with a bound, between the run and the thread that writes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dataflows::model::EventTime;
 
-use super::{KafkaFault, Stop, lock};
-use crate::sink::delivery::{Item, MadeFinal};
+use super::SinkError;
+use super::delivery::{Item, MadeFinal};
 
 /// How much may wait, or be on its way, before whoever gives more has to wait: enough for some
 /// seconds of many differences, and little beside the state of the users they concern.
 const WAITING_BYTES: usize = 32 << 20;
-/// How many records a transaction holds, about: markers cost little beside so many, and a consumer
-/// waits for their end for no more than some tens of milliseconds. One instant is never divided.
-const TRANSACTION_RECORDS: usize = 10_000;
-/// How long from one transaction to the next while fewer are due: ten a second cost the brokers
-/// little, and a tenth of a second is what a watermark is late by anyway.
-const TRANSACTION_EVERY: Duration = Duration::from_millis(100);
-/// How often the position is stored while there is nothing to write: brokers forget positions that
-/// nobody renews, and a process that another has replaced learns of it.
-const POSITION_EVERY: Duration = Duration::from_secs(10);
 /// How long a run that is told to stop waits for delivery: as long as a broker needs to be
 /// restarted, and not for ever.
 const STOP_WAITS: Duration = Duration::from_secs(30);
 /// How often it is looked whether the run has been told to stop.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Whether the run has been told to stop; nothing, where that ends it at once.
+pub type Stop = Option<Arc<AtomicBool>>;
+
+/// In what steps items are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How many items a step holds, about. One instant is never divided.
+    pub(super) items: usize,
+    /// How long from one step to the next while fewer are due.
+    pub(super) every: Duration,
+    /// How often the position is stored while there is nothing to write.
+    pub(super) position_every: Duration,
+    /// What counts as final while there is nothing to write: only what the stored position says,
+    /// or all that time has passed. The first lets a later life tell whether anything was lost.
+    pub(super) only_what_is_stored: bool,
+}
+
 /// What waits to be written.
 pub(super) struct Queue {
-    topic: String,
+    name: String,
+    pace: Pace,
+    /// Nothing is written before time has passed this.
+    hold: EventTime,
     pub(super) made_final: MadeFinal,
     stop: Stop,
     state: Mutex<State>,
@@ -50,11 +61,11 @@ struct State {
     is_done: bool,
     is_abandoned: bool,
     /// What ends it, until it has been told.
-    fault: Option<KafkaFault>,
+    fault: Option<SinkError>,
     has_failed: bool,
 }
 
-/// What is to be written in one transaction.
+/// What is to be written in one step.
 pub(super) struct Due {
     pub(super) items: Vec<Item>,
     /// All before this time is written with it.
@@ -62,7 +73,14 @@ pub(super) struct Due {
 }
 
 impl Queue {
-    pub(super) fn new(topic: String, made_final: MadeFinal, stop: Stop) -> Self {
+    /// Nothing waits. What is before `made_final` is not waited for; nothing is written before
+    /// time has passed `hold`.
+    pub(super) fn new(
+        name: String,
+        pace: Pace,
+        (made_final, hold): (MadeFinal, EventTime),
+        stop: Stop,
+    ) -> Self {
         let state = State {
             items: VecDeque::new(),
             bytes: 0,
@@ -76,10 +94,16 @@ impl Queue {
             fault: None,
             has_failed: false,
         };
-        Queue { topic, made_final, stop, state: Mutex::new(state), changed: Condvar::new() }
+        let (state, changed) = (Mutex::new(state), Condvar::new());
+        Queue { name, pace, hold, made_final, stop, state, changed }
     }
 
-    pub(super) fn give(&self, items: Vec<Item>) -> Result<(), KafkaFault> {
+    /// What is written, as people know it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn give(&self, items: Vec<Item>) -> Result<(), SinkError> {
         let Some(last) = items.last().map(Item::time) else { return Ok(()) };
         let mut state = lock(&self.state);
         state.bytes += items.iter().map(Item::bytes).sum::<usize>();
@@ -95,14 +119,14 @@ impl Queue {
         self.wait_while(state, |state| state.bytes > WAITING_BYTES)
     }
 
-    pub(super) fn advance(&self, frontier: EventTime) -> Result<(), KafkaFault> {
+    pub(super) fn advance(&self, frontier: EventTime) -> Result<(), SinkError> {
         let mut state = lock(&self.state);
         state.frontier = state.frontier.max(frontier);
         self.changed.notify_all();
         state.fault.take().map_or(Ok(()), Err)
     }
 
-    pub(super) fn finish(&self) -> Result<(), KafkaFault> {
+    pub(super) fn finish(&self) -> Result<(), SinkError> {
         let mut state = lock(&self.state);
         state.is_last = true;
         self.changed.notify_all();
@@ -119,7 +143,7 @@ impl Queue {
         &self,
         mut state: Guard<'_>,
         holds: impl Fn(&State) -> bool,
-    ) -> Result<(), KafkaFault> {
+    ) -> Result<(), SinkError> {
         loop {
             if let Some(fault) = state.fault.take() {
                 return Err(fault);
@@ -131,8 +155,8 @@ impl Queue {
                 let since = *state.stopped.get_or_insert_with(Instant::now);
                 if since.elapsed() >= STOP_WAITS {
                     let waiting = state.items.len() + state.on_its_way;
-                    let (topic, bound_s) = (self.topic.clone(), STOP_WAITS.as_secs());
-                    return Err(KafkaFault::Undelivered { topic, waiting, bound_s });
+                    let (name, bound_s) = (self.name.clone(), STOP_WAITS.as_secs());
+                    return Err(SinkError::Undelivered { name, waiting, bound_s });
                 }
             }
             state = self.wait(state, LOOK);
@@ -143,32 +167,44 @@ impl Queue {
         self.changed.wait_timeout(state, long).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    /// The next transaction, when it is time for it. `None` at the end.
+    /// The next step, when it is time for it. `None` at the end.
     pub(super) fn next(&self, last: Instant, stored: Option<EventTime>) -> Option<Due> {
         let mut state = lock(&self.state);
         loop {
             if state.is_abandoned {
                 return None;
             }
-            let due = state.due();
+            let is_held = state.frontier <= self.hold;
+            let due = if is_held { 0 } else { state.due() };
             if due == 0 {
-                self.made_final.set(state.frontier);
+                if !self.pace.only_what_is_stored {
+                    self.made_final.set(state.frontier);
+                }
+                if !is_held && self.is_position_due(&state, last, stored) {
+                    return Some(Due { items: Vec::new(), upto: state.frontier });
+                }
                 if state.is_last {
                     return None;
                 }
-                let has_moved = stored.is_none_or(|stored| stored < state.frontier);
-                if has_moved && last.elapsed() >= POSITION_EVERY {
-                    return Some(Due { items: Vec::new(), upto: state.frontier });
-                }
-                state = self.wait(state, POSITION_EVERY);
+                state = self.wait(state, self.pace.position_every);
                 continue;
             }
-            let wait = TRANSACTION_EVERY.saturating_sub(last.elapsed());
-            if wait.is_zero() || due >= TRANSACTION_RECORDS || state.is_last {
-                return Some(state.take(due));
+            let wait = self.pace.every.saturating_sub(last.elapsed());
+            if wait.is_zero() || due >= self.pace.items || state.is_last {
+                return Some(state.take(due, self.pace.items, self.hold));
             }
             state = self.wait(state, wait);
         }
+    }
+
+    /// Whether the position alone is to be stored.
+    fn is_position_due(&self, state: &State, last: Instant, stored: Option<EventTime>) -> bool {
+        let has_moved = stored.unwrap_or(EventTime::MIN) < state.frontier;
+        let is_time = match state.is_last {
+            true => self.pace.only_what_is_stored,
+            false => last.elapsed() >= self.pace.position_every,
+        };
+        has_moved && is_time
     }
 
     /// What was due is final.
@@ -183,11 +219,12 @@ impl Queue {
     /// Whether nobody waits for what is being tried: all is final but the position.
     pub(super) fn is_left(&self, due: &Due) -> bool {
         let state = lock(&self.state);
-        state.is_abandoned || (state.is_last && due.items.is_empty())
+        let is_for_nobody = due.items.is_empty() && !self.pace.only_what_is_stored;
+        state.is_abandoned || (state.is_last && is_for_nobody)
     }
 
-    /// There will be no more transactions.
-    pub(super) fn end(&self, fault: Option<KafkaFault>) {
+    /// There will be no more steps.
+    pub(super) fn end(&self, fault: Option<SinkError>) {
         let mut state = lock(&self.state);
         state.is_done = fault.is_none();
         state.has_failed = fault.is_some();
@@ -213,15 +250,16 @@ impl State {
         self.items.partition_point(|item| item.time() < self.frontier)
     }
 
-    /// Takes what belongs into one transaction: whole instants.
-    fn take(&mut self, due: usize) -> Due {
-        let cut = match self.items.get(TRANSACTION_RECORDS).filter(|_| due > TRANSACTION_RECORDS) {
+    /// Takes what belongs into one step: whole instants, all that was held back among them.
+    fn take(&mut self, due: usize, wanted: usize, hold: EventTime) -> Due {
+        let cut = match self.items.get(wanted).filter(|_| due > wanted) {
             None => due,
             Some(after) => {
                 let before = self.items.partition_point(|item| item.time() < after.time());
-                match before {
+                let held = self.items.partition_point(|item| item.time() <= hold);
+                match before.max(held) {
                     0 => self.items.partition_point(|item| item.time() <= after.time()),
-                    _ => before,
+                    before => before,
                 }
             }
         };
@@ -234,6 +272,10 @@ impl State {
     }
 }
 
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,12 +284,23 @@ mod tests {
         Item::Line { time, key: "k".into(), line: vec![] }
     }
 
+    const PACE: Pace = Pace {
+        items: 10_000,
+        every: Duration::from_millis(100),
+        position_every: Duration::from_secs(10),
+        only_what_is_stored: false,
+    };
+
     fn queue() -> Queue {
-        Queue::new("t".into(), MadeFinal::since(EventTime::MIN), None)
+        held_queue(PACE, EventTime::MIN)
+    }
+
+    fn held_queue(pace: Pace, hold: EventTime) -> Queue {
+        Queue::new("t".into(), pace, (MadeFinal::since(EventTime::MIN), hold), None)
     }
 
     fn long_ago() -> Instant {
-        Instant::now().checked_sub(POSITION_EVERY).unwrap()
+        Instant::now().checked_sub(PACE.position_every).unwrap()
     }
 
     #[test]
@@ -268,14 +321,14 @@ mod tests {
     #[test]
     fn a_transaction_holds_whole_instants() {
         let queue = queue();
-        let many = TRANSACTION_RECORDS + 5;
+        let many = PACE.items + 5;
         queue.give((0..many).map(|_| item(1)).chain([item(2)]).collect()).unwrap();
         queue.give((0..many).map(|at| item(if at < 9 { 3 } else { 4 })).collect()).unwrap();
         queue.advance(EventTime::MAX).unwrap();
         let now = Instant::now();
         let sizes = [(many, 2), (10, 4), (many - 9, EventTime::MAX)];
         for (size, upto) in sizes {
-            let due = queue.next(now.checked_sub(TRANSACTION_EVERY).unwrap(), None).unwrap();
+            let due = queue.next(now.checked_sub(PACE.every).unwrap(), None).unwrap();
             assert_eq!((due.items.len(), due.upto), (size, upto));
         }
     }
@@ -283,7 +336,31 @@ mod tests {
     #[test]
     fn a_full_queue_ends_a_run_that_was_told_what_is_wrong() {
         let queue = queue();
-        queue.end(Some(KafkaFault::Fenced { topic: "t".into(), brokers: "b".into() }));
-        assert!(matches!(queue.give(vec![item(1)]), Err(KafkaFault::Fenced { .. })));
+        queue.end(Some(SinkError::Closed));
+        assert!(matches!(queue.give(vec![item(1)]), Err(SinkError::Closed)));
+    }
+
+    #[test]
+    fn what_is_held_back_is_written_together() {
+        let queue = held_queue(Pace { items: 2, only_what_is_stored: true, ..PACE }, 5);
+        queue.give(vec![item(1), item(3), item(5), item(5), item(5), item(6)]).unwrap();
+        let due = queue.next(long_ago(), None).unwrap();
+        assert_eq!((due.items.len(), due.upto), (5, 6));
+        assert_eq!(queue.made_final.time(), EventTime::MIN, "it is not written yet");
+        let queue = held_queue(PACE, 5);
+        queue.give(vec![item(1), item(5)]).unwrap();
+        queue.abandon();
+        assert!(queue.next(long_ago(), None).is_none());
+    }
+
+    #[test]
+    fn at_the_end_the_position_is_stored_if_it_is_all_that_counts() {
+        let pace = Pace { only_what_is_stored: true, ..PACE };
+        let queue = held_queue(pace, EventTime::MIN);
+        queue.advance(7).unwrap();
+        lock(&queue.state).is_last = true;
+        let due = queue.next(Instant::now(), None).unwrap();
+        assert_eq!((due.items.len(), due.upto), (0, 7));
+        assert!(queue.next(Instant::now(), Some(7)).is_none());
     }
 }
