@@ -160,6 +160,17 @@ pub enum Target {
     Topic(ToTopic),
     /// A Redis server.
     Redis(ToRedis),
+    /// A PostgreSQL database.
+    Postgres(ToPostgres),
+}
+
+/// A PostgreSQL database that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToPostgres {
+    /// Its address, with user and password.
+    pub url: Secret,
+    /// The schema of the tables.
+    pub schema: String,
 }
 
 /// A Redis server that is written.

@@ -5,6 +5,7 @@ mod courier;
 pub mod delivery;
 pub mod kafka;
 pub mod line;
+pub mod postgres;
 mod queue;
 pub mod redis;
 pub mod selection;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use dataflows::model::EventTime;
 use thiserror::Error;
 
+use self::postgres::PostgresFault;
 use self::redis::RedisFault;
 pub use courier::Courier;
 use kafka::KafkaFault;
@@ -65,6 +67,9 @@ pub enum SinkError {
     /// A Redis server cannot be written.
     #[error(transparent)]
     Redis(#[from] RedisFault),
+    /// A PostgreSQL database cannot be written.
+    #[error(transparent)]
+    Postgres(#[from] PostgresFault),
     /// The run was told to stop, and nothing was taken for too long.
     #[error(
         "{name}: {waiting} records could not be delivered within {bound_s} s after the run was \

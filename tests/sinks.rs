@@ -8,6 +8,8 @@ mod live;
 #[path = "common/server.rs"]
 mod server;
 
+#[path = "sinks/postgres.rs"]
+mod postgres;
 #[path = "sinks/redis.rs"]
 mod redis;
 

@@ -26,7 +26,6 @@ const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
 const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
-const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments"];
 const MAPPING_KEYS: &[&str] =
     &["user", "time", "event", "id", "properties", "traits", "attribute", "value"];
 
@@ -66,6 +65,7 @@ enum SinkKind {
     Stdout,
     Kafka,
     Redis,
+    Postgres,
 }
 
 static SINK_KINDS: &[Word<SinkKind>] = &[
@@ -74,7 +74,7 @@ static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("kafka", Some(SinkKind::Kafka)),
     Word("http", None),
     Word("redis", Some(SinkKind::Redis)),
-    Word("postgres", None),
+    Word("postgres", Some(SinkKind::Postgres)),
     Word("webhook", None),
     Word("parquet", None),
 ];
@@ -287,6 +287,7 @@ impl JobReader<'_> {
         match kind {
             SinkKind::Kafka => return self.written_topic(node),
             SinkKind::Redis => return self.redis(node),
+            SinkKind::Postgres => return self.postgres(node),
             SinkKind::File | SinkKind::Stdout => {}
         }
         self.reader.object(node, SINK_KEYS)?;

@@ -59,6 +59,8 @@ path = "out/diffs.jsonl"
             of: Output::Differences,
             format: Format::Json,
             target: Target::File("jobs/out/diffs.jsonl".into()),
+            name: "file".into(),
+            segments: vec![],
         }],
         state: None,
     };

@@ -9,7 +9,7 @@ use crate::job::{self, Format, Output, Target};
 use crate::run::{Form, Kept, Origin, Outputs};
 use crate::sink::delivery::Delivery;
 use crate::sink::selection::Selection;
-use crate::sink::{Sink, SinkError, Stop, kafka, redis};
+use crate::sink::{Sink, SinkError, Stop, kafka, postgres, redis};
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
 /// the run was told to stop meanwhile.
@@ -96,6 +96,10 @@ fn delivery(
             let settings = redis_of(subject, sink, to);
             redis::open(settings, resumes, selection, stop)?
         }
+        Target::Postgres(to) => {
+            let settings = postgres_of(subject, sink, to);
+            postgres::open(settings, resumes, selection, stop)?
+        }
         Target::Stdout | Target::File(_) => unreachable!("what is written line by line"),
     };
     Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))
@@ -108,6 +112,17 @@ fn redis_of(subject: &Subject, sink: &job::Sink, to: &job::ToRedis) -> redis::Se
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
         prefix: to.prefix.clone(),
+        rebuild: subject.rebuild.contains(&sink.name),
+    }
+}
+
+/// A PostgreSQL database, as its sink wants to be told.
+fn postgres_of(subject: &Subject, sink: &job::Sink, to: &job::ToPostgres) -> postgres::Settings {
+    postgres::Settings {
+        job: subject.name.clone(),
+        name: sink.name.clone(),
+        url: to.url.reveal().to_owned(),
+        schema: to.schema.clone(),
         rebuild: subject.rebuild.contains(&sink.name),
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
 
 /// The sinks that are to be rebuilt; each must be one that can be.
 fn rebuilt(arguments: &Run, subject: &Subject) -> Result<Vec<String>, WhatError> {
-    let can_be = |sink: &&job::Sink| matches!(sink.target, Target::Redis(_));
+    let can_be = |sink: &&job::Sink| matches!(sink.target, Target::Redis(_) | Target::Postgres(_));
     let names: Vec<_> = subject.sinks.iter().filter(can_be).map(|sink| &sink.name).collect();
     for name in &arguments.rebuild {
         if !names.contains(&name) {

@@ -6,9 +6,15 @@
 use dataflows::rule::reader::Node;
 use serde_json::Value as Json;
 
-use super::{JobReader, REDIS_KEYS};
-use crate::job::{Format, Output, Sink, Target, ToRedis};
+use super::JobReader;
+use crate::job::{Format, Output, Sink, Target, ToPostgres, ToRedis};
 use crate::state::Secret;
+
+const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments"];
+const POSTGRES_KEYS: &[&str] = &["kind", "name", "url", "schema", "segments"];
+
+/// Where tables are made unless said: in a schema of their own.
+const SCHEMA: &str = "rivulet";
 
 impl JobReader<'_> {
     pub(super) fn redis(&mut self, node: &Node<'_>) -> Option<Sink> {
@@ -19,6 +25,17 @@ impl JobReader<'_> {
         });
         let (url, prefix) = (url, prefix.map(Option::unwrap_or_default));
         self.server(node, "redis", || Some(Target::Redis(ToRedis { url: url?, prefix: prefix? })))
+    }
+
+    pub(super) fn postgres(&mut self, node: &Node<'_>) -> Option<Sink> {
+        self.reader.object(node, POSTGRES_KEYS)?;
+        let url = self.address(node, "postgres://user:password@host:port/database");
+        let schema = self.reader.optional(&node.get("schema"), |reader, node| {
+            reader.name(node, "the schema of the tables").map(|it| it.into_owned())
+        });
+        let schema = schema.map(|schema| schema.unwrap_or_else(|| SCHEMA.to_owned()));
+        let target = || Some(Target::Postgres(ToPostgres { url: url?, schema: schema? }));
+        self.server(node, "postgres", target)
     }
 
     /// What all of them say.
