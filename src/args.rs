@@ -97,6 +97,15 @@ Examples:
   rivulet state state --json
   rivulet state s3://bucket/prefix --check   (keys and region from the environment, as AWS's tools)")]
     State(State),
+    /// Post the dead letters of a job's webhook again
+    #[command(after_help = "\
+Examples:
+  rivulet redeliver job.toml
+  rivulet redeliver job.toml --sink crm --letters old.dead.jsonl
+
+Each batch is posted once, with the identifier it had, so that a receiver that has taken it after all
+knows it. What is not taken stays a dead letter. The job may run meanwhile.")]
+    Redeliver(Redeliver),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:
@@ -310,6 +319,20 @@ pub struct State {
     /// One JSON object a checkpoint
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `redeliver`.
+#[derive(Debug, Args)]
+pub struct Redeliver {
+    /// A job file (TOML) with a sink of kind webhook
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+    /// The name of the sink, if the job has several
+    #[arg(long, value_name = "SINK")]
+    pub sink: Option<String>,
+    /// The file of the dead letters [default: that of the sink]
+    #[arg(long, value_name = "FILE")]
+    pub letters: Option<PathBuf>,
 }
 
 /// Arguments of `schema`.

@@ -162,6 +162,28 @@ pub enum Target {
     Redis(ToRedis),
     /// A PostgreSQL database.
     Postgres(ToPostgres),
+    /// Whoever takes webhooks.
+    Webhook(ToWebhook),
+}
+
+/// An address batches of differences are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToWebhook {
+    /// The address; its path may be secret.
+    pub url: Secret,
+    /// What batches are signed with.
+    pub secret: Secret,
+    /// Further headers.
+    pub headers: BTreeMap<String, Secret>,
+    /// How many differences a batch holds at most; 100 unless said.
+    pub batch: usize,
+    /// How long differences wait for others; 1 s unless said.
+    pub linger: Duration,
+    /// How often a batch is tried, 0 being for ever; 12 times, which is some three minutes, unless
+    /// said.
+    pub attempts: u32,
+    /// The folder of its progress and its dead letters: `sinks` in that of the state, unless said.
+    pub folder: PathBuf,
 }
 
 /// A PostgreSQL database that is written.

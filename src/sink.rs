@@ -9,6 +9,7 @@ pub mod postgres;
 mod queue;
 pub mod redis;
 pub mod selection;
+pub mod webhook;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,6 +22,7 @@ use thiserror::Error;
 
 use self::postgres::PostgresFault;
 use self::redis::RedisFault;
+use self::webhook::WebhookFault;
 pub use courier::Courier;
 use kafka::KafkaFault;
 pub use queue::Stop;
@@ -70,6 +72,9 @@ pub enum SinkError {
     /// A PostgreSQL database cannot be written.
     #[error(transparent)]
     Postgres(#[from] PostgresFault),
+    /// A webhook cannot be posted.
+    #[error(transparent)]
+    Webhook(#[from] WebhookFault),
     /// The run was told to stop, and nothing was taken for too long.
     #[error(
         "{name}: {waiting} records could not be delivered within {bound_s} s after the run was \

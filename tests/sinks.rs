@@ -12,6 +12,8 @@ mod server;
 mod postgres;
 #[path = "sinks/redis.rs"]
 mod redis;
+#[path = "sinks/webhook.rs"]
+mod webhook;
 
 use common::{Place, eventually};
 use live::Live;

@@ -4,6 +4,7 @@ mod options;
 mod servers;
 mod state;
 mod topics;
+mod webhooks;
 mod written;
 
 use std::collections::BTreeSet;
@@ -15,8 +16,9 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
+use super::{Format, Input, Job, Output, Sink, Source, StateSettings, Target, Topics};
 use crate::format::Mapping;
+use crate::state::Location;
 
 const JOB_KEYS: &[&str] =
     &["name", "segments", "changes", "retain", "clock", "source", "sink", "state"];
@@ -66,6 +68,7 @@ enum SinkKind {
     Kafka,
     Redis,
     Postgres,
+    Webhook,
 }
 
 static SINK_KINDS: &[Word<SinkKind>] = &[
@@ -75,7 +78,7 @@ static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("http", None),
     Word("redis", Some(SinkKind::Redis)),
     Word("postgres", Some(SinkKind::Postgres)),
-    Word("webhook", None),
+    Word("webhook", Some(SinkKind::Webhook)),
     Word("parquet", None),
 ];
 
@@ -104,6 +107,7 @@ pub(super) fn job(
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
         sink_names: BTreeSet::new(),
+        state_folder: None,
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
     let read = job.job(&Node::root(tree, ""), &fallback);
@@ -126,6 +130,8 @@ struct JobReader<'e> {
     topics_written: BTreeSet<(String, String)>,
     /// The names of the sinks that store a position under theirs.
     sink_names: BTreeSet<String>,
+    /// The folder of the state, if it is in one.
+    state_folder: Option<PathBuf>,
 }
 
 impl JobReader<'_> {
@@ -160,11 +166,17 @@ impl JobReader<'_> {
                 Reads::Topics(source) => topics.push(source),
             }
         }
+        let state = self.state(&node.get("state"));
+        self.state_folder = match &state {
+            Some(Some(StateSettings { location: Location::Folder(folder), .. })) => {
+                Some(folder.clone())
+            }
+            _ => None,
+        };
         let sinks = match node.get("sink") {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
             _ => Some(Vec::new()),
         };
-        let state = self.state(&node.get("state"));
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -288,6 +300,7 @@ impl JobReader<'_> {
             SinkKind::Kafka => return self.written_topic(node),
             SinkKind::Redis => return self.redis(node),
             SinkKind::Postgres => return self.postgres(node),
+            SinkKind::Webhook => return self.webhook(node),
             SinkKind::File | SinkKind::Stdout => {}
         }
         self.reader.object(node, SINK_KEYS)?;

@@ -58,6 +58,11 @@ pub(super) trait Destination: Send + 'static {
     /// Writes all that is due and the position `due.upto`, where `from` is stored; or nothing.
     fn write(&mut self, due: &Due, from: Option<EventTime>) -> Result<(), Failure>;
 
+    /// How long to wait at most before it is tried again, unless it asks for longer.
+    fn pause_max(&self) -> Duration {
+        BACK_OFF_MAX
+    }
+
     /// The fault that another position is stored than the one this process has written.
     fn displaced(&self, found: Option<EventTime>, expected: Option<EventTime>) -> SinkError;
 
@@ -288,7 +293,7 @@ impl<D: Destination> Carrier<D> {
             self.is_connected = false;
             let asked = asked.unwrap_or_default().min(ASKED_MAX);
             queue.pause(jittered(wait).max(asked), due);
-            wait = (2 * wait).min(BACK_OFF_MAX);
+            wait = (2 * wait).min(self.to.pause_max());
             if queue.is_left(due) {
                 return Ok(false);
             }

@@ -116,7 +116,8 @@ impl Queue {
         }
         state.frontier = state.frontier.max(last);
         self.changed.notify_all();
-        self.wait_while(state, |state| state.bytes > WAITING_BYTES)
+        // An instant that is not complete yet cannot be written, however large: waiting would not end.
+        self.wait_while(state, |state| state.bytes > WAITING_BYTES && state.can_go(self.hold))
     }
 
     pub(super) fn advance(&self, frontier: EventTime) -> Result<(), SinkError> {
@@ -245,6 +246,11 @@ impl Queue {
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl State {
+    /// Whether something is being written, or can be.
+    fn can_go(&self, hold: EventTime) -> bool {
+        self.on_its_way > 0 || (self.frontier > hold && self.due() > 0)
+    }
+
     /// How many items are before the frontier.
     fn due(&self) -> usize {
         self.items.partition_point(|item| item.time() < self.frontier)
@@ -338,6 +344,16 @@ mod tests {
         let queue = queue();
         queue.end(Some(SinkError::Closed));
         assert!(matches!(queue.give(vec![item(1)]), Err(SinkError::Closed)));
+    }
+
+    #[test]
+    fn an_instant_that_is_larger_than_the_queue_is_taken_in_whole() {
+        let queue = queue();
+        let long = |time| Item::Line { time, key: "k".into(), line: vec![0; WAITING_BYTES / 2] };
+        queue.give(vec![long(1), long(1), long(1)]).unwrap();
+        queue.give(vec![long(1)]).unwrap();
+        queue.advance(2).unwrap();
+        assert_eq!(queue.next(long_ago(), None).unwrap().items.len(), 4);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
@@ -9,7 +10,8 @@ use crate::job::{self, Format, Output, Target};
 use crate::run::{Form, Kept, Origin, Outputs};
 use crate::sink::delivery::Delivery;
 use crate::sink::selection::Selection;
-use crate::sink::{Sink, SinkError, Stop, kafka, postgres, redis};
+use crate::sink::{Sink, SinkError, Stop, kafka, postgres, redis, webhook};
+use crate::state::Secret;
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
 /// the run was told to stop meanwhile.
@@ -89,41 +91,78 @@ fn delivery(
     stop: &Stop,
 ) -> Result<Option<Box<dyn Delivery>>, SinkError> {
     let resumes = kept.and_then(|kept| kept.resumed.before());
+    let rebuild = subject.rebuild.contains(&sink.name);
     let (selection, stop) = (Selection::new(sink.segments.clone()), stop.clone());
     let opened = match &sink.target {
         Target::Topic(to) => kafka::open(written_to(&subject.name, to), selection, stop)?,
         Target::Redis(to) => {
-            let settings = redis_of(subject, sink, to);
+            let settings = redis_of(&subject.name, sink, to, rebuild);
             redis::open(settings, resumes, selection, stop)?
         }
         Target::Postgres(to) => {
-            let settings = postgres_of(subject, sink, to);
+            let settings = postgres_of(&subject.name, sink, to, rebuild);
             postgres::open(settings, resumes, selection, stop)?
+        }
+        Target::Webhook(to) => {
+            webhook::open(webhook_of(&subject.name, &sink.name, to), selection, stop)?
         }
         Target::Stdout | Target::File(_) => unreachable!("what is written line by line"),
     };
     Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))
 }
 
+/// Whether the settings of a sink can be such. Nothing is connected to.
+pub(super) fn check(job: &str, sink: &job::Sink) -> Result<(), SinkError> {
+    match &sink.target {
+        Target::Stdout | Target::File(_) => {}
+        Target::Topic(to) => written_to(job, to).check()?,
+        Target::Redis(to) => redis_of(job, sink, to, false).check()?,
+        Target::Postgres(to) => postgres_of(job, sink, to, false).check()?,
+        Target::Webhook(to) => webhook_of(job, &sink.name, to).check()?,
+    }
+    Ok(())
+}
+
 /// A Redis server, as its sink wants to be told.
-fn redis_of(subject: &Subject, sink: &job::Sink, to: &job::ToRedis) -> redis::Settings {
+fn redis_of(job: &str, sink: &job::Sink, to: &job::ToRedis, rebuild: bool) -> redis::Settings {
     redis::Settings {
-        job: subject.name.clone(),
+        job: job.to_owned(),
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
         prefix: to.prefix.clone(),
-        rebuild: subject.rebuild.contains(&sink.name),
+        rebuild,
     }
 }
 
 /// A PostgreSQL database, as its sink wants to be told.
-fn postgres_of(subject: &Subject, sink: &job::Sink, to: &job::ToPostgres) -> postgres::Settings {
+fn postgres_of(
+    job: &str,
+    sink: &job::Sink,
+    to: &job::ToPostgres,
+    rebuild: bool,
+) -> postgres::Settings {
     postgres::Settings {
-        job: subject.name.clone(),
+        job: job.to_owned(),
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
         schema: to.schema.clone(),
-        rebuild: subject.rebuild.contains(&sink.name),
+        rebuild,
+    }
+}
+
+/// An address that is posted to, as its sink wants to be told.
+pub(super) fn webhook_of(job: &str, name: &str, to: &job::ToWebhook) -> webhook::Settings {
+    let header = |(key, value): (&String, &Secret)| (key.clone(), value.reveal().to_owned());
+    webhook::Settings {
+        job: job.to_owned(),
+        name: name.to_owned(),
+        url: to.url.reveal().to_owned(),
+        secret: to.secret.reveal().to_owned(),
+        headers: to.headers.iter().map(header).collect(),
+        batch: to.batch,
+        linger: Duration::from_millis(u64::try_from(to.linger.ms()).unwrap_or(0)),
+        attempts: to.attempts,
+        folder: to.folder.clone(),
     }
 }
 

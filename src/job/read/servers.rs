@@ -39,7 +39,7 @@ impl JobReader<'_> {
     }
 
     /// What all of them say.
-    fn server(
+    pub(super) fn server(
         &mut self,
         node: &Node<'_>,
         kind: &str,
@@ -100,7 +100,7 @@ impl JobReader<'_> {
     }
 
     /// A `url` that must be there.
-    fn address(&mut self, node: &Node<'_>, allowed: &str) -> Option<Secret> {
+    pub(super) fn address(&mut self, node: &Node<'_>, allowed: &str) -> Option<Secret> {
         let at = node.get("url");
         let url = self.secret(&at, allowed)?;
         if url.is_none() {
