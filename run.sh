@@ -70,6 +70,13 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_servers() { # what the tests of sinks write to; each test starts its own
+    local wanted=()
+    command -v redis-server >/dev/null || wanted+=(redis-server)
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || wanted+=(postgresql)
+    [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}"
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -134,6 +141,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_servers
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

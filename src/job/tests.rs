@@ -153,10 +153,11 @@ path = "late"
             "source[0].kind: found \"http\"; allowed: file, kafka; \"http\" comes in a later version",
             "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
          is standard input",
-            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka; did you mean \"file\"?",
-            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
          keep, endpoint, region, access_key, secret_key, allow_http",
+            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka, redis, postgres, webhook; did \
+         you mean \"file\"?",
+            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
         ],
     );
 }

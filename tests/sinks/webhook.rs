@@ -197,7 +197,8 @@ fn what_is_not_taken_is_a_dead_letter_until_it_is_delivered() {
     place.run("redeliver job.toml --sink webhook").fine();
     let mut taken = receiver.differences();
     let mut all = expected;
-    (taken.sort(), all.sort());
+    taken.sort();
+    all.sort();
     assert_eq!(taken, all);
     let done = place.run("redeliver job.toml").fine();
     assert!(done.stderr.contains("no dead letters"), "{done:?}");
