@@ -127,6 +127,17 @@ pub struct Sink {
     pub name: String,
     /// The segments it is told of, or how their names begin (`b*`); all, if none is said.
     pub segments: Vec<String>,
+    /// Where on disk there is room for what waits for it; in memory only, if not said.
+    pub buffer: Option<Buffer>,
+}
+
+/// Room on disk for what waits for a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// The folder: `sinks` in that of the state, unless said.
+    pub folder: PathBuf,
+    /// How many bytes; 1 GiB unless said.
+    pub bytes: u64,
 }
 
 /// The outputs of a job.

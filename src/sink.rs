@@ -1,6 +1,7 @@
 //! Where outputs go: lines into a file or to standard output, or records that are delivered once
 //! whatever happens ([`delivery`]).
 
+pub mod buffer;
 mod courier;
 pub mod delivery;
 pub mod kafka;
@@ -23,7 +24,7 @@ use thiserror::Error;
 use self::postgres::PostgresFault;
 use self::redis::RedisFault;
 use self::webhook::WebhookFault;
-pub use courier::Courier;
+pub use courier::{Courier, Terms};
 use kafka::KafkaFault;
 pub use queue::Stop;
 
@@ -87,6 +88,21 @@ pub enum SinkError {
         waiting: usize,
         /// How long it was waited, in seconds.
         bound_s: u64,
+    },
+    /// What waits cannot be kept on disk.
+    #[error(
+        "{name}: cannot write or read its buffer in {}: make room there, or say another buffer_path or \
+         a smaller buffer; nothing is lost",
+        folder.display()
+    )]
+    Buffer {
+        /// What is written.
+        name: String,
+        /// Where the buffer is.
+        folder: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
     },
     /// Our own bug.
     #[error("{name}: the thread that writes it has failed")]

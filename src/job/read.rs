@@ -1,5 +1,6 @@
 //! The tree of a job file to a [`Job`].
 
+mod buffers;
 mod options;
 mod servers;
 mod state;
@@ -312,7 +313,7 @@ impl JobReader<'_> {
         };
         let name = if kind == SinkKind::File { "file" } else { "stdout" }.to_owned();
         let (of, format, target) = (of?, format?, target?);
-        let sink = Sink { of, format, target, name, segments: Vec::new() };
+        let sink = Sink { of, format, target, name, segments: Vec::new(), buffer: None };
         let place = match &sink.target {
             Target::File(path) => path.clone(),
             _ => PathBuf::from("-"),

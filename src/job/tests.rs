@@ -61,6 +61,7 @@ path = "out/diffs.jsonl"
             target: Target::File("jobs/out/diffs.jsonl".into()),
             name: "file".into(),
             segments: vec![],
+            buffer: None,
         }],
         state: None,
     };

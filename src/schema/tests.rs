@@ -290,6 +290,10 @@ fn jobs_are_right_or_wrong_for_both() {
     check(&format!("{redis}url = \"redis://h:1\"\nsegments = []"), false);
     check(&format!("{redis}url = \"redis://h:1\"\nof = \"late\""), false);
     check(redis, false);
+    let buffered = format!("{redis}url = \"redis://h:1\"\nbuffer_path = \"b\"\n");
+    check(&format!("{buffered}buffer = \"64MiB\""), true);
+    check(&format!("{buffered}buffer = \"64MB\""), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nbuffer = 0"), true);
     let postgres = "[[sink]]\nkind = \"postgres\"\n";
     check(&format!("{postgres}url = \"postgres://h/d\"\nschema = \"shop\""), true);
     check(&format!("{postgres}url = \"postgres://h/d\"\nprefix = \"p\""), false);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use dataflows::model::{Difference, EventTime};
 
 use super::SinkError;
+use super::buffer::Place;
 use super::delivery::{Delivery, Item, MadeFinal};
 use super::queue::{Due, Pace, Queue, Stop};
 use super::selection::Selection;
@@ -118,6 +119,17 @@ impl Mark {
     }
 }
 
+/// What a job says of any sink that delivers.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Which segments it is told of.
+    pub selection: Selection,
+    /// Where items may wait for which there is no room in memory.
+    pub buffer: Option<Place>,
+    /// Whether the run has been told to stop.
+    pub stop: Stop,
+}
+
 /// A sink with a thread that delivers.
 pub struct Courier {
     delivered: Option<EventTime>,
@@ -134,13 +146,14 @@ impl Courier {
         name: String,
         to: impl Destination,
         begin: Begin,
-        (pace, selection): (Pace, Selection),
-        stop: Stop,
+        pace: Pace,
+        terms: Terms,
     ) -> Self {
+        let Terms { selection, buffer, stop } = terms;
         let position = begin.position;
         let made_final = MadeFinal::since(position.unwrap_or(EventTime::MIN));
         let hold = begin.hold.unwrap_or(EventTime::MIN);
-        let queue = Arc::new(Queue::new(name, pace, (made_final, hold), stop));
+        let queue = Arc::new(Queue::new(name, pace, (made_final, hold), (buffer, stop)));
         let of_thread = Arc::clone(&queue);
         let thread = std::thread::spawn(move || carry(to, position, &of_thread));
         let after = begin.after;

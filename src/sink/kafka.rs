@@ -22,9 +22,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::SinkError;
-use super::courier::{Begin, Courier};
-use super::queue::{Pace, Stop};
-use super::selection::Selection;
+use super::courier::{Begin, Courier, Terms};
+use super::queue::Pace;
 use connection::Connection;
 use context::Watch;
 pub use fault::KafkaFault;
@@ -50,13 +49,9 @@ const PACE: Pace = Pace {
 ///
 /// # Errors
 /// The settings are refused, or the topics may not be written.
-pub fn open(
-    settings: Settings,
-    selection: Selection,
-    stop: Stop,
-) -> Result<Option<Courier>, SinkError> {
+pub fn open(settings: Settings, terms: Terms) -> Result<Option<Courier>, SinkError> {
     let watch = Arc::new(Watch::new(&settings));
-    let is_stopped = || stop.as_ref().is_some_and(|stop| stop.load(Ordering::Acquire));
+    let is_stopped = || terms.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Acquire));
     let Some(connection) = Connection::first(&settings, &watch, &is_stopped)? else {
         return Ok(None);
     };
@@ -64,7 +59,7 @@ pub fn open(
     let name = format!("topic {}", settings.topic);
     let begin = Begin { position: connection.position, ..Begin::default() };
     let writer = Writer::new(settings, watch, connection, users);
-    Ok(Some(Courier::start(name, writer, begin, (PACE, selection), stop)))
+    Ok(Some(Courier::start(name, writer, begin, PACE, terms)))
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {

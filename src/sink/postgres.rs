@@ -22,9 +22,8 @@ use postgres::{Client, Config};
 use postgres_openssl::MakeTlsConnector;
 
 use super::SinkError;
-use super::courier::{Begin, Courier, Destination, Failure, Watch, first_connection};
-use super::queue::{Due, Pace, Stop};
-use super::selection::Selection;
+use super::courier::{Begin, Courier, Destination, Failure, Terms, Watch, first_connection};
+use super::queue::{Due, Pace};
 pub use fault::PostgresFault;
 use stays::Stays;
 use tables::Step;
@@ -100,8 +99,7 @@ impl Settings {
 pub fn open(
     settings: Settings,
     resumes: Option<EventTime>,
-    selection: Selection,
-    stop: Stop,
+    terms: Terms,
 ) -> Result<Option<Courier>, SinkError> {
     let config = settings.config()?;
     let name = format!("sink {} (PostgreSQL at {})", settings.name, place(&config));
@@ -109,13 +107,13 @@ pub fn open(
     let (connected, stays) = (None, Stays::default());
     let mut writer =
         Writer { settings, config, watch, connected, rebuild, stays, tells_members: false };
-    let Some(position) = first_connection(&mut writer, &stop)? else { return Ok(None) };
+    let Some(position) = first_connection(&mut writer, &terms.stop)? else { return Ok(None) };
     writer.tells_members = position.is_none() && resumes.is_some();
     let begin = Begin::keeping_members(position, resumes).ok_or_else(|| PostgresFault::Behind {
         name: name.clone(),
         sink: writer.settings.name.clone(),
     })?;
-    Ok(Some(Courier::start(name, writer, begin, (PACE, selection), stop)))
+    Ok(Some(Courier::start(name, writer, begin, PACE, terms)))
 }
 
 fn place(config: &Config) -> String {

@@ -1,4 +1,7 @@
 //! What waits to be written: a queue with a bound, between the run and the thread that writes.
+//!
+//! The oldest items are in memory. Where there is a [`Buffer`], those for which there is no room
+//! wait on disk behind them, whole instants, until it is full too; then whoever gives more waits.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +11,9 @@ use std::time::{Duration, Instant};
 use dataflows::model::EventTime;
 
 use super::SinkError;
+use super::buffer::{Buffer, Place};
 use super::delivery::{Item, MadeFinal};
+use crate::say::Trouble;
 
 /// How much may wait, or be on its way, before whoever gives more has to wait: enough for some
 /// seconds of many differences, and little beside the state of the users they concern.
@@ -44,13 +49,18 @@ pub(super) struct Queue {
     hold: EventTime,
     pub(super) made_final: MadeFinal,
     stop: Stop,
+    /// That items wait on disk, and that those who give them wait.
+    on_disk: Trouble,
+    full: Trouble,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 struct State {
     items: VecDeque<Item>,
-    /// What waits and what is on its way.
+    /// Those that are younger, if they may wait on disk.
+    buffer: Option<Buffer>,
+    /// What waits in memory and what is on its way.
     bytes: usize,
     on_its_way: usize,
     /// All before this has been given.
@@ -79,10 +89,11 @@ impl Queue {
         name: String,
         pace: Pace,
         (made_final, hold): (MadeFinal, EventTime),
-        stop: Stop,
+        (buffer, stop): (Option<Place>, Stop),
     ) -> Self {
         let state = State {
             items: VecDeque::new(),
+            buffer: buffer.map(Buffer::new),
             bytes: 0,
             on_its_way: 0,
             frontier: made_final.time(),
@@ -95,7 +106,8 @@ impl Queue {
             has_failed: false,
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
-        Queue { name, pace, hold, made_final, stop, state, changed }
+        let (on_disk, full) = Default::default();
+        Queue { name, pace, hold, made_final, stop, on_disk, full, state, changed }
     }
 
     /// What is written, as people know it.
@@ -106,18 +118,44 @@ impl Queue {
     pub(super) fn give(&self, items: Vec<Item>) -> Result<(), SinkError> {
         let Some(last) = items.last().map(Item::time) else { return Ok(()) };
         let mut state = lock(&self.state);
-        state.bytes += items.iter().map(Item::bytes).sum::<usize>();
         for mut item in items {
             if let Item::Line { time, .. } = &mut item {
                 *time = state.last.max(*time); // a clock may be behind (`on_event`)
             }
-            state.last = item.time();
-            state.items.push_back(item);
+            state.push(item).map_err(|cause| self.buffer_fault(&state, cause))?;
         }
         state.frontier = state.frontier.max(last);
         self.changed.notify_all();
+        self.tell_buffer(&state);
         // An instant that is not complete yet cannot be written, however large: waiting would not end.
-        self.wait_while(state, |state| state.bytes > WAITING_BYTES && state.can_go(self.hold))
+        self.wait_while(state, |state| {
+            let must_wait = state.is_full() && state.can_go(self.hold);
+            if !must_wait {
+                self.full.is_over(format_args!("{}: there is room again", self.name));
+            }
+            must_wait
+        })
+    }
+
+    /// Says whether items wait on disk, and whether there is room for more.
+    fn tell_buffer(&self, state: &State) {
+        let Some(buffer) = &state.buffer else { return };
+        let (name, items) = (&self.name, buffer.items());
+        if buffer.is_full() {
+            let bytes = buffer.place().bytes;
+            self.full.is(format_args!(
+                "{name}: its buffer of {bytes} bytes on disk is full: now the sources wait for it"
+            ));
+        } else if items > 0 {
+            self.on_disk.is(format_args!("{name}: {items} differences or records wait on disk"));
+        } else {
+            self.on_disk.is_over(format_args!("{name}: none waits on disk any more"));
+        }
+    }
+
+    fn buffer_fault(&self, state: &State, cause: std::io::Error) -> SinkError {
+        let folder = state.buffer.as_ref().map(|it| it.place().folder.clone()).unwrap_or_default();
+        SinkError::Buffer { name: self.name.clone(), folder, cause }
     }
 
     pub(super) fn advance(&self, frontier: EventTime) -> Result<(), SinkError> {
@@ -155,7 +193,8 @@ impl Queue {
             if self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Acquire)) {
                 let since = *state.stopped.get_or_insert_with(Instant::now);
                 if since.elapsed() >= STOP_WAITS {
-                    let waiting = state.items.len() + state.on_its_way;
+                    let on_disk = state.buffer.as_ref().map_or(0, Buffer::items);
+                    let waiting = state.items.len() + state.on_its_way + on_disk;
                     let (name, bound_s) = (self.name.clone(), STOP_WAITS.as_secs());
                     return Err(SinkError::Undelivered { name, waiting, bound_s });
                 }
@@ -173,6 +212,12 @@ impl Queue {
         let mut state = lock(&self.state);
         loop {
             if state.is_abandoned {
+                return None;
+            }
+            if let Err(cause) = state.refill() {
+                let fault = self.buffer_fault(&state, cause);
+                (state.fault, state.has_failed) = (Some(fault), true);
+                self.changed.notify_all();
                 return None;
             }
             let is_held = state.frontier <= self.hold;
@@ -227,9 +272,11 @@ impl Queue {
     /// There will be no more steps.
     pub(super) fn end(&self, fault: Option<SinkError>) {
         let mut state = lock(&self.state);
-        state.is_done = fault.is_none();
-        state.has_failed = fault.is_some();
-        state.fault = fault;
+        if !state.has_failed {
+            state.is_done = fault.is_none();
+            state.has_failed = fault.is_some();
+            state.fault = fault;
+        }
         self.changed.notify_all();
     }
 
@@ -246,6 +293,42 @@ impl Queue {
 type Guard<'a> = MutexGuard<'a, State>;
 
 impl State {
+    /// Adds an item. What is behind others on disk goes there too; so does the first instant there
+    /// is no room for in memory.
+    fn push(&mut self, item: Item) -> std::io::Result<()> {
+        let begins = self.last < item.time();
+        self.last = item.time();
+        if let Some(buffer) = &mut self.buffer
+            && (buffer.items() > 0 || (self.bytes > WAITING_BYTES && begins))
+        {
+            return buffer.push(&item);
+        }
+        self.bytes += item.bytes();
+        self.items.push_back(item);
+        Ok(())
+    }
+
+    /// Takes items from the disk into memory, whole instants, once half of it is free.
+    fn refill(&mut self) -> std::io::Result<()> {
+        let Some(buffer) = &mut self.buffer else { return Ok(()) };
+        let mut has_room = self.bytes <= WAITING_BYTES / 2;
+        while let Some(first) = buffer.first() {
+            let is_divided = self.items.back().is_some_and(|last| last.time() == first);
+            if !has_room && !is_divided {
+                break;
+            }
+            let items = buffer.take()?;
+            self.bytes += items.iter().map(Item::bytes).sum::<usize>();
+            self.items.extend(items);
+            has_room &= self.bytes <= WAITING_BYTES;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.buffer.as_ref().map_or(self.bytes > WAITING_BYTES, Buffer::is_full)
+    }
+
     /// Whether something is being written, or can be.
     fn can_go(&self, hold: EventTime) -> bool {
         self.on_its_way > 0 || (self.frontier > hold && self.due() > 0)
@@ -269,10 +352,9 @@ impl State {
                 }
             }
         };
-        let upto = match self.items.get(cut).filter(|_| cut < due) {
-            Some(next) => next.time(),
-            None => self.frontier,
-        };
+        let on_disk = self.buffer.as_ref().and_then(Buffer::first);
+        let next = self.items.get(cut).map(Item::time).or(on_disk);
+        let upto = next.map_or(self.frontier, |next| next.min(self.frontier));
         self.on_its_way = cut;
         Due { items: self.items.drain(..cut).collect(), upto }
     }
@@ -302,7 +384,7 @@ mod tests {
     }
 
     fn held_queue(pace: Pace, hold: EventTime) -> Queue {
-        Queue::new("t".into(), pace, (MadeFinal::since(EventTime::MIN), hold), None)
+        Queue::new("t".into(), pace, (MadeFinal::since(EventTime::MIN), hold), (None, None))
     }
 
     fn long_ago() -> Instant {
@@ -354,6 +436,34 @@ mod tests {
         queue.give(vec![long(1)]).unwrap();
         queue.advance(2).unwrap();
         assert_eq!(queue.next(long_ago(), None).unwrap().items.len(), 4);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_memory_waits_on_disk_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { folder: folder.path().into(), bytes: 4 * count(WAITING_BYTES) };
+        let made_final = MadeFinal::since(EventTime::MIN);
+        let ends = (made_final, EventTime::MIN);
+        let queue = Queue::new("t".into(), PACE, ends, (Some(place), None));
+        let long = |time| Item::Line { time, key: "k".into(), line: vec![0; WAITING_BYTES / 4] };
+        let times = [1, 2, 3, 4, 5, 5, 6, 6, 6, 7, 8];
+        queue.give(times.map(long).into()).unwrap();
+        queue.advance(9).unwrap();
+        assert!(lock(&queue.state).buffer.as_ref().unwrap().items() > 4);
+        let (mut taken, mut upto) = (Vec::new(), EventTime::MIN);
+        while upto < 9 {
+            let due = queue.next(long_ago(), Some(upto)).unwrap();
+            let found: Vec<_> = due.items.iter().map(Item::time).collect();
+            assert!(found.iter().all(|time| (upto..due.upto).contains(time)), "{found:?}");
+            taken.extend(found);
+            upto = due.upto;
+            queue.wrote(&due);
+        }
+        assert_eq!((taken.as_slice(), queue.made_final.time()), (times.as_slice(), 9));
+    }
+
+    fn count(length: usize) -> u64 {
+        u64::try_from(length).unwrap()
     }
 
     #[test]

@@ -21,9 +21,8 @@ use dataflows::model::EventTime;
 use redis::{Client, Connection, ConnectionLike, RedisError, RedisResult, Value, cmd, pipe};
 
 use super::SinkError;
-use super::courier::{Begin, Courier, Destination, Failure, Watch, first_connection};
-use super::queue::{Due, Pace, Stop};
-use super::selection::Selection;
+use super::courier::{Begin, Courier, Destination, Failure, Terms, Watch, first_connection};
+use super::queue::{Due, Pace};
 pub use fault::RedisFault;
 
 /// What is kept has this shape.
@@ -105,8 +104,7 @@ impl Settings {
 pub fn open(
     settings: Settings,
     resumes: Option<EventTime>,
-    selection: Selection,
-    stop: Stop,
+    terms: Terms,
 ) -> Result<Option<Courier>, SinkError> {
     let client = settings.client()?;
     let address = client.get_connection_info().addr().to_string();
@@ -114,12 +112,12 @@ pub fn open(
     let watch = Watch::new(name.clone());
     let mut writer =
         Writer { rebuild: settings.rebuild, settings, client, watch, connection: None };
-    let Some(position) = first_connection(&mut writer, &stop)? else { return Ok(None) };
+    let Some(position) = first_connection(&mut writer, &terms.stop)? else { return Ok(None) };
     let begin = Begin::keeping_members(position, resumes).ok_or_else(|| RedisFault::Behind {
         name: name.clone(),
         sink: writer.settings.name.clone(),
     })?;
-    Ok(Some(Courier::start(name, writer, begin, (PACE, selection), stop)))
+    Ok(Some(Courier::start(name, writer, begin, PACE, terms)))
 }
 
 /// A server that is being written.

@@ -23,10 +23,9 @@ use dataflows::model::EventTime;
 use reqwest::Url;
 
 use super::SinkError;
-use super::courier::{Begin, Courier, Destination, Failure, Mark, Watch, first_connection};
+use super::courier::{Begin, Courier, Destination, Failure, Mark, Terms, Watch, first_connection};
 use super::delivery::Item;
-use super::queue::{Due, Pace, Stop};
-use super::selection::Selection;
+use super::queue::{Due, Pace};
 use crate::say::say;
 use dead::{DeadLetters, Letter};
 pub use fault::WebhookFault;
@@ -117,11 +116,7 @@ impl Settings {
 ///
 /// # Errors
 /// The settings are wrong, the files cannot be read or written, or another process has them.
-pub fn open(
-    settings: Settings,
-    selection: Selection,
-    stop: Stop,
-) -> Result<Option<Courier>, SinkError> {
+pub fn open(settings: Settings, terms: Terms) -> Result<Option<Courier>, SinkError> {
     let poster = Poster::new(&settings)?;
     let name = settings.called(&settings.address()?);
     let progress = Progress::open(&settings)?;
@@ -141,10 +136,10 @@ pub fn open(
     let inherited = progress.kept.pending.clone();
     let watch = Watch::new(name.clone());
     let mut writer = Writer { settings, poster, watch, progress, dead, inherited, tries: 0 };
-    if first_connection(&mut writer, &stop)?.is_none() {
+    if first_connection(&mut writer, &terms.stop)?.is_none() {
         return Ok(None);
     }
-    Ok(Some(Courier::start(name, writer, begin, (pace, selection), stop)))
+    Ok(Some(Courier::start(name, writer, begin, pace, terms)))
 }
 
 /// An address that is being posted to.

@@ -8,9 +8,10 @@ use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
 use crate::job::{self, Format, Output, Target};
 use crate::run::{Form, Kept, Origin, Outputs};
+use crate::sink::buffer::Place;
 use crate::sink::delivery::Delivery;
 use crate::sink::selection::Selection;
-use crate::sink::{Sink, SinkError, Stop, kafka, postgres, redis, webhook};
+use crate::sink::{Sink, SinkError, Stop, Terms, kafka, postgres, redis, webhook};
 use crate::state::Secret;
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
@@ -92,20 +93,23 @@ fn delivery(
 ) -> Result<Option<Box<dyn Delivery>>, SinkError> {
     let resumes = kept.and_then(|kept| kept.resumed.before());
     let rebuild = subject.rebuild.contains(&sink.name);
-    let (selection, stop) = (Selection::new(sink.segments.clone()), stop.clone());
+    let place = |it: &job::Buffer| Place { folder: it.folder.clone(), bytes: it.bytes };
+    let terms = Terms {
+        selection: Selection::new(sink.segments.clone()),
+        buffer: sink.buffer.as_ref().map(place),
+        stop: stop.clone(),
+    };
     let opened = match &sink.target {
-        Target::Topic(to) => kafka::open(written_to(&subject.name, to), selection, stop)?,
+        Target::Topic(to) => kafka::open(written_to(&subject.name, to), terms)?,
         Target::Redis(to) => {
             let settings = redis_of(&subject.name, sink, to, rebuild);
-            redis::open(settings, resumes, selection, stop)?
+            redis::open(settings, resumes, terms)?
         }
         Target::Postgres(to) => {
             let settings = postgres_of(&subject.name, sink, to, rebuild);
-            postgres::open(settings, resumes, selection, stop)?
+            postgres::open(settings, resumes, terms)?
         }
-        Target::Webhook(to) => {
-            webhook::open(webhook_of(&subject.name, &sink.name, to), selection, stop)?
-        }
+        Target::Webhook(to) => webhook::open(webhook_of(&subject.name, &sink.name, to), terms)?,
         Target::Stdout | Target::File(_) => unreachable!("what is written line by line"),
     };
     Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))

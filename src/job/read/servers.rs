@@ -10,8 +10,9 @@ use super::JobReader;
 use crate::job::{Format, Output, Sink, Target, ToPostgres, ToRedis};
 use crate::state::Secret;
 
-const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments"];
-const POSTGRES_KEYS: &[&str] = &["kind", "name", "url", "schema", "segments"];
+const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments", "buffer", "buffer_path"];
+const POSTGRES_KEYS: &[&str] =
+    &["kind", "name", "url", "schema", "segments", "buffer", "buffer_path"];
 
 /// Where tables are made unless said: in a schema of their own.
 const SCHEMA: &str = "rivulet";
@@ -47,12 +48,14 @@ impl JobReader<'_> {
     ) -> Option<Sink> {
         let name = self.sink_name(node, kind);
         let segments = self.selection(&node.get("segments"));
+        let buffer = self.buffer(node);
         Some(Sink {
             of: Output::Differences,
             format: Format::Json,
             target: target()?,
             name: name?,
             segments: segments?,
+            buffer: buffer?,
         })
     }
 

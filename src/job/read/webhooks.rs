@@ -12,7 +12,18 @@ use crate::job::{Sink, Target, ToWebhook};
 use crate::state::Secret;
 
 const KEYS: &[&str] = &[
-    "kind", "name", "url", "secret", "headers", "batch", "linger", "attempts", "path", "segments",
+    "kind",
+    "name",
+    "url",
+    "secret",
+    "headers",
+    "batch",
+    "linger",
+    "attempts",
+    "path",
+    "segments",
+    "buffer",
+    "buffer_path",
 ];
 const ADDRESS: &str = "https://host/path";
 const SECRET: &str = "whsec_ and base64, best as a variable: ${NAME}";

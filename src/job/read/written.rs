@@ -7,8 +7,18 @@ use super::options::NotYours;
 use super::{JobReader, OUTPUTS};
 use crate::job::{Format, Output, Sink, Target, ToTopic};
 
-const KEYS: &[&str] =
-    &["kind", "of", "brokers", "topic", "users_topic", "partitions", "segments", "kafka"];
+const KEYS: &[&str] = &[
+    "kind",
+    "of",
+    "brokers",
+    "topic",
+    "users_topic",
+    "partitions",
+    "segments",
+    "buffer",
+    "buffer_path",
+    "kafka",
+];
 
 /// How many partitions a topic gets unless said: in one, differences stay in their order.
 const PARTITIONS: u16 = 1;
@@ -63,6 +73,7 @@ impl JobReader<'_> {
         let partitions = self.partitions(&node.get("partitions"));
         let options = self.options(&node.get("kafka"), NOT_YOURS);
         let segments = self.selection(&node.get("segments"));
+        let buffer = self.buffer(node);
         let (of, brokers) = (of?, brokers?.into_owned());
         if of != Output::Differences && node.get("segments").is_present() {
             let hint = "only differences are of segments".to_owned();
@@ -88,7 +99,8 @@ impl JobReader<'_> {
             options: options?,
         };
         let (target, name, segments) = (Target::Topic(target), "kafka".to_owned(), segments?);
-        is_own.then_some(Sink { of, format: Format::Json, target, name, segments })
+        let (format, buffer) = (Format::Json, buffer?);
+        is_own.then_some(Sink { of, format, target, name, segments, buffer })
     }
 
     /// Whether a topic is neither read by the job nor written by another of its sinks.
