@@ -207,7 +207,7 @@ fn the_tables_are_those_of_a_replay() {
 #[test]
 fn killed_again_and_again_it_ends_as_if_undisturbed() {
     let (postgres, place) = (Postgres::new(), Place::new());
-    clickstream(&place, 40_000);
+    clickstream(&place, 24_000);
     let expected = lines(&place, "replayed");
     for interval in [Some("20ms"), None] {
         postgres.do_it("DROP SCHEMA IF EXISTS rivulet CASCADE");
@@ -241,7 +241,7 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
 #[test]
 fn what_has_been_lost_is_noticed_and_filled_anew() {
     let (postgres, place) = (Postgres::new(), Place::new());
-    clickstream(&place, 40_000);
+    clickstream(&place, 24_000);
     let pro =
         r#"{"type":"identify","userId":"p","timestamp":1767225600000,"traits":{"plan":"pro"}}"#;
     place.write("whole.jsonl", format!("{pro}\n{}", place.text("whole.jsonl")));
