@@ -89,6 +89,37 @@ pub enum SinkError {
         /// How long it was waited, in seconds.
         bound_s: u64,
     },
+    /// Another process writes in its place.
+    #[error(
+        "{name}: another process writes it for the same job and sink, so this one ends. Nothing is \
+         lost or doubled"
+    )]
+    Displaced {
+        /// What is written.
+        name: String,
+    },
+    /// A server is behind what it had acknowledged.
+    #[error(
+        "{name} has lost what it had acknowledged, or is another copy: start again with --rebuild \
+         {sink}, and it is filled anew"
+    )]
+    Lost {
+        /// What is written.
+        name: String,
+        /// The name of the sink.
+        sink: String,
+    },
+    /// A server is behind the checkpoint the run goes on from.
+    #[error(
+        "{name} is behind the checkpoint this run goes on from: it has lost something, or is an old \
+         copy; start with --rebuild {sink}, and it is filled anew"
+    )]
+    Behind {
+        /// What is written.
+        name: String,
+        /// The name of the sink.
+        sink: String,
+    },
     /// What waits cannot be kept on disk.
     #[error(
         "{name}: cannot write or read its buffer in {}: make room there, or say another buffer_path or \

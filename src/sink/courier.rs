@@ -74,6 +74,21 @@ pub(super) trait Destination: Send + 'static {
     fn is_well(&self);
 }
 
+/// The fault of a destination that can be rebuilt, whose position is not the one this process has
+/// written: one further on is another process's, one further back has been lost.
+pub(super) fn displaced(
+    name: &str,
+    sink: &str,
+    found: Option<EventTime>,
+    expected: Option<EventTime>,
+) -> SinkError {
+    let name = name.to_owned();
+    if found < expected {
+        return SinkError::Lost { name, sink: sink.to_owned() };
+    }
+    SinkError::Displaced { name }
+}
+
 /// Where a courier begins.
 #[derive(Debug, Default)]
 pub(super) struct Begin {
@@ -89,17 +104,21 @@ pub(super) struct Begin {
 
 impl Begin {
     /// That of a destination that keeps who is in which segment, for a run that goes on from
-    /// `resumes`. `None`, if what it has got does not reach so far.
+    /// `resumes`; a fault, if what it has got does not reach so far.
     pub(super) fn keeping_members(
+        name: &str,
+        sink: &str,
         position: Option<EventTime>,
         resumes: Option<EventTime>,
-    ) -> Option<Self> {
+    ) -> Result<Self, SinkError> {
         let begin = Begin { position, keeps_members: true, ..Begin::default() };
         match (position, resumes) {
-            (Some(position), Some(resumes)) => (position >= resumes).then_some(begin),
+            (Some(position), Some(resumes)) if position < resumes => {
+                Err(SinkError::Behind { name: name.to_owned(), sink: sink.to_owned() })
+            }
             // Members are given as of the instant before, and must be complete.
-            (None, Some(resumes)) => Some(Begin { hold: Some(resumes - 1), ..begin }),
-            (_, None) => Some(begin),
+            (None, Some(resumes)) => Ok(Begin { hold: Some(resumes - 1), ..begin }),
+            _ => Ok(begin),
         }
     }
 }

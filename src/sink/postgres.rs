@@ -22,7 +22,9 @@ use postgres::{Client, Config};
 use postgres_openssl::MakeTlsConnector;
 
 use super::SinkError;
-use super::courier::{Begin, Courier, Destination, Failure, Terms, Watch, first_connection};
+use super::courier::{
+    Begin, Courier, Destination, Failure, Terms, Watch, displaced, first_connection,
+};
 use super::queue::{Due, Pace};
 pub use fault::PostgresFault;
 use stays::Stays;
@@ -109,10 +111,7 @@ pub fn open(
         Writer { settings, config, watch, connected, rebuild, stays, tells_members: false };
     let Some(position) = first_connection(&mut writer, &terms.stop)? else { return Ok(None) };
     writer.tells_members = position.is_none() && resumes.is_some();
-    let begin = Begin::keeping_members(position, resumes).ok_or_else(|| PostgresFault::Behind {
-        name: name.clone(),
-        sink: writer.settings.name.clone(),
-    })?;
+    let begin = Begin::keeping_members(&name, &writer.settings.name, position, resumes)?;
     Ok(Some(Courier::start(name, writer, begin, PACE, terms)))
 }
 
@@ -189,12 +188,7 @@ impl Destination for Writer {
     }
 
     fn displaced(&self, found: Option<EventTime>, expected: Option<EventTime>) -> SinkError {
-        let name = self.watch.name().to_owned();
-        if found < expected {
-            let sink = self.settings.name.clone();
-            return PostgresFault::Lost { name, sink }.into();
-        }
-        PostgresFault::Displaced { name }.into()
+        displaced(self.watch.name(), &self.settings.name, found, expected)
     }
 
     fn trouble(&self, reason: &str) {

@@ -21,7 +21,9 @@ use dataflows::model::EventTime;
 use redis::{Client, Connection, ConnectionLike, RedisError, RedisResult, Value, cmd, pipe};
 
 use super::SinkError;
-use super::courier::{Begin, Courier, Destination, Failure, Terms, Watch, first_connection};
+use super::courier::{
+    Begin, Courier, Destination, Failure, Terms, Watch, displaced, first_connection,
+};
 use super::queue::{Due, Pace};
 pub use fault::RedisFault;
 
@@ -113,10 +115,7 @@ pub fn open(
     let mut writer =
         Writer { rebuild: settings.rebuild, settings, client, watch, connection: None };
     let Some(position) = first_connection(&mut writer, &terms.stop)? else { return Ok(None) };
-    let begin = Begin::keeping_members(position, resumes).ok_or_else(|| RedisFault::Behind {
-        name: name.clone(),
-        sink: writer.settings.name.clone(),
-    })?;
+    let begin = Begin::keeping_members(&name, &writer.settings.name, position, resumes)?;
     Ok(Some(Courier::start(name, writer, begin, PACE, terms)))
 }
 
@@ -171,12 +170,7 @@ impl Destination for Writer {
     }
 
     fn displaced(&self, found: Option<EventTime>, expected: Option<EventTime>) -> SinkError {
-        let name = self.watch.name().to_owned();
-        if found < expected {
-            let sink = self.settings.name.clone();
-            return RedisFault::Lost { name, sink }.into();
-        }
-        RedisFault::Displaced { name }.into()
+        displaced(self.watch.name(), &self.settings.name, found, expected)
     }
 
     fn trouble(&self, reason: &str) {

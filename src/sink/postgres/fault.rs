@@ -77,37 +77,6 @@ pub enum PostgresFault {
         /// Which of its sinks.
         sink: String,
     },
-    /// Another process writes in its place.
-    #[error(
-        "{name}: another process writes it for the same job and sink, so this one ends. Nothing is \
-         lost or doubled"
-    )]
-    Displaced {
-        /// The sink.
-        name: String,
-    },
-    /// The server is behind what it had acknowledged.
-    #[error(
-        "{name} has lost what it had acknowledged, or is another copy: start again with --rebuild \
-         {sink}, and it is filled anew"
-    )]
-    Lost {
-        /// The sink.
-        name: String,
-        /// Its name.
-        sink: String,
-    },
-    /// The server is behind the checkpoint the run goes on from.
-    #[error(
-        "{name} is behind the checkpoint this run goes on from: it has lost something, or is an old \
-         copy; start with --rebuild {sink}, and it is filled anew"
-    )]
-    Behind {
-        /// The sink.
-        name: String,
-        /// Its name.
-        sink: String,
-    },
 }
 
 impl PostgresFault {
