@@ -6,6 +6,7 @@
 //! ([`Ingest::settle`]). So reading runs on all cores, and lateness still goes strictly by offset.
 
 mod instant;
+mod journal;
 mod live;
 mod mentioned;
 mod partition;
@@ -30,6 +31,7 @@ use crate::source::file::{FilePartition, Progress};
 use crate::source::kafka::{KafkaPartition, Track};
 use crate::source::{Chunk, SourceError};
 
+pub use journal::{Decision, Journal, Recalled, Ticket};
 pub use partition::{GoOn, STREAMS_MAX, index, stream_and_number};
 pub use wall::Wall;
 pub use worker::{Batch, Ingest};
@@ -45,6 +47,9 @@ pub struct Partitions {
     instant: OpenInstant,
     /// Whether checkpoints are to know from where to go on.
     keeps: bool,
+    /// Where decisions are written down, and those of earlier runs.
+    pub journal: Arc<Journal>,
+    recalled: Recalled,
     /// Whether nothing more is to be taken.
     is_stopped: AtomicBool,
     /// Records seen.
@@ -74,18 +79,22 @@ pub struct Task {
 
 impl Partitions {
     /// None as yet. With a wall, time is lived through, from `gone_to` on; without, it is replayed.
-    /// `keeps` tells whether there are checkpoints.
+    /// `kept` is what earlier runs have decided, where there are checkpoints.
     pub fn new(
         settings: &ClockSettings,
         wall: Option<Wall>,
-        (gone_to, keeps): (EventTime, bool),
+        (gone_to, kept): (EventTime, Option<Recalled>),
     ) -> Arc<Self> {
+        let keeps = kept.is_some();
+        let journal = Arc::new(Journal::new(keeps && wall.is_some()));
         Arc::new_cyclic(|own| Partitions {
             list: RwLock::default(),
             settings: *settings,
             live: wall.map(|wall| Live::new(wall, *settings, gone_to)),
             instant: OpenInstant::new(),
             keeps,
+            journal,
+            recalled: kept.unwrap_or_default(),
             is_stopped: AtomicBool::new(false),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
@@ -111,8 +120,11 @@ impl Partitions {
 
     fn add(&self, index: u32, input: Input, mapping: Mapping, go_on: Option<GoOn>) {
         let disorder = self.settings.max_out_of_orderness;
-        let partition = Partition::new(index, input, mapping, disorder, (go_on, self.keeps));
+        let recall = self.recalled.about(index);
+        let partition =
+            Partition::new(index, input, mapping, disorder, (go_on, recall, self.keeps));
         let partition = Arc::new(partition);
+        self.live.iter().for_each(|live| live.begin(&partition, &self.journal));
         self.list.write().unwrap_or_else(PoisonError::into_inner).push(partition);
         self.wake();
     }
@@ -182,7 +194,7 @@ impl Partitions {
             let least = self.all(|list| list.iter().map(clock).min());
             return least.filter(|clock| *clock != EventTime::MAX);
         };
-        let (time, all_are_idle) = self.all(|list| live.watermark(list))?;
+        let (time, all_are_idle) = self.all(|list| live.watermark(list, &self.journal))?;
         if all_are_idle && self.settings.emit == Emit::OnEvent {
             self.see(time);
         }

@@ -23,9 +23,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration as WallDuration;
+use std::time::{Duration as WallDuration, Instant};
 
-use dataflows::catalog::Timeline;
+use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::ClockSettings;
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::membership::Tally;
@@ -37,14 +37,14 @@ use thiserror::Error;
 
 use crate::definitions::Watch;
 use crate::format::Mapping;
-use crate::ingest::{GoOn, Partitions, Wall};
+use crate::ingest::{GoOn, Partitions, Recalled, Wall};
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
 use crate::source::SourceError;
 use crate::source::kafka::Settings;
 use crate::state::StateError;
 
-use checkpoint::{Checkpoints, Keeper, KeeperThread};
+use checkpoint::{Checkpoints, Keeper, KeeperThread, Scribe};
 pub use checkpoint::{Resumed, Start};
 pub use deliveries::Deliveries;
 use edits::Known;
@@ -123,6 +123,10 @@ pub struct Kept {
     pub interval: WallDuration,
     /// By index, where partitions go on that an earlier run had read.
     pub go_on: BTreeMap<u32, GoOn>,
+    /// What has been edited since the earlier run.
+    pub edits: Vec<Edit>,
+    /// What the earlier run has decided that no checkpoint has.
+    pub recalled: Recalled,
 }
 
 /// What a run has that goes on until it is told to stop.
@@ -201,6 +205,8 @@ struct Shared {
     finals: Vec<MadeFinal>,
     /// Whether any output is to be told who is in which segment, where the run goes on from.
     tells_members: bool,
+    /// What was edited since the earlier run, in force from before anything is given out.
+    edited: Vec<TimedEdit>,
     /// What readers know.
     known: Mutex<Known>,
     /// What workers have worked out of the definition that was saved last.
@@ -236,19 +242,21 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let is_live = run.live.is_some();
     let wall = run.live.as_ref().map(|live| live.wall.clone());
     let before = run.state.as_ref().and_then(|kept| kept.resumed.before());
-    let going = (before.unwrap_or(EventTime::MIN), run.state.is_some());
+    let recalled = run.state.as_ref().map(|kept| kept.recalled.clone());
+    let going = (before.unwrap_or(EventTime::MIN), recalled);
     let partitions = Partitions::new(&run.clock, wall, going);
     let tells_members = outputs.deliveries.want_members();
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
-        return Ok(Writing::new(outputs, EventTime::MIN).finish()?); // told to stop before there was anything
+        return Ok(Writing::new(outputs, None).finish()?); // told to stop before there was anything
     };
-    let streams = Arc::new(Streams::of(&run.timeline));
+    let edited = run.edited(&finals);
+    let streams = Arc::new(run.streams());
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
-        outputs: Mutex::new(Writing::new(outputs, going.0)),
+        outputs: Mutex::new(Writing::new(outputs, run.resumed())),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
         ending: Ending::new(&run.cluster),
@@ -256,17 +264,19 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         sources,
         finals,
         tells_members,
+        edited,
         known: Mutex::new(Known::new(&streams)),
         prepared: Mutex::default(),
     });
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
     let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
+    let scribe = run.state.iter().map(|kept| Scribe::start(&kept.resumed, who.0, &shared));
+    let scribe = scribe.collect::<Result<Vec<_>, _>>()?;
     let config = config(&run.cluster)?;
     if processes > 1 {
         lost::end_when_lost();
     }
-    let streams = Arc::new(Streams::of(&run.timeline));
     let (run, of_workers) = (Arc::new(run), shared.clone());
     let guards = timely::execute(config, move |worker| {
         work::work(worker, &run, &streams, &of_workers);
@@ -278,7 +288,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         }
     }
     shared.progress.finish();
-    drop((topics, keeper));
+    drop((topics, keeper, scribe));
     if let Some(error) = lock(&shared.failed).take() {
         return Err(error);
     }
@@ -289,6 +299,35 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     }
     summary.lags = shared.partitions.tracks().iter().map(|track| Lag::of(track)).collect();
     Ok((summary, outputs))
+}
+
+impl Run {
+    /// All that may be asked for at first.
+    fn streams(&self) -> Streams {
+        let mut streams = Streams::of(&self.timeline);
+        for edit in self.state.iter().flat_map(|kept| &kept.edits) {
+            if let Edit::Put(definition) = edit {
+                streams.add_rule(&definition.rule);
+            }
+        }
+        streams
+    }
+
+    /// When it began to go on from an earlier run, and before which time that had done everything.
+    fn resumed(&self) -> Option<(Instant, EventTime)> {
+        let resumed = &self.state.as_ref()?.resumed;
+        Some((resumed.began(), resumed.before()?))
+    }
+
+    /// What was edited since the earlier run. It comes into force where this one goes on; or later,
+    /// where all before that has been given out already.
+    fn edited(&self, finals: &[MadeFinal]) -> Vec<TimedEdit> {
+        let Some(kept) = &self.state else { return Vec::new() };
+        let given_out = finals.iter().map(MadeFinal::time).max();
+        let time = kept.resumed.before().max(given_out).unwrap_or(EventTime::MIN);
+        let edits = kept.edits.iter().cloned();
+        edits.map(|edit| TimedEdit { time, from: None, edit }).collect()
+    }
 }
 
 impl Kept {

@@ -9,6 +9,7 @@
 //! ```text
 //! manifests/0000000012.json                           one JSON object, with its own checksum
 //! batches/0000000012-users-3-9f86d081884c7d65.batch   by manifest, collection, worker, checksum
+//! decisions/5be0cd19137e2179-0.json                   by run and process; replaced as it grows
 //! ```
 //! A later manifest may name batches of an earlier one: only what is new is written. A batch's
 //! name holds its checksum, so no process can put other bytes in place of those that a manifest
@@ -38,13 +39,14 @@ mod error;
 mod location;
 mod manifest;
 mod objects;
+mod sealed;
 mod store;
 
 pub use batch::{BATCH_VERSION, Batch, BatchHeader, BatchReader, BatchWriter, ENTRY_BYTES_MAX};
 pub use error::{Place, Reason, StateError};
 pub use location::{Location, S3, Secret};
 pub use manifest::{BatchEntry, MANIFEST_VERSION, Manifest, SourcePosition, now};
-pub use store::{Checked, Latest, Listed, Skipped, Store, Tidied};
+pub use store::{Checked, Decisions, Latest, Listed, Skipped, Store, Tidied};
 
 #[cfg(test)]
 mod tests;

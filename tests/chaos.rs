@@ -2,8 +2,8 @@
 //! was replayed in peace.
 //!
 //! A job from topic to topic, with state, under supervisors: its processes are killed, it is
-//! started again with another number of processes and workers, the broker is killed, the newest
-//! file of the state is torn. All of it comes from a seed. `./run.sh chaos` runs it long;
+//! started again with another number of processes and workers, the broker is killed or cut off for a
+//! while, the newest file of the state is torn, there is no room to write it. All of it comes from a seed. `./run.sh chaos` runs it long;
 //! `RIVULET_CHAOS_EVENTS`, `RIVULET_CHAOS_FAULTS` and `RIVULET_SEED` say how.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
@@ -53,7 +53,9 @@ struct Survived {
     killed: u32,
     restarted: u32,
     broker: u32,
+    cut_off: u32,
     torn: u32,
+    full: u32,
 }
 
 /// The job, by one supervisor a process.
@@ -62,26 +64,48 @@ struct Job<'a> {
     supervisors: Vec<Child>,
 }
 
+/// Files that a process writes may be so long, where its disk is as good as full.
+const FULL_KIB: u32 = 8;
+
 impl<'a> Job<'a> {
     fn start(place: &'a Place, processes: usize, workers: u64) -> Self {
+        Job::start_with(place, processes, workers, "said")
+    }
+
+    /// The same, while there is no room for its state.
+    fn start_full(place: &'a Place) -> Self {
+        let _ = fs::remove_file(place.path("full-0"));
+        Job::start_with(place, 1, 2, "full")
+    }
+
+    fn start_with(place: &'a Place, processes: usize, workers: u64, said: &str) -> Self {
         let free: Vec<_> =
             (0..processes).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let hosts: String =
             free.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
         drop(free);
         place.write("hosts", hosts);
+        let is_full = said == "full";
         let start = |process| {
             let cluster = match processes {
                 1 => String::new(),
                 _ => format!("--process {process} --hosts hosts"),
             };
             let words = format!("run job.toml --supervise --workers {workers} {cluster}");
-            let said = fs::File::options()
+            let file = fs::File::options()
                 .create(true)
                 .append(true)
-                .open(place.path(&format!("said-{process}")))
+                .open(place.path(&format!("{said}-{process}")))
                 .unwrap();
-            place.command(&words).stdout(Stdio::null()).stderr(said).spawn().unwrap()
+            let mut command = place.command(&words);
+            if is_full {
+                // What ends a process that writes more is ignored: a full disk does not end it.
+                let program = env!("CARGO_BIN_EXE_rivulet");
+                let limited = format!("trap '' XFSZ; ulimit -f {FULL_KIB}; exec {program} {words}");
+                command = Command::new("bash");
+                command.args(["-c", &limited]).current_dir(place.path("."));
+            }
+            command.stdout(Stdio::null()).stderr(file).spawn().unwrap()
         };
         Job { place, supervisors: (0..processes).map(start).collect() }
     }
@@ -215,7 +239,7 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
-        match random.below(10) {
+        match random.below(12) {
             0..=4 => survived.killed += u32::from(job.kill_one(&mut random)),
             5 | 6 => {
                 job.kill_all();
@@ -227,6 +251,25 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
                 broker.kill();
                 broker.start();
                 survived.broker += 1;
+            }
+            8 => {
+                broker.pause(PROGRESS);
+                survived.cut_off += 1;
+            }
+            9 => {
+                job.kill_all();
+                job = Job::start_full(&place);
+                let began = Instant::now();
+                let is_told = || {
+                    let said = fs::read_to_string(place.path("full-0")).unwrap_or_default();
+                    said.contains("no checkpoint can be written")
+                };
+                while !is_told() && began.elapsed() < PROGRESS {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
+                survived.full += u32::from(is_told());
+                job.kill_all();
+                job = Job::start(&place, 2, 1);
             }
             _ => {
                 job.kill_all();

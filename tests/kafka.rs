@@ -24,8 +24,11 @@ use harness::{Broker, eventually};
 
 /// A job over these topics, in a folder of its own.
 pub(crate) fn job(place: &Place, broker: &Broker, topics: &[&str], more: &str) {
-    let clock =
-        if more.contains("[clock]") { "" } else { "[clock]\nmax_out_of_orderness = \"5s\"\n" };
+    let clock = if more.contains("[clock]") {
+        ""
+    } else {
+        "[clock]\nmax_out_of_orderness = \"5s\"\nidle_timeout = \"1h\"\n"
+    };
     let (clock_or, source) = more.split_once("\n\n").unwrap_or(("", more));
     let topics = topics.iter().map(|topic| format!("{topic:?}")).collect::<Vec<_>>().join(", ");
     let sinks: String = ["differences", "late", "rejected"]
@@ -59,7 +62,7 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap()
 }
 
-/// A run of the job that goes on.
+/// A run of the job that goes on. What it said is shown when its test fails.
 pub(crate) struct Live {
     running: Running,
     said: Lines,
@@ -115,6 +118,17 @@ impl Live {
     /// Waits until it ends by itself.
     pub(crate) fn code(mut self) -> Option<i32> {
         self.running.code()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let id = self.id();
+            std::iter::from_fn(|| self.said.now()).for_each(|line| {
+                rivulet::say::say(format_args!("{id}: {line}"));
+            });
+        }
     }
 }
 

@@ -10,6 +10,8 @@ mod live;
 
 #[path = "kafka_sink/crashes.rs"]
 mod crashes;
+#[path = "kafka_sink/decisions.rs"]
+mod decisions;
 #[path = "kafka_sink/faults.rs"]
 mod faults;
 #[path = "kafka_sink/records.rs"]

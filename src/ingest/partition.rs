@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 use dataflows::clock::PartitionClock;
 use dataflows::model::{Duration, EventTime};
 
+use super::journal::Recall;
 use super::{Partitions, lock};
 use crate::format::Mapping;
 use crate::source::file::{FilePartition, Progress};
@@ -65,6 +66,10 @@ pub(super) struct Partition {
     pub(super) turn: Mutex<Turn>,
     /// Chunks that have had their turn.
     pub(super) settled: AtomicU64,
+    /// The offset after the last record that has had its turn.
+    pub(super) settled_to: AtomicU64,
+    /// Whether the watermark has waited for it before, in this run or an earlier one.
+    pub(super) has_joined: AtomicBool,
     /// The clock as of the last chunk that had its turn; the end of time once all had.
     pub(super) clock: AtomicI64,
     /// Since when, on the wall, there has been nothing to take.
@@ -80,10 +85,12 @@ pub(super) struct Turn {
     pub(super) marks: VecDeque<Mark>,
     /// What no checkpoint has passed yet, if there are any.
     pub(super) stretches: Option<VecDeque<Stretch>>,
-    /// The offset after the last record that has had its turn.
-    pub(super) next_offset: u64,
     /// What an earlier run had read and is read again, until that is done.
     pub(super) again: Option<GoOn>,
+    /// From which offsets on what is older than these times is late, in order.
+    floors: VecDeque<(u64, EventTime)>,
+    /// The offsets of records that an earlier run found too far ahead, in order.
+    ahead: Vec<u64>,
 }
 
 /// A chunk that has had its turn, and how things stood before it.
@@ -98,11 +105,15 @@ pub(super) struct Stretch {
 }
 
 impl Turn {
-    fn new(disorder: Duration, next_offset: u64, again: Option<GoOn>, keeps: bool) -> Self {
+    fn new(disorder: Duration, again: Option<GoOn>, recall: Recall, keeps: bool) -> Self {
         let clock = PartitionClock::new(disorder);
         let clock = again.map_or(clock, |again| clock.standing_at(again.clock));
         let stretches = keeps.then(VecDeque::new);
-        Turn { clock, marks: VecDeque::new(), stretches, next_offset, again }
+        let (marks, floors, ahead) = (VecDeque::new(), VecDeque::new(), recall.ahead);
+        let mut turn = Turn { clock, marks, stretches, again, floors, ahead };
+        recall.floors.into_iter().for_each(|(offset, time)| turn.leave_behind(offset, time));
+        again.into_iter().for_each(|again| turn.leave_behind(again.read_to, again.before));
+        turn
     }
 
     /// Whether a record at this offset, done at this time, was done by an earlier run.
@@ -110,21 +121,40 @@ impl Turn {
         self.again.is_some_and(|again| offset < again.offset || time < again.before)
     }
 
+    /// Whether an earlier run found the record at this offset too far ahead.
+    pub(super) fn was_ahead(&self, offset: u64) -> bool {
+        !self.ahead.is_empty() && self.ahead.binary_search(&offset).is_ok()
+    }
+
+    /// From this offset on what is older than `time` is late.
+    pub(super) fn leave_behind(&mut self, offset: u64, time: EventTime) {
+        let place = self.floors.partition_point(|(other, _)| *other <= offset);
+        self.floors.insert(place, (offset, time));
+    }
+
+    /// By what it is late from this offset on, as far as that is to come.
+    pub(super) fn floor(&self, offset: u64) -> Option<EventTime> {
+        self.floors.iter().filter(|(other, _)| *other <= offset).map(|(_, time)| *time).max()
+    }
+
     /// The record at this offset comes next.
     pub(super) fn comes_to(&mut self, offset: u64) {
-        if let Some(again) = self.again.take_if(|again| offset >= again.read_to) {
-            self.clock.leave_behind(again.before);
+        while let Some((from, time)) = self.floors.front().copied()
+            && from <= offset
+        {
+            self.floors.pop_front();
+            self.clock.leave_behind(time);
         }
+        self.again.take_if(|again| offset >= again.read_to);
     }
 
     /// From where on to read again what takes effect at `before` or later, once all time before
     /// that is over.
-    fn go_on(&mut self, before: EventTime) -> GoOn {
+    fn go_on(&mut self, before: EventTime, read_to: u64) -> GoOn {
         let stretches = self.stretches.get_or_insert_default();
         while stretches.front().is_some_and(|stretch| stretch.latest < before) {
             stretches.pop_front();
         }
-        let read_to = self.next_offset;
         match stretches.front() {
             Some(Stretch { offset, clock, .. }) => {
                 GoOn { offset: *offset, read_to, clock: *clock, before }
@@ -163,13 +193,14 @@ impl Partition {
         input: Input,
         mapping: Mapping,
         disorder: Duration,
-        (go_on, keeps): (Option<GoOn>, bool),
+        (go_on, recall, keeps): (Option<GoOn>, Recall, bool),
     ) -> Self {
         let track = match &input {
             Input::Kafka(partition) => Some(Arc::clone(partition.track())),
             Input::File(_) | Input::Pipe(_) => None,
         };
-        let start = track.as_ref().map_or(0, |track| u64::try_from(track.next()).unwrap_or(0));
+        let start = track.as_ref().map(|track| u64::try_from(track.next()).unwrap_or(0));
+        let start = start.or(go_on.map(|go_on| go_on.offset)).unwrap_or(0);
         Partition {
             index,
             mapping,
@@ -178,8 +209,10 @@ impl Partition {
             reading: Mutex::new(input),
             taken: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),
-            turn: Mutex::new(Turn::new(disorder, start, go_on, keeps)),
+            turn: Mutex::new(Turn::new(disorder, go_on, recall, keeps)),
             settled: AtomicU64::new(0),
+            settled_to: AtomicU64::new(start),
+            has_joined: AtomicBool::new(go_on.is_some()),
             clock: AtomicI64::new(go_on.map_or(EventTime::MIN, |go_on| go_on.clock)),
             quiet_since_ms: AtomicI64::new(NOT_QUIET),
             is_idle: AtomicBool::new(false),
@@ -249,9 +282,7 @@ impl Partition {
                 Ok(_) => now_ms,
                 Err(since) => since,
             };
-        let is_idle = now_ms.saturating_sub(since) >= timeout_ms;
-        self.is_idle.store(is_idle, Ordering::Release);
-        is_idle
+        now_ms.saturating_sub(since) >= timeout_ms
     }
 
     /// Something came of it.
@@ -278,7 +309,8 @@ impl Partition {
 
     /// From where on to read again what takes effect at `before` or later.
     pub(super) fn go_on(&self, before: EventTime) -> GoOn {
-        lock(&self.turn).go_on(before)
+        let mut turn = lock(&self.turn);
+        turn.go_on(before, self.settled_to.load(Ordering::Acquire))
     }
 
     /// How far it has been read, in bytes; `None` while it is being read.

@@ -13,6 +13,7 @@ use dataflows::segmentation::{Inputs, Late, Rejected};
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
 
+use super::journal::{Decision, Ticket};
 use super::mentioned::Mentioned;
 use super::partition::{Mark, Stretch};
 use super::record::{Name, Record, Span, Understood};
@@ -28,6 +29,10 @@ const MISSING: &str = "record: there is none (a tombstone: a null value); to era
 pub struct Batch {
     task: Task,
     records: Vec<Record>,
+    /// The greatest time that was believed when it was read, in a running job.
+    believed: Option<EventTime>,
+    /// When it may have its turn: what was not believed must have been written down.
+    ticket: Option<Ticket>,
 }
 
 /// One worker's way from chunks to the dataflow.
@@ -100,25 +105,43 @@ impl Ingest {
             read(reader, &task.chunk, task.chunk.lines(), &mut records);
         }
         self.partitions.read.fetch_add(records.len() as u64, Ordering::Relaxed);
-        Batch { task, records }
+        let live = self.partitions.live.as_ref();
+        let believed = live.map(|live| live.believed());
+        let ticket = believed.and_then(|believed| self.ask_ahead(&task, &records, believed));
+        Batch { task, records, believed, ticket }
     }
 
-    /// Whether every earlier chunk of its partition has had its turn.
+    /// Has it written down which records are not believed.
+    fn ask_ahead(&self, task: &Task, records: &[Record], believed: EventTime) -> Option<Ticket> {
+        let time = |record: &Record| record.content.as_ref().ok().and_then(|it| it.time);
+        let is_ahead = |record: &&Record| time(record).is_some_and(|time| time > believed);
+        let offsets: Vec<_> = records.iter().filter(is_ahead).map(|record| record.offset).collect();
+        let partition = task.partition.index;
+        let ahead = (!offsets.is_empty()).then_some(Decision::Ahead { partition, offsets })?;
+        Some(self.partitions.journal.ask([ahead]))
+    }
+
+    /// Whether every earlier chunk of its partition has had its turn, and what was decided about it
+    /// is written down.
     pub fn is_next(&self, batch: &Batch) -> bool {
-        batch.task.partition.settled.load(Ordering::Acquire) == batch.task.number
+        let (partition, journal) = (&batch.task.partition, &self.partitions.journal);
+        partition.settled.load(Ordering::Acquire) == batch.task.number
+            && batch.ticket.is_none_or(|ticket| journal.is_durable(ticket))
+            && self.partitions.live.as_ref().is_none_or(|live| live.may_settle(partition, journal))
     }
 
     /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
     /// back the greatest time at which something of it takes effect, and how many records do.
     pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
-        let Batch { task, mut records } = batch;
+        let Batch { task, mut records, believed, .. } = batch;
         let partitions = self.partitions.clone();
         let partition = &task.partition;
         let chunk = &task.chunk.bytes;
         let mut turn = lock(&partition.turn);
         let live = partitions.live.as_ref();
-        live.into_iter().for_each(|live| live.resume(&mut turn));
-        let believed = live.map_or(EventTime::MAX, |live| live.believed());
+        live.into_iter().for_each(|live| live.join(partition, &mut turn));
+        let believed = believed.unwrap_or(EventTime::MAX);
+        records.first().into_iter().for_each(|first| turn.comes_to(first.offset));
         let next_offset = records.last().map(|record| record.offset + 1);
         let first = records.first().map(|record| (record.offset, turn.clock.now()));
         let (mut latest, mut sent) = (None, 0);
@@ -131,7 +154,9 @@ impl Ingest {
             turn.comes_to(record.offset);
             let rejection = match &record.content {
                 Err(reason) => Some(reason.clone()),
-                Ok(Understood { time: Some(time), .. }) if *time > believed => {
+                Ok(Understood { time: Some(time), .. })
+                    if *time > believed || turn.was_ahead(record.offset) =>
+                {
                     live.map(|live| live.too_far_ahead(*time))
                 }
                 Ok(_) => None,
@@ -177,7 +202,7 @@ impl Ingest {
             // What is rejected or late is given out at the clock.
             let latest = latest.unwrap_or(EventTime::MIN).max(turn.clock.now());
             turn.marks.push_back(Mark { latest, next_offset });
-            turn.next_offset = turn.next_offset.max(next_offset);
+            partition.settled_to.fetch_max(next_offset, Ordering::AcqRel);
             let stretch = Stretch { latest, offset, clock };
             turn.stretches.iter_mut().for_each(|them| them.push_back(stretch.clone()));
         }

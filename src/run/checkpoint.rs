@@ -13,12 +13,14 @@
 //! What has been given out since the last checkpoint will be given out again by a run that goes on
 //! from it, the same to the byte: so files are cut back to where they were.
 
+mod decided;
 mod history;
 mod keeper;
 mod merging;
 mod resumed;
+mod scribe;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -29,9 +31,18 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use keeper::Keeper;
 pub use resumed::{Resumed, Start};
+pub(super) use scribe::Scribe;
+
+use decided::Passed;
 
 use super::lock;
 use crate::state::{BatchEntry, SourcePosition};
+
+/// After so long without being able to write, nothing more is read: what the next checkpoint is to
+/// have waits in memory.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a run that is to end waits for what cannot be written.
+const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// How many pieces may wait for the keeper: a checkpoint has three a worker.
 const WAITING: usize = 1_024;
@@ -67,6 +78,18 @@ pub(super) struct Checkpoints {
     progress: Mutex<Progress>,
     /// Reports to the first process, on their way.
     outbox: Mutex<Vec<Report>>,
+    /// How far this process was in those it has reported, and the scribe has not seen committed.
+    passed: Mutex<VecDeque<Passed>>,
+    trouble: Mutex<InTrouble>,
+}
+
+/// Since when.
+#[derive(Default)]
+struct InTrouble {
+    /// Nothing can be written.
+    fails: Option<Instant>,
+    /// The run is to end.
+    ends: Option<Instant>,
 }
 
 struct Progress {
@@ -99,12 +122,44 @@ impl Checkpoints {
             told: Mutex::new(Some(told)),
             progress: Mutex::new(progress),
             outbox: Mutex::default(),
+            passed: Mutex::default(),
+            trouble: Mutex::default(),
         }
+    }
+
+    /// Whether nothing could be written for so long that nothing more is to be read.
+    pub(super) fn is_stuck(&self) -> bool {
+        lock(&self.trouble).fails.is_some_and(|since| since.elapsed() >= PATIENCE)
+    }
+
+    /// Something was written, or could not be.
+    fn is_written(&self, is_written: bool) {
+        let fails = &mut lock(&self.trouble).fails;
+        if is_written {
+            *fails = None;
+        } else {
+            fails.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Whether a run that is to end has waited for long enough.
+    fn gives_up(&self) -> bool {
+        lock(&self.trouble).ends.is_some_and(|since| since.elapsed() >= GIVE_UP)
+    }
+
+    /// How far this process was in those that are committed by now: each is told once.
+    fn passed(&self, kept: EventTime) -> Vec<Passed> {
+        let mut passed = lock(&self.passed);
+        let count = passed.iter().take_while(|it| it.before <= kept).count();
+        passed.drain(..count).collect()
     }
 
     /// Begins one, if it is time: everything before `time` will be in it. Asked by the first worker
     /// of all, whose time stands there. `at_once` does not wait for the interval to pass.
     pub(super) fn begin(&self, time: EventTime, at_once: bool) -> Option<u64> {
+        if at_once {
+            lock(&self.trouble).ends.get_or_insert_with(Instant::now);
+        }
         let mut progress = lock(&self.progress);
         let is_new = time > EventTime::MIN && progress.committed.is_none_or(|it| time > it);
         let is_due = at_once || progress.begun.elapsed() >= self.interval;
@@ -166,6 +221,7 @@ impl Checkpoints {
 
     /// Ends the keeper, once it has done what it was told.
     pub(super) fn end(&self) {
+        lock(&self.trouble).ends.get_or_insert_with(Instant::now);
         let _ = self.keeper.send(Told::End);
     }
 }

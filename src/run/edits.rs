@@ -5,6 +5,7 @@
 //! first worker ── Grow(n) ──► every worker: reads no more without what these ask for
 //!              ◄─ Grown(n, t) ── each: it has read events up to t without
 //!              ── Save ──► the dataflow works it out for all users ── prepared ──►
+//!              (written down, while time stands)
 //!              ── Commit ──► in force; Edited ──► every worker, for late records
 //! ```
 //! One at a time, each after those it refers to, deletions last. A command is given only when time
@@ -28,8 +29,9 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::worker::Worker;
 
 use super::{Run, Shared, lock};
-use crate::ingest::Ingest;
+use crate::ingest::{Decision, Ingest, Ticket};
 use crate::say::say;
+use crate::sink::delivery::MadeFinal;
 
 /// What workers say to all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -86,7 +88,10 @@ struct Lead {
     read_without: EventTime,
     /// What is being worked out, and which events it sees.
     saving: Option<(Arc<Definition>, EventTime)>,
-    /// The time of the last command.
+    /// What comes into force once it is written down.
+    decided: Option<(Ticket, Vec<TimedEdit>)>,
+    /// The time of the last command. Nothing comes into force at times of which all has been given
+    /// out before.
     last: EventTime,
 }
 
@@ -101,13 +106,44 @@ impl Edits {
             });
             feed
         });
-        let lead = (worker.index() == 0).then(|| Lead::new(worker.peers(), &run.timeline));
+        let lead = (worker.index() == 0).then(|| Lead {
+            last: shared.finals.iter().map(MadeFinal::time).max().unwrap_or(EventTime::MIN),
+            ..Lead::new(worker.peers(), &run.timeline)
+        });
         Edits { shared: Arc::clone(shared), feed, heard, grown: None, lead }
+    }
+
+    /// What was edited since the earlier run comes into force, before anything else happens.
+    pub(super) fn begin(&mut self, inputs: &mut Inputs) {
+        let Some(lead) = &mut self.lead else { return };
+        for edit in &self.shared.edited {
+            if let Edit::Put(it) = &edit.edit {
+                let since = format_time(edit.time);
+                say(format_args!("{} was edited: in force from {since}", it.id));
+            }
+        }
+        lead.come_into_force(&self.shared.edited, Command::Put, inputs);
+        for edit in self.shared.edited.iter().cloned() {
+            lead.last = edit.time;
+            self.feed.send(Word::Edited(edit));
+        }
+        self.feed.flush();
     }
 
     /// Whether nothing more is to be read, for now.
     pub(super) fn are_awaited(&self) -> bool {
         self.grown.is_some()
+    }
+
+    /// Whether time is to stand: something comes into force at this instant.
+    pub(super) fn hold_time(&self) -> bool {
+        self.lead.as_ref().is_some_and(|lead| lead.decided.is_some())
+    }
+
+    /// Whether a definition is being worked out: a checkpoint in the midst of that would have some
+    /// of the events it sees, and not others.
+    pub(super) fn are_saving(&self) -> bool {
+        self.lead.as_ref().is_some_and(|lead| lead.saving.is_some() || lead.decided.is_some())
     }
 
     /// What is to be done about them, for a worker that has nothing waiting or not, and whose time
@@ -137,7 +173,7 @@ impl Edits {
             let greatest = ingest.grow(&streams);
             self.say(Word::Grown(number, greatest));
         }
-        if !self.shared.partitions.is_stopped() {
+        if self.hold_time() || !self.shared.partitions.is_stopped() {
             self.lead(run, time, inputs);
         }
     }
@@ -166,11 +202,23 @@ impl Edits {
                 return self.say(word);
             }
         }
-        // Time must have moved, and something must have been read.
-        if time <= lead.last {
-            return;
+        let journal = &self.shared.partitions.journal;
+        if lead.decided.is_none() {
+            // Time must have moved, and something must have been read.
+            if time <= lead.last {
+                return;
+            }
+            let edits = lead.next(time, inputs, &self.shared.prepared);
+            if edits.is_empty() {
+                return;
+            }
+            let ticket = journal.ask(edits.iter().cloned().map(Decision::Edited));
+            lead.decided = Some((ticket, edits));
         }
-        for edit in lead.next(time, inputs, &self.shared.prepared) {
+        let durable = lead.decided.take_if(|(ticket, _)| journal.is_durable(*ticket));
+        let Some((_, edits)) = durable else { return };
+        lead.come_into_force(&edits, |_| Command::Commit, inputs);
+        for edit in edits {
             if let Some(kept) = &run.state {
                 kept.resumed.history().add(edit.clone());
             }
@@ -193,12 +241,13 @@ impl Lead {
             grown: workers,
             read_without: EventTime::MIN,
             saving: None,
+            decided: None,
             last: EventTime::MIN,
         }
     }
 
     fn is_free(&self) -> bool {
-        self.waiting.is_empty() && self.saving.is_none()
+        self.waiting.is_empty() && self.saving.is_none() && self.decided.is_none()
     }
 
     /// The definitions that wait, in their order.
@@ -209,7 +258,7 @@ impl Lead {
         })
     }
 
-    /// Gives the next command, if it is time for one; what is in force by it.
+    /// Gives the next command, if it is time for one; what is to come into force now.
     fn next(
         &mut self,
         time: EventTime,
@@ -224,7 +273,6 @@ impl Lead {
             }
             let sight = prepared.pop();
             prepared.clear();
-            inputs.saves.send((time, Command::Commit));
             sight.iter().for_each(|sight| tell(sight, time));
             let (from, edit) = (Some(*from), Edit::Put(definition.clone()));
             edits.push(TimedEdit { time, from, edit });
@@ -240,16 +288,33 @@ impl Lead {
         } else {
             // Only deletions are left.
             for edit in self.waiting.drain(..) {
-                let Edit::Delete(id) = &edit else { continue };
-                inputs.saves.send((time, Command::Delete(id.clone())));
-                say(format_args!("{id} is deleted from {}; its members leave", format_time(time)));
                 edits.push(TimedEdit { time, from: None, edit });
             }
         }
-        edits.iter().for_each(|edit| apply(&mut self.in_force, &edit.edit));
         self.last = time;
         inputs.saves.flush();
         edits
+    }
+
+    fn come_into_force(
+        &mut self,
+        edits: &[TimedEdit],
+        put: impl Fn(Arc<Definition>) -> Command,
+        inputs: &mut Inputs,
+    ) {
+        for TimedEdit { time, edit, .. } in edits {
+            let command = match edit {
+                Edit::Put(definition) => put(definition.clone()),
+                Edit::Delete(id) => {
+                    let since = format_time(*time);
+                    say(format_args!("{id} is deleted from {since}; its members leave"));
+                    Command::Delete(id.clone())
+                }
+            };
+            inputs.saves.send((*time, command));
+            apply(&mut self.in_force, edit);
+        }
+        inputs.saves.flush();
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Ending {
     /// Whether one of them was told to stop: then all stop.
     all_stop: AtomicBool,
     /// Before which time all is in a checkpoint.
-    kept: AtomicI64,
+    pub(super) kept: AtomicI64,
 }
 
 /// What a process says to all.

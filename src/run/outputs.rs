@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use dataflows::model::{Difference, EventTime};
 use dataflows::operators::membership::Tally;
@@ -13,6 +14,8 @@ use dataflows::segmentation::{Late, Rejected};
 
 use super::{Deliveries, Summary};
 use crate::ingest::stream_and_number;
+use crate::say::say;
+use crate::sink::delivery::MadeFinal;
 use crate::sink::{Sink, SinkError, line};
 
 /// How differences are given out.
@@ -93,12 +96,33 @@ pub(super) struct Writing {
     cuts: VecDeque<EventTime>,
     /// Everything before this was given out by an earlier run.
     given_before: EventTime,
+    /// Until a difference comes that no earlier run has given out: since when that is awaited, and
+    /// from which time on it would be one.
+    awaited: Option<(Instant, EventTime)>,
 }
 
 impl Writing {
-    /// Everything before `given_before` was given out by an earlier run.
-    pub(super) fn new(to: Outputs, given_before: EventTime) -> Self {
-        Writing { to, given_before, ..Writing::default() }
+    /// Everything before some time was given out by an earlier run, which this one has begun to go
+    /// on from.
+    pub(super) fn new(to: Outputs, resumed: Option<(Instant, EventTime)>) -> Self {
+        let delivered = to.deliveries.made_final().iter().map(MadeFinal::time).max();
+        let awaited =
+            resumed.map(|(began, before)| (began, before.max(delivered.unwrap_or(before))));
+        let given_before = resumed.map_or(EventTime::MIN, |(_, before)| before);
+        Writing { to, given_before, awaited, ..Writing::default() }
+    }
+
+    /// Says how long it took to go on, once there is something new.
+    fn tell_new(&mut self, batch: &[Difference]) {
+        let is_new = |(_, from): &mut (Instant, EventTime)| {
+            batch.last().is_some_and(|last| last.time >= *from)
+        };
+        if let Some((began, _)) = self.awaited.take_if(is_new) {
+            say(format_args!(
+                "the first new difference came {:.2} s after the start",
+                began.elapsed().as_secs_f64()
+            ));
+        }
     }
 
     /// A checkpoint of everything before `time` is being taken: it is to know where the files stand
@@ -158,6 +182,7 @@ impl Writing {
         if !members.is_empty() {
             self.to.deliveries.members(members)?;
         }
+        self.tell_new(batch);
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
             assert!(self.given < Some(place(first)), "differences come in order, each once");

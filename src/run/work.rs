@@ -49,6 +49,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     }
     let mut reports = Reports::new(worker, &run.cluster, shared);
     let mut edits = run.live.as_ref().map(|_| Edits::new(worker, run, shared));
+    edits.iter_mut().for_each(|edits| edits.begin(&mut inputs));
     let mut ingest =
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
     let mut waiting: VecDeque<Batch> = VecDeque::new();
@@ -60,11 +61,15 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             busy = true;
         }
         let Some(watermark) = shared.partitions.watermark() else { break };
-        pace.advance(&mut inputs, watermark);
+        if !edits.as_ref().is_some_and(Edits::hold_time) {
+            pace.advance(&mut inputs, watermark);
+        }
         on_the_way.passed(&probe);
         reports.turn();
         if worker.index() == 0 {
-            checkpoint(&mut inputs, shared, pace.time, false);
+            if !edits.as_ref().is_some_and(Edits::are_saving) {
+                checkpoint(&mut inputs, shared, pace.time, false);
+            }
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
         }
@@ -81,7 +86,8 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
                 return stay(worker, shared, &memory(), (inputs, pace, ends, reports, edits));
             }
         }
-        let is_awaited = edits.as_ref().is_some_and(Edits::are_awaited);
+        let is_stuck = shared.checkpoints.iter().any(|them| them.is_stuck());
+        let is_awaited = is_stuck || edits.as_ref().is_some_and(Edits::are_awaited);
         if waiting.len() < BATCHES_WAITING && !is_awaited && !on_the_way.is_full(&probe, pace.time)
         {
             match ingest.take(on_the_way.is_much()) {

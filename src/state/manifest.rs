@@ -1,7 +1,4 @@
-//! The manifest: one JSON object that says what a checkpoint is made of, with its own checksum.
-//!
-//! The last member is `checksum`: the XXH3-64 of the text as it would be without that member. A
-//! manifest is read byte for byte as it was written: one that was changed by hand is not used.
+//! The manifest: one JSON object that says what a checkpoint is made of, [`sealed`].
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,17 +7,12 @@ use dataflows::model::EventTime;
 use dataflows::model::time::format_time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::batch::Batch;
-use super::{Place, StateError};
+use super::{StateError, sealed};
 
 /// The version of the format that is written, and the only one that is read.
 pub const MANIFEST_VERSION: u32 = 1;
-
-/// What comes between the rest of a manifest and the digits of its checksum, and after these.
-const SUM_START: &str = ",\n  \"checksum\": \"";
-const SUM_END: &str = "\"\n}\n";
 
 /// What a checkpoint is made of, and how far everyone was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,12 +145,7 @@ pub(super) fn number_of(path: &str) -> Option<u64> {
 impl Manifest {
     /// The file.
     pub(super) fn encode(&self) -> Vec<u8> {
-        // Maps have text for keys and numbers are integers, so nothing of it can fail.
-        let mut text = serde_json::to_string_pretty(self).expect("a manifest is JSON");
-        let sum = xxh3_64(text.as_bytes());
-        text.truncate(text.len() - "\n}".len());
-        text.push_str(&format!("{SUM_START}{sum:016x}{SUM_END}"));
-        text.into_bytes()
+        sealed::seal(self)
     }
 
     /// Understands a file; `name` is for messages.
@@ -166,34 +153,6 @@ impl Manifest {
     /// # Errors
     /// It is damaged, or of another version.
     pub(super) fn decode(name: &str, bytes: &[u8]) -> Result<Self, StateError> {
-        let damaged = |what: String| {
-            let place = Place::Whole;
-            StateError::Damaged { name: name.to_owned(), place, what }
-        };
-        let Some((rest, stated)) = parted(bytes) else {
-            let what = "it does not end with a checksum: it was cut short or changed";
-            return Err(damaged(what.to_owned()));
-        };
-        let sum = format!("{:016x}", xxh3_64(&rest));
-        if stated != sum.as_bytes() {
-            return Err(damaged("its checksum is not that of its text".to_owned()));
-        }
-        let wrong = |error: serde_json::Error| damaged(format!("it is no manifest: {error}"));
-        let tree: Json = serde_json::from_slice(&rest).map_err(wrong)?;
-        match tree.get("format").and_then(Json::as_u64) {
-            Some(found) if found != u64::from(MANIFEST_VERSION) => {
-                let (name, known) = (name.to_owned(), MANIFEST_VERSION.into());
-                Err(StateError::Version { name, found, known })
-            }
-            _ => serde_json::from_value(tree).map_err(wrong),
-        }
+        sealed::open(name, bytes, MANIFEST_VERSION)
     }
-}
-
-/// The text without the member `checksum`, and the digits of that.
-fn parted(bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let before = bytes.strip_suffix(SUM_END.as_bytes())?;
-    let (before, digits) = before.split_at_checked(before.len().checked_sub(16)?)?;
-    let rest = before.strip_suffix(SUM_START.as_bytes())?;
-    Some(([rest, b"\n}"].concat(), digits))
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::VerbError;
 use super::outputs::origins;
 use super::what::Subject;
-use crate::run::{Kept, Resumed};
+use crate::run::{Kept, Resumed, Start};
 
 /// Why a job cannot keep state.
 #[derive(Debug, Error)]
@@ -50,9 +50,10 @@ pub(super) fn kept(subject: &mut Subject) -> Result<Option<Kept>, VerbError> {
     let mut resumed = Resumed::find(&settings, described(&name, &sources, &subject.clock))?;
     resumed.tell();
     let start = resumed.start(&subject.definitions.timeline, &sources, &subject.clock);
-    subject.definitions.timeline = Arc::new(start.timeline);
+    subject.definitions.timeline = Arc::new(start.timeline.clone());
     let interval = Duration::from_millis(u64::try_from(settings.interval.ms()).unwrap_or(0));
-    Ok(Some(Kept { resumed, interval, go_on: start.go_on }))
+    let Start { go_on, edits, recalled, .. } = start;
+    Ok(Some(Kept { resumed, interval, go_on, edits, recalled }))
 }
 
 fn is_file(path: &Path) -> bool {

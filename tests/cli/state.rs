@@ -115,3 +115,39 @@ fn a_replay_says_that_it_keeps_no_state() {
     assert_eq!(first, "a replay keeps no state: it reads all and starts from nothing");
     assert!(!place.path("state").exists());
 }
+
+#[test]
+fn a_job_whose_disk_is_full_ends_with_that_and_the_next_goes_on() {
+    const STATE: &str = "[state]\npath = \"state\"\ninterval = \"20ms\"\n";
+    let place = Place::new();
+    place.write(
+        "segments.json",
+        r#"{"id":"looking","rules":{"event":"page_view","aggregate":"count","window":"1h","op":"gte","value":1}}"#,
+    );
+    place.run("generate --events 20000 --users 5000 --seed 3 --out events.jsonl").fine();
+    let to = "[[sink]]\nkind = \"file\"\npath = \"differences\"\n";
+    place.write("job.toml", format!("{JOB}{to}{STATE}"));
+    place.write("replay.toml", format!("{JOB}{}", to.replace("differences", "replayed")));
+    place.run("replay --job replay.toml").fine();
+    // Files may be no longer than 2 KiB: what was decided fits, batches do not. Without the trap the
+    // system would end the process, which a full disk does not.
+    let program = env!("CARGO_BIN_EXE_rivulet");
+    let small = format!("trap '' XFSZ; ulimit -f 2; exec {program} run job.toml");
+    place.write("job.toml", place.text("job.toml").replace(to, ""));
+    let mut command = std::process::Command::new("bash");
+    let full = crate::common::Running::start(
+        command
+            .args(["-c", &small])
+            .current_dir(place.path("."))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped()),
+    );
+    let full = full.end();
+    assert_eq!(full.code, Some(2), "{}", full.stderr);
+    for part in ["no checkpoint can be written to state", "make room"] {
+        assert!(full.stderr.contains(part), "{part} in {}", full.stderr);
+    }
+    place.write("job.toml", format!("{JOB}{to}{STATE}"));
+    place.run("run job.toml").fine();
+    assert_eq!(place.text("differences"), place.text("replayed"));
+}

@@ -99,6 +99,20 @@ impl Broker {
         }
     }
 
+    /// Cuts it off for a while: it is there, and says nothing.
+    pub(crate) fn pause(&self, how_long: Duration) {
+        let script = self.script.lock().unwrap().as_ref().map(Child::id).unwrap();
+        let children = format!("/proc/{script}/task/{script}/children");
+        let children = std::fs::read_to_string(children).unwrap();
+        let broker = children.split_whitespace().next().unwrap();
+        let signal = |which: &str| {
+            assert!(Command::new("kill").args([which, broker]).status().unwrap().success());
+        };
+        signal("-STOP");
+        std::thread::park_timeout(how_long);
+        signal("-CONT");
+    }
+
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }

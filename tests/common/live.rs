@@ -99,6 +99,11 @@ impl Live {
         Live { running, said }
     }
 
+    /// A line on standard error that has this in it, if it has come by now.
+    pub(crate) fn has_said(&self, part: &str) -> Option<String> {
+        std::iter::from_fn(|| self.said.now()).find(|line| line.contains(part))
+    }
+
     /// The next line on standard error that has this in it.
     pub(crate) fn says(&self, part: &str) -> String {
         loop {

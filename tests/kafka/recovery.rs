@@ -73,7 +73,9 @@ fn a_job_that_is_killed_goes_on_where_it_was() {
         broker.send(&topic, i32::try_from(partition).unwrap(), &lines[*sent..]);
     }
     let done = catch_up(&place, "--workers 2");
-    assert!(done.stderr.contains("going on from checkpoint"), "{}", done.stderr);
+    for part in ["going on from checkpoint", "records are read again", "the first new difference"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
     same(&place, &expected);
     let checked = place.run("state --job job.toml --check").fine();
     assert!(checked.stdout.contains("users"), "{}", checked.stdout);
@@ -185,11 +187,22 @@ fn definitions_may_change_while_the_job_is_down() {
     broker.send(&topic, 0, &second);
     let done = catch_up(&place, "--workers 2");
     assert!(done.stderr.contains("going on"), "{}", done.stderr);
-    // The same by a replay in which they change at that instant. It sees what was held then.
+    // The same by a replay in which they change at those instants. It sees what was held then.
+    let since = |words: &str| {
+        let said = done.stderr.lines().find_map(|line| line.strip_prefix(words));
+        let said = said.unwrap_or_else(|| panic!("{words} in {}", done.stderr));
+        let time = dataflows::model::time::parse_time(said.split(';').next().unwrap()).unwrap();
+        assert!(time >= frontier);
+        time
+    };
     let edits = [
-        format!(r#"{{"time":{frontier},"put":{}}}"#, definitions[0]),
-        format!(r#"{{"time":{frontier},"put":{watching}}}"#),
-        format!(r#"{{"time":{frontier},"delete":"about_to"}}"#),
+        format!(
+            r#"{{"time":{},"put":{}}}"#,
+            since("looking was edited: in force from "),
+            definitions[0]
+        ),
+        format!(r#"{{"time":{},"put":{watching}}}"#, since("watching was edited: in force from ")),
+        format!(r#"{{"time":{},"delete":"about_to"}}"#, since("about_to is deleted from ")),
     ];
     place.write("edits.jsonl", edits.join("\n"));
     place.write("old.json", segments);

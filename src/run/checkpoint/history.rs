@@ -32,6 +32,10 @@ impl History {
         lock(&self.0).extend(more);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
     /// An edit has come into force.
     pub(in crate::run) fn add(&self, TimedEdit { time, from, edit }: TimedEdit) {
         self.extend([Since { time: Some(time), from, edit }]);

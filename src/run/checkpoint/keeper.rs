@@ -2,8 +2,8 @@
 //! them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,11 +11,13 @@ use dataflows::model::EventTime;
 use dataflows::operators::checkpoint::{Collection, Piece};
 use serde_json::{Value as Json, json};
 
+use super::decided::{Decided, Passed};
 use super::history::History;
 use super::merging::{is_needed, merge_some};
 use super::resumed::Resumed;
+use super::scribe::{Earlier, forget};
 use super::{Report, Shares, Told};
-use crate::ingest::{GoOn, stream_and_number};
+use crate::ingest::{GoOn, index, stream_and_number};
 use crate::run::{Shared, lock};
 use crate::say::Trouble;
 use crate::state::{BatchEntry, BatchWriter, Manifest, SourcePosition, StateError, Store, now};
@@ -51,6 +53,9 @@ pub(in crate::run) struct Keeper {
     /// The shares of a checkpoint that is complete but for what is to be given out before.
     complete: Option<(EventTime, Vec<Report>)>,
     given_out: EventTime,
+    /// How far the last checkpoints are, and what earlier runs have decided that may matter.
+    decided: Decided,
+    earlier: Arc<Mutex<Earlier>>,
     trouble: Trouble,
 }
 
@@ -77,6 +82,8 @@ impl Keeper {
             shares: Shares::default(),
             complete: None,
             given_out: EventTime::MIN,
+            decided: Decided::default(),
+            earlier: Arc::clone(resumed.earlier()),
             trouble: Trouble::default(),
         };
         Some(std::thread::spawn(move || {
@@ -99,34 +106,11 @@ impl Keeper {
         }))
     }
 
-    /// Does something until it is done; what trying again may mend is tried again. `None` if the
-    /// run ends meanwhile.
     fn insist<T>(
         &self,
-        mut what: impl FnMut() -> Result<T, StateError>,
+        what: impl FnMut() -> Result<T, StateError>,
     ) -> Result<Option<T>, StateError> {
-        let mut wait = AGAIN;
-        loop {
-            match what() {
-                Ok(done) => {
-                    self.trouble.is_over(format_args!("checkpoints go on"));
-                    return Ok(Some(done));
-                }
-                Err(error) if error.is_transient() || error.is_full() => {
-                    let place = self.store.place();
-                    self.trouble.is(format_args!(
-                        "no checkpoint can be written to {place}: {}; trying again",
-                        crate::say::Chain(&error)
-                    ));
-                }
-                Err(error) => return Err(error),
-            }
-            if self.shared.stop.load(Ordering::Acquire) {
-                return Ok(None);
-            }
-            std::thread::park_timeout(wait);
-            wait = (wait * 2).min(AGAIN_MAX);
-        }
+        insist(&self.store, &self.trouble, &self.shared, what)
     }
 
     /// Writes a piece. `false` if the run ends meanwhile.
@@ -145,12 +129,16 @@ impl Keeper {
             return Ok(true);
         }
         self.pieces.remove(&piece.number);
+        let go_on = self.shared.partitions.go_on(piece.before);
+        if let Some(checkpoints) = &self.shared.checkpoints {
+            lock(&checkpoints.passed).push_back(Passed::new(piece.before, &go_on));
+        }
         let report = Report {
             number: piece.number,
             process: self.process,
             before: piece.before,
             batches: self.own.remove(&piece.number).unwrap_or_default(),
-            sources: self.positions(piece.before),
+            sources: self.positions(go_on),
         };
         if self.process == 0 {
             return self.report(report);
@@ -162,7 +150,7 @@ impl Keeper {
         Ok(true)
     }
 
-    fn positions(&self, before: EventTime) -> Vec<SourcePosition> {
+    fn positions(&self, go_on: Vec<(u32, GoOn)>) -> Vec<SourcePosition> {
         let position = |(index, go_on): (u32, GoOn)| {
             let (stream, partition) = stream_and_number(index);
             SourcePosition {
@@ -173,7 +161,7 @@ impl Keeper {
                 read_to: go_on.read_to,
             }
         };
-        self.shared.partitions.go_on(before).into_iter().map(position).collect()
+        go_on.into_iter().map(position).collect()
     }
 
     /// Takes the share of a process; commits, once all are there. `false` if the run ends
@@ -232,10 +220,22 @@ impl Keeper {
         }
         self.shared.partitions.wake();
         // What is left over takes room, and nothing else: the next time will do.
-        if let Err(error) = self.store.tidy(self.keep) {
+        if let Err(error) = self.store.tidy(self.keep).and_then(|_| self.forget()) {
             self.trouble.is(format_args!("old checkpoints stay: {}", crate::say::Chain(&error)));
         }
         Ok(true)
+    }
+
+    /// Forgets what earlier runs have decided, once nobody needs to know.
+    fn forget(&mut self) -> Result<(), StateError> {
+        let names = &self.shared.sources;
+        let offset = |it: &SourcePosition| {
+            let stream = names.iter().position(|name| *name == it.source)?;
+            Some((index(u32::try_from(stream).ok()?, it.partition), it.offset))
+        };
+        let offsets = self.last.sources.iter().filter_map(offset).collect();
+        self.decided.pass(Passed { before: self.last.frontier, offsets }, self.keep);
+        forget(&self.store, &self.earlier, &self.decided, self.keep)
     }
 
     /// Waits until every output that is delivered is final before `before`: what is not would be
@@ -261,6 +261,44 @@ impl Keeper {
             }
         };
         Some(positions.into_iter().map(|(name, bytes)| (name, json!({ "bytes": bytes }))).collect())
+    }
+}
+
+/// Does something until it is done; what trying again may mend is tried again, until a run that is
+/// to end gives it up: what it did since the last checkpoint is done again by the next. `None` if
+/// the run ends meanwhile.
+pub(super) fn insist<T>(
+    store: &Store,
+    trouble: &Trouble,
+    shared: &Shared,
+    mut what: impl FnMut() -> Result<T, StateError>,
+) -> Result<Option<T>, StateError> {
+    let mut wait = AGAIN;
+    loop {
+        match what() {
+            Ok(done) => {
+                shared.checkpoints.iter().for_each(|them| them.is_written(true));
+                trouble.is_over(format_args!("checkpoints go on"));
+                return Ok(Some(done));
+            }
+            Err(error) if error.is_transient() || error.is_full() => {
+                if shared.checkpoints.iter().any(|them| them.gives_up()) {
+                    return Err(error);
+                }
+                shared.checkpoints.iter().for_each(|them| them.is_written(false));
+                let place = store.place();
+                trouble.is(format_args!(
+                    "no checkpoint can be written to {place}: {}; trying again",
+                    crate::say::Chain(&error)
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+        if shared.stop.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        std::thread::park_timeout(wait);
+        wait = (wait * 2).min(AGAIN_MAX);
     }
 }
 

@@ -1,7 +1,8 @@
 //! What an earlier run has left behind, and how this one goes on from it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use dataflows::catalog::{Edit, Timeline};
 use dataflows::clock::ClockSettings;
@@ -15,13 +16,16 @@ use serde_json::Value as Json;
 use super::history::{History, Since};
 use super::keeper::collection;
 use super::merging::Old;
-use crate::ingest::{GoOn, index};
+use super::scribe::Earlier;
+use crate::ingest::{Decision, GoOn, Recalled, index};
 use crate::job::StateSettings;
+use crate::run::lock;
 use crate::say::{Chain, say};
 use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
 
 /// Where a job keeps its state, and what stands there.
 pub struct Resumed {
+    began: Instant,
     store: Store,
     keep: usize,
     next: u64,
@@ -31,14 +35,21 @@ pub struct Resumed {
     old: Old,
     /// The definitions in force from the start, and since when others are.
     history: Arc<History>,
+    /// Whether these were written down before.
+    is_defined: bool,
+    earlier: Arc<Mutex<Earlier>>,
 }
 
 /// How a run begins.
 pub struct Start {
     /// The definitions, those of earlier runs first.
     pub timeline: Timeline,
+    /// What has been edited since.
+    pub edits: Vec<Edit>,
     /// By index, where partitions go on.
     pub go_on: BTreeMap<u32, GoOn>,
+    /// What was decided about partitions that no checkpoint knows.
+    pub recalled: Recalled,
 }
 
 impl Resumed {
@@ -47,7 +58,10 @@ impl Resumed {
     /// # Errors
     /// The place cannot be read or made; its state is that of another job.
     pub fn find(settings: &StateSettings, job: String) -> Result<Self, StateError> {
+        let began = Instant::now();
         let store = Store::create(&settings.location)?;
+        // Before the manifests: what another process decides meanwhile is not lost with them.
+        let earlier = Arc::new(Mutex::new(Earlier::read(&store)?));
         let latest = store.latest()?;
         for Skipped { number, reason } in &latest.skipped {
             tell_damage(*number, reason);
@@ -65,6 +79,7 @@ impl Resumed {
             }
         }
         Ok(Resumed {
+            began,
             store,
             keep: settings.keep,
             next: latest.next,
@@ -72,7 +87,14 @@ impl Resumed {
             manifest,
             old: Old { margin: Duration::default(), identifiers: Duration::default() },
             history: Arc::new(history),
+            is_defined: false,
+            earlier,
         })
+    }
+
+    /// When it was begun to be looked for.
+    pub(in crate::run) fn began(&self) -> Instant {
+        self.began
     }
 
     /// Before which time everything is done.
@@ -116,7 +138,7 @@ impl Resumed {
     }
 
     /// How to begin, given the definitions there are now and the names of files and topics: what
-    /// differs from the definitions of before changes when time goes on.
+    /// differs from the definitions of before is to be edited.
     pub fn start(
         &mut self,
         definitions: &Timeline,
@@ -124,23 +146,59 @@ impl Resumed {
         clock: &ClockSettings,
     ) -> Start {
         let now = &definitions.initial;
-        match self.before() {
-            None => {
-                self.history.extend(referred_first(now).into_iter().map(|it| put(None, it)));
-            }
-            Some(before) => {
-                let changed = steps(&self.history.in_force(), now).into_iter();
-                let tell = |edit: &Edit| tell_edit(edit, before);
-                let since = |edit| Since { time: Some(before), from: None, edit };
-                self.history.extend(changed.inspect(tell).map(since));
+        let before = self.before().unwrap_or(EventTime::MIN);
+        for decision in self.decisions() {
+            match decision {
+                Decision::Defined(it) if self.manifest.is_none() => {
+                    self.history.extend([put(it.clone())]);
+                }
+                Decision::Edited(edit) if edit.time >= before => self.history.add(edit.clone()),
+                _ => {}
             }
         }
+        self.is_defined = self.manifest.is_some() || !self.history.is_empty();
+        let mut edits = Vec::new();
+        if self.is_defined {
+            edits = steps(&self.history.in_force(), now);
+        } else {
+            self.history.extend(referred_first(now).into_iter().map(put));
+        }
         self.old = Old { margin: clock.granularity, identifiers: clock.dedup_horizon };
-        Start { timeline: self.history.timeline(), go_on: self.go_on(sources) }
+        let (timeline, recalled) = (self.history.timeline(), Recalled::of(&self.decisions()));
+        Start { timeline, edits, go_on: self.go_on(sources, &recalled), recalled }
     }
 
-    fn go_on(&self, sources: &[String]) -> BTreeMap<u32, GoOn> {
-        let Some(manifest) = &self.manifest else { return BTreeMap::new() };
+    /// The definitions, where neither a checkpoint nor an earlier run has them.
+    pub(super) fn to_be_defined(&self) -> Vec<Decision> {
+        let definitions = (!self.is_defined).then(|| self.history.timeline().initial);
+        definitions.into_iter().flatten().map(Decision::Defined).collect()
+    }
+
+    /// What earlier runs have decided.
+    fn decisions(&self) -> Vec<Decision> {
+        let mut decisions: Vec<_> = lock(&self.earlier).decisions().cloned().collect();
+        // Each run has its file; edits are in the order of time.
+        decisions.sort_by_key(|decision| match decision {
+            Decision::Edited(edit) => Some(edit.time),
+            _ => None,
+        });
+        decisions
+    }
+
+    pub(super) fn earlier(&self) -> &Arc<Mutex<Earlier>> {
+        &self.earlier
+    }
+
+    fn go_on(&self, sources: &[String], recalled: &Recalled) -> BTreeMap<u32, GoOn> {
+        let begin = |offset| GoOn {
+            offset,
+            read_to: offset,
+            clock: EventTime::MIN,
+            before: EventTime::MIN,
+        };
+        let mut all: BTreeMap<_, _> =
+            recalled.begins().map(|(index, offset)| (index, begin(offset))).collect();
+        let Some(manifest) = &self.manifest else { return all };
         let positions = manifest.sources.iter().filter_map(|position| {
             let stream = sources.iter().position(|source| *source == position.source)?;
             let index = index(u32::try_from(stream).ok()?, position.partition);
@@ -152,15 +210,19 @@ impl Resumed {
             };
             Some((index, go_on))
         });
-        positions.collect()
+        all.extend(positions);
+        all
     }
 
     /// Says what it goes on from.
     pub fn tell(&self) {
         let Some(manifest) = &self.manifest else { return };
+        let again = manifest.sources.iter().map(|it| it.read_to.saturating_sub(it.offset));
+        let again: u64 = again.sum();
         let bytes: u64 = manifest.batches.iter().map(|batch| batch.bytes).sum();
         say(format_args!(
-            "going on from checkpoint {} of {}: everything before {}, {:.1} MB",
+            "going on from checkpoint {} of {}: everything before {}, {:.1} MB; {again} records are \
+             read again",
             manifest.number,
             self.store.place(),
             format_time(manifest.frontier),
@@ -232,15 +294,6 @@ fn whole(store: &Store, newest: Manifest) -> Result<Option<Manifest>, StateError
     Ok(None)
 }
 
-/// Says what has been edited since the earlier run.
-fn tell_edit(edit: &Edit, time: EventTime) {
-    let time = format_time(time);
-    match edit {
-        Edit::Put(it) => say(format_args!("{} was edited: in force from {time}", it.id)),
-        Edit::Delete(id) => say(format_args!("{id} is deleted from {time}; its members leave")),
-    }
-}
-
 fn tell_damage(number: u64, reason: &StateError) {
     let reason = Chain(reason);
     say(format_args!("checkpoint {number} is not whole, an earlier one is used: {reason}"));
@@ -252,6 +305,7 @@ fn since(place: &str, number: u64, definition: &Json) -> Result<Since, StateErro
         reason: format!("a definition cannot be read: {error}"),
     })
 }
-fn put(time: Option<EventTime>, definition: Arc<Definition>) -> Since {
-    Since { time, from: None, edit: Edit::Put(definition) }
+
+fn put(definition: Arc<Definition>) -> Since {
+    Since { time: None, from: None, edit: Edit::Put(definition) }
 }
