@@ -86,6 +86,13 @@ setup_network() { # what tests make machines of their own with, between which li
     command -v ip >/dev/null || install iproute2
 }
 
+setup_servers() { # what the tests of sinks write to; each test starts its own
+    local wanted=()
+    command -v redis-server >/dev/null || wanted+=(redis-server)
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || wanted+=(postgresql)
+    [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}"
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -159,6 +166,7 @@ test_all() {
     setup_clients
     setup_schemathesis
     setup_network
+    setup_servers
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

@@ -100,6 +100,15 @@ Examples:
   rivulet state state --json
   rivulet state s3://bucket/prefix --check   (keys and region from the environment, as AWS's tools)")]
     State(State),
+    /// Post the dead letters of a job's webhook again
+    #[command(after_help = "\
+Examples:
+  rivulet redeliver job.toml
+  rivulet redeliver job.toml --sink crm --letters old.dead.jsonl
+
+Each batch is posted once, with the identifier it had, so that a receiver that has taken it after all
+knows it. What is not taken stays a dead letter. The job may run meanwhile.")]
+    Redeliver(Redeliver),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:
@@ -226,6 +235,9 @@ pub struct Run {
     /// Where one JSON object with the counts and costs of the run goes
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Clear away what this sink of the job has written, and fill it anew (redis, postgres)
+    #[arg(long, value_name = "SINK")]
+    pub rebuild: Vec<String>,
     /// Start it again whenever it dies or loses another process, until it is told to stop
     #[arg(long)]
     pub supervise: bool,
@@ -313,6 +325,20 @@ pub struct State {
     /// One JSON object a checkpoint
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `redeliver`.
+#[derive(Debug, Args)]
+pub struct Redeliver {
+    /// A job file (TOML) with a sink of kind webhook
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+    /// The name of the sink, if the job has several
+    #[arg(long, value_name = "SINK")]
+    pub sink: Option<String>,
+    /// The file of the dead letters [default: that of the sink]
+    #[arg(long, value_name = "FILE")]
+    pub letters: Option<PathBuf>,
 }
 
 /// Arguments of `schema`.

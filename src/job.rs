@@ -146,6 +146,22 @@ pub struct Sink {
     pub format: Format,
     /// Where to.
     pub target: Target,
+    /// What it is called: that of its kind, unless it says. Of those that store a position, each
+    /// has a name of its own.
+    pub name: String,
+    /// The segments it is told of, or how their names begin (`b*`); all, if none is said.
+    pub segments: Vec<String>,
+    /// Where on disk there is room for what waits for it; in memory only, if not said.
+    pub buffer: Option<Buffer>,
+}
+
+/// Room on disk for what waits for a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// The folder: `sinks` in that of the state, unless said.
+    pub folder: PathBuf,
+    /// How many bytes; 1 GiB unless said.
+    pub bytes: u64,
 }
 
 /// The outputs of a job.
@@ -177,6 +193,50 @@ pub enum Target {
     File(PathBuf),
     /// Topics of Kafka.
     Topic(ToTopic),
+    /// A Redis server.
+    Redis(ToRedis),
+    /// A PostgreSQL database.
+    Postgres(ToPostgres),
+    /// Whoever takes webhooks.
+    Webhook(ToWebhook),
+}
+
+/// An address batches of differences are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToWebhook {
+    /// The address; its path may be secret.
+    pub url: Secret,
+    /// What batches are signed with.
+    pub secret: Secret,
+    /// Further headers.
+    pub headers: BTreeMap<String, Secret>,
+    /// How many differences a batch holds at most; 100 unless said.
+    pub batch: usize,
+    /// How long differences wait for others; 1 s unless said.
+    pub linger: Duration,
+    /// How often a batch is tried, 0 being for ever; 12 times, which is some three minutes, unless
+    /// said.
+    pub attempts: u32,
+    /// The folder of its progress and its dead letters: `sinks` in that of the state, unless said.
+    pub folder: PathBuf,
+}
+
+/// A PostgreSQL database that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToPostgres {
+    /// Its address, with user and password.
+    pub url: Secret,
+    /// The schema of the tables.
+    pub schema: String,
+}
+
+/// A Redis server that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToRedis {
+    /// Its address, with user and password.
+    pub url: Secret,
+    /// What the names of all keys begin with.
+    pub prefix: String,
 }
 
 /// Topics of one cluster of Kafka brokers that are written.

@@ -167,8 +167,6 @@ pub struct Live {
     pub stop: Arc<AtomicBool>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
-    /// Whether some process of it has a view that is asked who is in what.
-    pub is_served: bool,
     /// That view, in the process where all comes together.
     pub view: Option<Arc<View>>,
 }
@@ -233,6 +231,8 @@ struct Shared {
     sources: Vec<String>,
     /// Up to when each output that is delivered is final.
     finals: Vec<MadeFinal>,
+    /// Whether any output is to be told who is in which segment, where the run goes on from.
+    tells_members: bool,
     /// What was edited since the earlier run, in force from before anything is given out.
     edited: Vec<TimedEdit>,
     /// What readers know.
@@ -277,6 +277,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let partitions = Partitions::new(&run.clock, wall, going);
     let may_come = run.live.as_ref().is_some_and(|live| !live.topics.is_empty());
     partitions.await_others(processes - 1, may_come && processes > 1);
+    let is_served = run.live.as_ref().is_some_and(|live| live.view.is_some());
+    let tells_members = is_served || outputs.deliveries.want_members();
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
@@ -295,6 +297,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
         sources,
         finals,
+        tells_members,
         edited,
         known: Mutex::new(Known::new(&streams)),
         prepared: Mutex::default(),

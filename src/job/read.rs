@@ -1,11 +1,14 @@
 //! The tree of a job file to a [`Job`].
 
+mod buffers;
 mod cluster;
 mod http;
 mod options;
 mod serve;
+mod servers;
 mod state;
 mod topics;
+mod webhooks;
 mod written;
 
 use std::collections::BTreeSet;
@@ -17,8 +20,9 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Collector, Format, Input, Job, Output, Sink, Source, Target, Topics};
+use super::{Collector, Format, Input, Job, Output, Sink, Source, StateSettings, Target, Topics};
 use crate::format::Mapping;
+use crate::state::Location;
 
 const JOB_KEYS: &[&str] = &[
     "name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve", "cluster",
@@ -77,6 +81,9 @@ enum SinkKind {
     File,
     Stdout,
     Kafka,
+    Redis,
+    Postgres,
+    Webhook,
 }
 
 static SINK_KINDS: &[Word<SinkKind>] = &[
@@ -84,9 +91,9 @@ static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("stdout", Some(SinkKind::Stdout)),
     Word("kafka", Some(SinkKind::Kafka)),
     Word("http", None),
-    Word("redis", None),
-    Word("postgres", None),
-    Word("webhook", None),
+    Word("redis", Some(SinkKind::Redis)),
+    Word("postgres", Some(SinkKind::Postgres)),
+    Word("webhook", Some(SinkKind::Webhook)),
     Word("parquet", None),
 ];
 
@@ -115,6 +122,8 @@ pub(super) fn job(
         has_collector: false,
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
+        sink_names: BTreeSet::new(),
+        state_folder: None,
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
     let read = job.job(&Node::root(tree, ""), &fallback);
@@ -137,6 +146,10 @@ struct JobReader<'e> {
     outputs: BTreeSet<PathBuf>,
     /// The topics that are written, each with its brokers.
     topics_written: BTreeSet<(String, String)>,
+    /// The names of the sinks that store a position under theirs.
+    sink_names: BTreeSet<String>,
+    /// The folder of the state, if it is in one.
+    state_folder: Option<PathBuf>,
 }
 
 impl JobReader<'_> {
@@ -166,11 +179,17 @@ impl JobReader<'_> {
                 Reads::Clients(source) => collector = Some(source),
             }
         }
+        let state = self.state(&node.get("state"));
+        self.state_folder = match &state {
+            Some(Some(StateSettings { location: Location::Folder(folder), .. })) => {
+                Some(folder.clone())
+            }
+            _ => None,
+        };
         let sinks = match node.get("sink") {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
             _ => Some(Vec::new()),
         };
-        let state = self.state(&node.get("state"));
         let serve = self.serve(&node.get("serve"));
         let cluster = self.cluster(&node.get("cluster"));
         if let Some(collector) = &mut collector {
@@ -302,20 +321,26 @@ impl JobReader<'_> {
 
     fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
         let kind = self.pick(&node.get("kind"), SINK_KINDS, None)?;
-        if kind == SinkKind::Kafka {
-            return self.written_topic(node);
+        match kind {
+            SinkKind::Kafka => return self.written_topic(node),
+            SinkKind::Redis => return self.redis(node),
+            SinkKind::Postgres => return self.postgres(node),
+            SinkKind::Webhook => return self.webhook(node),
+            SinkKind::File | SinkKind::Stdout => {}
         }
         self.reader.object(node, SINK_KEYS)?;
         let of = self.pick(&node.get("of"), OUTPUTS, Some(Output::Differences));
         let format = self.pick(&node.get("format"), FORMATS, Some(Format::Json));
         let target = match kind {
-            SinkKind::Stdout | SinkKind::Kafka => self.stdout(node),
             SinkKind::File => self.path(&node.get("path"), "the file to write").map(Target::File),
+            _ => self.stdout(node),
         };
-        let sink = Sink { of: of?, format: format?, target: target? };
+        let name = if kind == SinkKind::File { "file" } else { "stdout" }.to_owned();
+        let (of, format, target) = (of?, format?, target?);
+        let sink = Sink { of, format, target, name, segments: Vec::new(), buffer: None };
         let place = match &sink.target {
             Target::File(path) => path.clone(),
-            Target::Stdout | Target::Topic(_) => PathBuf::from("-"),
+            _ => PathBuf::from("-"),
         };
         if sink.format == Format::Text && sink.of != Output::Differences {
             let hint = "only differences are written as text".to_owned();

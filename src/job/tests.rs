@@ -63,6 +63,9 @@ listen = "127.0.0.1:8080"
             of: Output::Differences,
             format: Format::Json,
             target: Target::File("jobs/out/diffs.jsonl".into()),
+            name: "file".into(),
+            segments: vec![],
+            buffer: None,
         }],
         state: None,
         serve: Some(Settings {
@@ -162,10 +165,11 @@ path = "late"
             "source[0].kind: found \"htp\"; allowed: file, kafka, http; did you mean \"http\"?",
             "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
          is standard input",
-            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka; did you mean \"file\"?",
-            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
          keep, endpoint, region, access_key, secret_key, allow_http",
+            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka, redis, postgres, webhook; did \
+         you mean \"file\"?",
+            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
          differences, token; did you mean \"token\"?",
         ],

@@ -201,7 +201,10 @@ impl Writing {
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
         self.view.iter().for_each(|view| view.take(batch));
         let given = batch.partition_point(|difference| difference.time < self.given_before);
-        let batch = &batch[given..];
+        let (members, batch) = batch.split_at(given);
+        if !members.is_empty() {
+            self.to.deliveries.members(members)?;
+        }
         self.tell_new(batch);
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {

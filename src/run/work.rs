@@ -42,7 +42,9 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     };
     commands.into_iter().for_each(|command| inputs.commands.send(command));
     if let Some(kept) = &run.state {
-        let restored = kept.resumed.restore(&mut inputs, (worker.index(), worker.peers()));
+        let tells_members = shared.tells_members && worker.index() == 0;
+        let place = (worker.index(), worker.peers());
+        let restored = kept.resumed.restore(&mut inputs, place, tells_members);
         restored.unwrap_or_else(|error| shared.fail(error.into()));
         pace.time = kept.resumed.before().unwrap_or(EventTime::MIN);
     }
@@ -176,7 +178,6 @@ fn build(
 ) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
         let survival = match run.state {
-            Some(_) if run.live.as_ref().is_some_and(|live| live.is_served) => Survival::Retold,
             Some(_) => Survival::Checkpoints,
             None => Survival::Nothing,
         };

@@ -297,6 +297,36 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[[sink]]\nkind = \"file\"\npath = \"p\"\nbrokers = \"b:1\"", false);
     check("[[sink]]\nkind = \"file\"", false);
     check("[[sink]]\nkind = \"stdout\"\nof = \"late\"\nformat = \"text\"", false);
+    let redis = "[[sink]]\nkind = \"redis\"\n";
+    check(
+        &format!("{redis}url = \"redis://h:1\"\nprefix = \"p:\"\nsegments = [\"a\", \"b*\"]"),
+        true,
+    );
+    check(&format!("{redis}url = \"redis://h:1\"\nname = \"cache\""), true);
+    check(&format!("{redis}url = \"redis://h:1\"\nname = \"a/b\""), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nsegments = []"), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nof = \"late\""), false);
+    check(redis, false);
+    let buffered = format!("{redis}url = \"redis://h:1\"\nbuffer_path = \"b\"\n");
+    check(&format!("{buffered}buffer = \"64MiB\""), true);
+    check(&format!("{buffered}buffer = \"64MB\""), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nbuffer = 0"), true);
+    let postgres = "[[sink]]\nkind = \"postgres\"\n";
+    check(&format!("{postgres}url = \"postgres://h/d\"\nschema = \"shop\""), true);
+    check(&format!("{postgres}url = \"postgres://h/d\"\nprefix = \"p\""), false);
+    check(postgres, false);
+    let webhook = "[[sink]]\nkind = \"webhook\"\nurl = \"https://h/x\"\npath = \"hooks\"\n";
+    let signed = format!("{webhook}secret = \"whsec_x\"\n");
+    check(&signed, true);
+    check(
+        &format!("{signed}batch = 5\nlinger = \"2s\"\nattempts = 0\nheaders = {{ a = \"b\" }}"),
+        true,
+    );
+    check(&format!("{signed}batch = 0"), false);
+    check(&format!("{signed}headers = {{ a = 1 }}"), false);
+    check(webhook, false);
+    check(&format!("{sink}topic = \"d\"\nsegments = [\"a\"]"), true);
+    check(&format!("{sink}topic = \"d\"\nsegments = [\"a\"]\nof = \"late\""), false);
 }
 
 #[test]

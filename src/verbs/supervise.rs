@@ -4,6 +4,7 @@
 //! supervisor starts its own again, and they find one another. With state, all go on from the last
 //! checkpoint.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,10 +30,11 @@ const LAST_WORD: i32 = 2;
 /// Runs the job that the arguments of this process name, again and again; the code it ends with.
 pub(super) fn supervise() -> io::Result<ExitCode> {
     let stop = told_to_stop()?;
-    let mut wait = AGAIN;
+    let (mut wait, mut lives) = (AGAIN, 0_u64);
     loop {
         let began = Instant::now();
-        let own = std::env::args_os().skip(1).filter(|it| it != "--supervise");
+        let own = again(std::env::args_os().skip(1), lives == 0);
+        lives += 1;
         let child = Command::new(std::env::current_exe()?).args(own).spawn()?;
         let status = watch(child, &stop)?;
         if let Some(code @ 0..=LAST_WORD) = status.code() {
@@ -52,6 +54,22 @@ pub(super) fn supervise() -> io::Result<ExitCode> {
     }
 }
 
+/// The arguments of a life. What is to be rebuilt is begun by the first; the others carry on.
+fn again(own: impl Iterator<Item = OsString>, is_first: bool) -> Vec<OsString> {
+    let mut own = own.filter(|word| word != "--supervise");
+    let mut words = Vec::new();
+    while let Some(word) = own.next() {
+        if is_first {
+            words.push(word);
+        } else if word == "--rebuild" {
+            _ = own.next(); // the name of the sink
+        } else if !word.to_string_lossy().starts_with("--rebuild=") {
+            words.push(word);
+        }
+    }
+    words
+}
+
 /// Waits for the job, and passes on that it is to stop.
 fn watch(mut child: Child, stop: &AtomicBool) -> io::Result<ExitStatus> {
     let mut is_told = false;
@@ -65,5 +83,19 @@ fn watch(mut child: Child, stop: &AtomicBool) -> io::Result<ExitStatus> {
             kill(Pid::from_raw(id), Signal::SIGTERM)?;
         }
         thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_life_rebuilds() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let typed = "run job.toml --supervise --rebuild redis --workers 2 --rebuild=some";
+        let first = words("run job.toml --rebuild redis --workers 2 --rebuild=some");
+        assert_eq!(again(words(typed).into_iter(), true), first);
+        assert_eq!(again(words(typed).into_iter(), false), words("run job.toml --workers 2"));
     }
 }

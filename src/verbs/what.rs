@@ -33,6 +33,9 @@ pub enum WhatError {
     /// With the settings of time.
     #[error("{0}")]
     Clock(String),
+    /// No sink of the job that can be rebuilt has this name.
+    #[error("--rebuild {0}: no sink that can be rebuilt is called so; {1}")]
+    Rebuild(String, String),
     /// It reads topics, which have no end.
     #[error("{} reads topics of Kafka, which have no end: try  rivulet run {}", .0.display(), .0.display())]
     Topics(PathBuf),
@@ -61,6 +64,8 @@ pub(super) struct Subject {
     pub(super) retain: Option<Duration>,
     /// Where a job file sends the outputs.
     pub(super) sinks: Vec<Sink>,
+    /// The sinks whose contents are to be written anew.
+    pub(super) rebuild: Vec<String>,
     /// Where it keeps its state, and what it is called there.
     pub(super) state: Option<(StateSettings, String)>,
     /// Where it answers.
@@ -145,6 +150,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,
+        rebuild: Vec::new(),
         state,
         serve,
         cluster,

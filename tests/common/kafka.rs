@@ -28,6 +28,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 use crate::common::DEADLINE;
+pub(crate) use crate::common::eventually;
 
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -329,15 +330,6 @@ fn put(producer: &BaseProducer, topic: &str, partition: i32, records: &[impl AsR
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// Waits for a condition, no longer than the deadline.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < DEADLINE, "in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 

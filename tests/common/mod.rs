@@ -223,3 +223,12 @@ pub(crate) fn hosts(place: &Place, processes: usize) -> Vec<SocketAddr> {
     place.write("hosts", hosts.iter().map(|host| format!("{host}\n")).collect::<String>());
     hosts
 }
+
+/// Waits for a condition, no longer than the deadline.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < DEADLINE, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}

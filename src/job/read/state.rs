@@ -16,9 +16,9 @@ const STATE_KEYS: &[&str] =
 /// Of these, those that are about an object store.
 const S3_KEYS: &[&str] = &["endpoint", "region", "access_key", "secret_key", "allow_http"];
 const PATH: &str = "a folder, or s3://bucket/prefix";
-const KEY: &str = "a key, best as a variable: ${NAME}";
 const INTERVAL: Duration = Duration::from_ms(10_000);
 const KEEP: usize = 3;
+const KEY: &str = "a key, best as a variable: ${NAME}";
 /// Most checkpoints that stay.
 const KEEP_MAX: u64 = 10_000;
 
@@ -113,8 +113,7 @@ impl JobReader<'_> {
 
     /// Both keys or neither.
     fn keys(&mut self, node: &Node<'_>) -> Option<Option<(Secret, Secret)>> {
-        let secrets = ["access_key", "secret_key"].map(|key| self.secret(&node.get(key), KEY));
-        let [name, key] = secrets;
+        let [name, key] = ["access_key", "secret_key"].map(|key| self.secret(&node.get(key), KEY));
         match (name?, key?) {
             (None, None) => Some(None),
             (Some(name), Some(key)) => Some(Some((name, key))),

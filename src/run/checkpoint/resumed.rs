@@ -10,7 +10,7 @@ use dataflows::model::time::format_time;
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::checkpoint::Place;
 use dataflows::rule::Definition;
-use dataflows::segmentation::{Inputs, referred_first, steps};
+use dataflows::segmentation::{Command, Inputs, referred_first, steps};
 use serde_json::Value as Json;
 
 use super::history::{History, Since};
@@ -239,6 +239,7 @@ impl Resumed {
     }
 
     /// Hands a worker's share of what is kept to the dataflow, of which it is this one of so many.
+    /// If one of them asks for it, it is told who is in which segment as of the instant before.
     ///
     /// # Errors
     /// A batch is damaged.
@@ -246,10 +247,14 @@ impl Resumed {
         &self,
         inputs: &mut Inputs,
         (worker, workers): (usize, usize),
+        tells_members: bool,
     ) -> Result<(), StateError> {
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let at = manifest.frontier - 1;
         inputs.advance_to(at, at);
+        if tells_members {
+            inputs.saves.send((at, Command::TellMembers));
+        }
         let share = (0..).zip(&manifest.batches).filter(|(number, _)| {
             usize::try_from(*number).is_ok_and(|number: usize| number % workers == worker)
         });
