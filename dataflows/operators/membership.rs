@@ -13,6 +13,7 @@ mod changes;
 mod compare;
 mod evaluate;
 mod matcher;
+mod question;
 mod render;
 mod restore;
 mod save;
@@ -25,6 +26,7 @@ pub use changes::{Changes, Entering, Flip};
 use changes::{emit, emit_to, leave_all};
 use compare::{Before, touch_all};
 use matcher::Matcher;
+pub use question::{Ask, Counted, Question, Reply, Told};
 pub use render::{Inputs, Outputs, membership};
 use save::{Saving, Sweeping};
 pub use tally::Tally;
@@ -60,6 +62,8 @@ pub enum Command {
     /// Before anything of this time or later takes effect, give out what has changed since the last
     /// checkpoint; this is the one of this number.
     Checkpoint(u64),
+    /// Before anything of this time or later takes effect, answer this. It changes nothing.
+    Ask(Arc<Question>),
 }
 
 /// A look at a fact that time may have changed.
@@ -291,7 +295,7 @@ impl Membership {
             Command::Save(definition, from) => return self.save(&definition, from),
             Command::Commit => return self.commit(at, changes),
             // It has been taken when time came to it.
-            Command::Checkpoint(_) => return,
+            Command::Checkpoint(_) | Command::Ask(_) => return,
         };
         self.carry_all_over(&edited, at, changes);
     }

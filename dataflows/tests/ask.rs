@@ -1,0 +1,151 @@
+//! Questions about users, on random worlds: an estimate that looks at everyone is the size, and an
+//! explanation is what the judge says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dataflows::catalog::{Edit, Timeline};
+use dataflows::clock::Emit;
+use dataflows::explain::explain;
+use dataflows::generate::{Case, random_case};
+use dataflows::in_memory::{Pace, run_asking};
+use dataflows::model::{Difference, EventTime};
+use dataflows::rule::Definition;
+use dataflows::segmentation::{Ask, Counted, Question, Reply, Told};
+use serde_json::Value as Json;
+
+const PACES: [(usize, usize); 4] = [(1, 1), (2, 3), (1, 10_000), (3, 2)];
+
+fn pace(seed: u64) -> Pace {
+    let (workers, block) = PACES[usize::try_from(seed % 4).unwrap()];
+    Pace { workers, block }
+}
+
+/// The definitions in force at the end of a millisecond.
+fn in_force(timeline: &Timeline, at: EventTime) -> BTreeMap<Arc<str>, Arc<Definition>> {
+    let mut all: BTreeMap<_, _> =
+        timeline.initial.iter().map(|it| (it.id.clone(), it.clone())).collect();
+    for edit in timeline.edits.iter().filter(|edit| edit.time <= at) {
+        match &edit.edit {
+            Edit::Put(definition) => _ = all.insert(definition.id.clone(), definition.clone()),
+            Edit::Delete(id) => _ = all.remove(id),
+        }
+    }
+    all
+}
+
+/// Some instants of a case, with what it is asked about then.
+fn instants(case: &Case, seed: u64) -> Vec<EventTime> {
+    let times: BTreeSet<_> = case.arrivals.iter().filter_map(|arrival| arrival.time).collect();
+    let times: Vec<_> = times.into_iter().collect();
+    let place = |number: u64| usize::try_from(seed * 7 + number * 13).unwrap() % times.len();
+    (0..3).map(|number| times[place(number)] + i64::try_from(seed % 3).unwrap()).collect()
+}
+
+/// How many are in each segment at the end of a millisecond.
+fn sizes(differences: &[Difference], at: EventTime) -> BTreeMap<(&str, &str), i64> {
+    let mut members = BTreeMap::new();
+    for it in differences.iter().filter(|it| it.time <= at) {
+        *members.entry((&*it.segment, &*it.user)).or_insert(0) += i64::from(it.sign.diff());
+    }
+    members.retain(|_, count| *count != 0);
+    members
+}
+
+fn counted(replies: &[Reply], number: u64, at: EventTime) -> Counted {
+    let mut all = Counted::NOTHING;
+    for reply in replies.iter().filter(|reply| reply.number == number) {
+        assert_eq!(reply.at, at);
+        let Told::Counted(counted) = &reply.told else { panic!("{reply:?}") };
+        all.add(counted);
+    }
+    all
+}
+
+#[test]
+fn an_estimate_of_everyone_is_the_size() {
+    let mut tried = 0;
+    for seed in 0..200 {
+        let case = random_case(seed);
+        let mut questions = Vec::new();
+        for at in instants(&case, seed) {
+            let rules = in_force(&case.timeline, at);
+            for definition in rules.values() {
+                let ask = Ask::Estimate { rule: definition.rule.clone(), share: u64::MAX };
+                let number = questions.len() as u64;
+                let question = Question::new(number, ask, |id| rules.get(id).cloned());
+                questions.push((at, definition.id.clone(), question));
+            }
+        }
+        let asked = questions.iter().map(|(at, _, it)| (at + 1, it.clone())).collect();
+        let (differences, replies) = run_asking(&case.log(), pace(seed), asked);
+        assert_eq!(replies.len(), questions.len() * pace(seed).workers, "seed {seed}");
+        for (at, id, question) in &questions {
+            let found = counted(&replies, question.number, *at);
+            let size = sizes(&differences, *at).keys().filter(|(it, _)| **it == **id).count();
+            let rule = &question.ask;
+            assert_eq!(found.matches, size as u64, "{id} at {at} of seed {seed}: {rule:?}");
+            assert_eq!(found.sampled, found.users, "seed {seed}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 1_000, "only {tried} were asked about");
+}
+
+/// Without what only the whole log tells: which events were of the wrong type. And numbers as they
+/// are, however they are written.
+fn comparable(mut node: Json) -> Json {
+    if let Some(members) = node.as_object_mut() {
+        members.remove("mismatch");
+        members.retain(|_, value| !value.is_null());
+        members.values_mut().for_each(|value| *value = comparable(value.take()));
+    }
+    if let Some(items) = node.as_array_mut() {
+        items.iter_mut().for_each(|item| *item = comparable(item.take()));
+    }
+    node
+}
+
+#[test]
+fn an_explanation_is_what_the_judge_says() {
+    let mut tried = 0;
+    for seed in 0..200 {
+        let case = random_case(seed);
+        if case.clock.emit == Emit::OnEvent {
+            continue; // what comes later may change the past there
+        }
+        let users: BTreeSet<_> = case.arrivals.iter().map(|it| it.user.clone()).collect();
+        let mut questions = Vec::new();
+        for at in instants(&case, seed) {
+            let rules = in_force(&case.timeline, at);
+            for (user, segment) in users.iter().zip(rules.keys().cycle()) {
+                let ask = Ask::Explain { user: user.clone(), segment: segment.clone() };
+                let number = questions.len() as u64;
+                let question = Question::new(number, ask, |id| rules.get(id).cloned());
+                questions.push((at, user, segment.clone(), question));
+            }
+        }
+        let asked = questions.iter().map(|(at, _, _, it)| (at + 1, it.clone())).collect();
+        let (_, replies) = run_asking(&case.log(), pace(seed), asked);
+        for (at, user, segment, question) in &questions {
+            let expected = explain(&case.log(), user, segment, *at).unwrap();
+            let own = replies.iter().filter(|reply| reply.number == question.number);
+            let told = own.filter_map(|reply| match &reply.told {
+                Told::Explained(text) => Some(serde_json::from_str::<Json>(text).unwrap()),
+                _ => None,
+            });
+            let told: Vec<_> = told.collect();
+            assert_eq!(told.len(), usize::from(expected.exists), "{user} at {at} of seed {seed}");
+            for told in told {
+                let expected_json = comparable(serde_json::to_value(&expected).unwrap());
+                assert_eq!(
+                    comparable(told),
+                    expected_json,
+                    "{user} in {segment} at {at} of seed {seed}:\n{expected}"
+                );
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 500, "only {tried} were explained");
+}
