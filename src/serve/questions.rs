@@ -1,0 +1,135 @@
+//! Questions that only the workers can answer: asked here, taken by the run, answered once by every
+//! worker.
+//!
+//! Few may wait at a time, and each is passed on when the one before has been answered: whoever asks
+//! much makes others wait who ask, not the records.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use dataflows::segmentation::{Ask, Reply};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::Refusal;
+
+/// How many questions may wait for their turn.
+const WAITING_MAX: usize = 16;
+/// How long an answer may take.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Questions on their way.
+#[derive(Default)]
+pub struct Questions {
+    state: Mutex<State>,
+    /// Tells the workers that there is something to be taken.
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// How many users there were when that was asked last.
+    users: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Ask, oneshot::Sender<Vec<Reply>>)>,
+    /// How many have been taken: the number of the last of them.
+    taken: u64,
+    asked: Option<Asked>,
+}
+
+/// A question that has been taken.
+struct Asked {
+    workers: usize,
+    replies: Vec<Reply>,
+    to: oneshot::Sender<Vec<Reply>>,
+}
+
+impl fmt::Debug for Questions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Questions").field("waiting", &self.state().waiting.len()).finish()
+    }
+}
+
+impl Questions {
+    /// Asks, and waits for what every worker says.
+    ///
+    /// # Errors
+    /// Too much is being asked, or there is no answer in time.
+    pub async fn ask(&self, ask: Ask) -> Result<Vec<Reply>, Refusal> {
+        let (to, answer) = oneshot::channel();
+        {
+            let mut state = self.state();
+            // Who has gone away is not answered.
+            state.waiting.retain(|(_, to)| !to.is_closed());
+            if state.waiting.len() >= WAITING_MAX {
+                let message = "too many questions wait to be answered by the workers";
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Err(Refusal::new(status, "busy", message).with_hint("ask again later"));
+            }
+            state.waiting.push_back((ask, to));
+        }
+        self.wake.get().into_iter().for_each(|wake| wake());
+        let silent = || {
+            let message =
+                "the workers have not answered: they are behind, or have read nothing yet";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_answered", message)
+                .with_hint("ask again once /readyz says ready")
+        };
+        match timeout(ANSWER_TIME, answer).await {
+            Ok(Ok(replies)) => Ok(replies),
+            Ok(Err(_)) | Err(_) => Err(silent()),
+        }
+    }
+
+    /// What tells the workers that there is something to be taken.
+    pub fn wake_by(&self, wake: impl Fn() + Send + Sync + 'static) {
+        // The first run that is told keeps its view.
+        let _ = self.wake.set(Box::new(wake));
+    }
+
+    /// The next question, with its number, for so many workers to answer; none while one is being
+    /// answered.
+    pub fn take(&self, workers: usize) -> Option<(u64, Ask)> {
+        let mut state = self.state();
+        if state.asked.is_some() {
+            return None;
+        }
+        let (ask, to) = state.waiting.pop_front()?;
+        state.taken += 1;
+        state.asked = Some(Asked { workers, replies: Vec::new(), to });
+        Some((state.taken, ask))
+    }
+
+    /// A worker has said something.
+    pub fn reply(&self, reply: Reply) {
+        let mut state = self.state();
+        let is_last = reply.number == state.taken;
+        let Some(asked) = state.asked.as_mut().filter(|_| is_last) else { return };
+        asked.replies.push(reply);
+        if asked.replies.len() >= asked.workers
+            && let Some(Asked { replies, to, .. }) = state.asked.take()
+        {
+            // Who has gone away is not answered.
+            let _ = to.send(replies);
+            drop(state);
+            self.wake.get().into_iter().for_each(|wake| wake());
+        }
+    }
+
+    /// How many users there were when that was asked last, if it ever was.
+    pub fn users(&self) -> Option<u64> {
+        Some(self.users.load(Ordering::Relaxed)).filter(|users| *users > 0)
+    }
+
+    /// There are so many users.
+    pub fn know_users(&self, users: u64) {
+        self.users.store(users, Ordering::Relaxed);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
