@@ -77,8 +77,8 @@ fn a_segment_that_doubles_drifts() {
     assert_eq!(drift("de"), Json::Null);
     eventually("it is measured", || match served.get("/metrics").fine() {
         Json::String(text) => {
-            text.contains("rivulet_segments_drifting 1\n")
-                && text.contains("rivulet_segment_drifting{segment=\"pro\"} 1")
+            text.contains("rivulet_segments_drifting 1.0\n")
+                && text.contains("rivulet_segment_drifting{segment=\"pro\"} 1.0")
         }
         other => panic!("{other}"),
     });
