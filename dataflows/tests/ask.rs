@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 const PACES: [(usize, usize); 4] = [(1, 1), (2, 3), (1, 10_000), (3, 2)];
 
 fn pace(seed: u64) -> Pace {
-    let (workers, block) = PACES[usize::try_from(seed % 4).unwrap()];
+    let (workers, block) = PACES[(seed % 4) as usize];
     Pace { workers, block }
 }
 
@@ -38,8 +38,8 @@ fn in_force(timeline: &Timeline, at: EventTime) -> BTreeMap<Arc<str>, Arc<Defini
 fn instants(case: &Case, seed: u64) -> Vec<EventTime> {
     let times: BTreeSet<_> = case.arrivals.iter().filter_map(|arrival| arrival.time).collect();
     let times: Vec<_> = times.into_iter().collect();
-    let place = |number: u64| usize::try_from(seed * 7 + number * 13).unwrap() % times.len();
-    (0..3).map(|number| times[place(number)] + i64::try_from(seed % 3).unwrap()).collect()
+    let place = |number: u64| (seed * 7 + number * 13) as usize % times.len();
+    (0..3).map(|number| times[place(number)] + (seed % 3) as i64).collect()
 }
 
 /// How many are in each segment at the end of a millisecond.

@@ -138,7 +138,7 @@ fn a_size_is_estimated_before_it_is_saved() {
     served.send(&[buys("u1", 3_000, 5), buys("u3", 3_001, 7), sets("last", 3_002, "plan", "pro")]);
     served.await_segments("last", &["pro"]);
     let pro = json!({"attribute": "plan", "op": "eq", "value": "pro"});
-    let all = estimate(&served, "?sample=1000000", &pro);
+    let all = estimate(&served, "?sample=100000", &pro);
     let size = |it: &Json| it["size"].as_u64().unwrap();
     assert_eq!((size(&all), &all["low"], &all["high"]), (1_001, &1_001.into(), &1_001.into()));
     assert_eq!((&all["users"], &all["sampled"]), (&3_001.into(), &3_001.into()));
@@ -154,15 +154,15 @@ fn a_size_is_estimated_before_it_is_saved() {
     // A segment, and what is kept for one, are known; what nobody has asked for is not.
     let both =
         json!({"operator": "AND", "conditions": [{"segment": "pro"}, {"segment": "buyers"}]});
-    assert_eq!(size(&estimate(&served, "?sample=1000000", &both)), 1);
+    assert_eq!(size(&estimate(&served, "?sample=100000", &both)), 1);
     let shorter =
         json!({"event": "buy", "aggregate": "count", "window": "5m", "op": "gte", "value": 1});
-    let shorter = estimate(&served, "?sample=1000000", &shorter);
+    let shorter = estimate(&served, "?sample=100000", &shorter);
     assert_eq!((size(&shorter), &shorter["sees_after"]), (2, &Json::Null), "{shorter}");
     assert!(shorter["complete_from"].as_i64().unwrap() >= START + 5 * MINUTE, "{shorter}");
     let other =
         json!({"event": "visit", "aggregate": "count", "window": "5m", "op": "gte", "value": 1});
-    let other = estimate(&served, "?sample=1000000", &other);
+    let other = estimate(&served, "?sample=100000", &other);
     assert_eq!((size(&other), &other["sees_after"]), (0, &other["as_of"]), "{other}");
     let total = json!({"event": "visit", "aggregate": "count", "op": "gte", "value": 1});
     assert_eq!(estimate(&served, "", &total)["complete_from"], "never");

@@ -11,8 +11,8 @@ use crate::operators::users::{State, StateKind, User};
 use crate::operators::window::{Aggregate, Aggregated, Quantity, Window, blank};
 use crate::rule::{AttributeCondition, Rule, Truth};
 
-/// How many instants to come an explanation looks at.
-const INSTANTS_MAX: usize = 10_000;
+/// How often an explanation looks at a condition to find when it changes: records wait meanwhile.
+const LOOKS_MAX: usize = 200_000;
 /// How many conditions an explanation has; beyond them, what a reference refers to is not told.
 const NODES_MAX: usize = 10_000;
 
@@ -275,7 +275,7 @@ impl<'a> Person<'a> {
         instants.retain(|instant| *instant > self.asked);
         instants.sort_unstable();
         instants.dedup();
-        instants.truncate(INSTANTS_MAX);
+        instants.truncate(LOOKS_MAX / self.form.parts.len().max(1));
         instants
     }
 }
