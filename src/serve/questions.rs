@@ -133,3 +133,52 @@ impl Questions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dataflows::rule::Rule;
+    use dataflows::segmentation::Told;
+    use tokio::runtime::Builder;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    fn ask() -> Ask {
+        Ask::Estimate { rule: Rule::Everyone, share: 0 }
+    }
+
+    fn reply(number: u64) -> Reply {
+        Reply { number, at: 5, told: Told::Unknown }
+    }
+
+    #[test]
+    fn one_is_asked_at_a_time_and_answered_when_all_have_spoken() {
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let questions = std::sync::Arc::new(Questions::default());
+            let asking = |_| {
+                let questions = std::sync::Arc::clone(&questions);
+                tokio::spawn(async move { questions.ask(ask()).await })
+            };
+            let mut all: Vec<_> = (0..=WAITING_MAX).map(asking).collect();
+            yield_now().await;
+            assert!(all.remove(WAITING_MAX).await.unwrap().is_err(), "there are too many");
+            let first = all.remove(0);
+            assert_eq!(questions.take(2).map(|(number, _)| number), Some(1));
+            assert!(questions.take(2).is_none());
+            questions.reply(reply(7));
+            questions.reply(reply(1));
+            assert!(questions.take(2).is_none());
+            questions.reply(reply(1));
+            assert_eq!(first.await.unwrap().unwrap(), [reply(1), reply(1)]);
+            // One that has gone away is not in the way of the next.
+            all.remove(0).abort();
+            yield_now().await;
+            assert_eq!(questions.take(1).map(|(number, _)| number), Some(2));
+            questions.reply(reply(2));
+            assert_eq!(questions.take(1).map(|(number, _)| number), Some(3));
+            questions.reply(reply(3));
+            assert_eq!(all.remove(0).await.unwrap().unwrap(), [reply(3)]);
+        });
+    }
+}

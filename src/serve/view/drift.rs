@@ -1,15 +1,16 @@
 //! Whether a segment's size is what it usually is.
 //!
 //! Every minute of event time the size at its end moves an exponentially weighted mean and mean
-//! absolute deviation, which forget within about an hour; one that lies beyond the band moves them
-//! only as far as the edge of the band would. That is the pre-cleaning of S. Gelper, R. Fried and
-//! C. Croux, "Robust forecasting with exponential and Holt-Winters smoothing" (Journal of
-//! Forecasting 29, 2010): a jump does not hide itself by widening the band at once, and a size that
-//! stays is the usual one in the end, after an hour or two. The band is the mean, and to either side
-//! of it the greatest of
+//! absolute deviation, which forget within about an hour; one that lies beyond the band moves the
+//! mean only as far as the edge of the band would, and the deviation half as far. That is the
+//! pre-cleaning of S. Gelper, R. Fried and C. Croux, "Robust forecasting with exponential and
+//! Holt-Winters smoothing" (Journal of Forecasting 29, 2010), with plain absolute deviations for its
+//! measure of scale: a jump does not hide itself by widening the band at once, and a size that stays
+//! is the usual one in the end, after an hour or two. The band is the mean, and to either side of it
+//! the greatest of
 //!
 //! - four standard deviations (1.2533 mean absolute deviations each, as of a normal distribution),
-//! - a tenth of the mean, so that growth of up to about 20 % an hour is never flagged,
+//! - a tenth of the mean, so that growth of up to 10 % an hour is never flagged,
 //! - three square roots of the mean, by which counts of chance differ.
 //!
 //! Nothing is flagged before a quarter of an hour has been seen. State: 48 bytes.
@@ -102,7 +103,8 @@ impl Drift {
         let off = f64::from(self.size) - self.mean;
         let off = if self.steps < STEPS_LEAST { off } else { off.clamp(-half, half) };
         self.mean += weight * off;
-        self.deviation += weight * (off.abs() - self.deviation);
+        let apart = if self.steps < STEPS_LEAST { off.abs() } else { off.abs().min(half / 2.0) };
+        self.deviation += weight * (apart - self.deviation);
         self.steps = self.steps.saturating_add(1);
         self.look(end);
     }
@@ -179,9 +181,9 @@ mod tests {
     #[test]
     fn slow_growth_is_not() {
         let mut size = 10_000.0;
-        for per_hour in [0.02_f64, 0.1, 0.2] {
-            let sizes = (0..3_000).map(|_| {
-                size *= 1.0 + per_hour / 60.0;
+        for (per_hour, begins) in [(0.02_f64, 0), (0.1, 0), (0.2, 0), (0.1, 500)] {
+            let sizes = (0..3_000).map(|minute| {
+                size *= if minute < begins { 1.0 } else { 1.0 + per_hour / 60.0 };
                 if size > 1e9 {
                     size = 1e9;
                 }
