@@ -1,6 +1,7 @@
 //! What each verb does, from its arguments to the code the program ends with.
 
 mod apart;
+mod estimate;
 mod inspect_log;
 mod kept;
 mod outputs;
@@ -43,6 +44,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             }
         }
         Verb::Explain(arguments) => inspect_log::explain(&arguments)?,
+        Verb::Estimate(arguments) => estimate::estimate(&arguments)?,
         Verb::Generate(arguments) => match generate::run(&arguments) {
             Ok(generate::Summary { records, copies, bytes }) => say(format_args!(
                 "{records} records, {copies} copies of some of them, {bytes} bytes"
