@@ -66,7 +66,7 @@ fn counted(replies: &[Reply], number: u64, at: EventTime) -> Counted {
 #[test]
 fn an_estimate_of_everyone_is_the_size() {
     let mut tried = 0;
-    for seed in 0..120 {
+    for seed in 0..60 {
         let case = random_case(seed);
         let mut questions = Vec::new();
         for at in instants(&case, seed) {
@@ -90,7 +90,7 @@ fn an_estimate_of_everyone_is_the_size() {
             tried += 1;
         }
     }
-    assert!(tried > 600, "only {tried} were asked about");
+    assert!(tried > 300, "only {tried} were asked about");
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn rules_that_are_not_in_force_are_estimated_from_what_is_held() {
             continue; // what comes later may change the past there
         }
         let rules = in_force(&case.timeline, 0);
-        let is_kept = |number: usize| (number + seed as usize) % 2 == 0;
+        let is_kept = |number: usize| (number + seed as usize).is_multiple_of(2);
         let mut initial: Vec<Arc<Definition>> = Vec::new();
         for (number, definition) in referred_first(&case.timeline.initial).into_iter().enumerate() {
             let is_there = |id: &Arc<str>| initial.iter().any(|it| it.id == *id);

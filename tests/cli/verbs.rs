@@ -106,12 +106,12 @@ fn estimate_says_how_large_a_segment_would_be() {
     let place = Place::new();
     let base = "estimate --segments segments.json --events many.jsonl --rules new.json";
     let record = |user: usize| {
-        let plan = if user % 4 == 0 { "pro" } else { "free" };
+        let plan = if user.is_multiple_of(4) { "pro" } else { "free" };
         format!(
             r#"{{"type":"identify","userId":"u{user}","timestamp":{user},"traits":{{"plan":"{plan}"}}}}"#
         )
     };
-    place.write("many.jsonl", &(0..2_000).map(record).collect::<Vec<_>>().join("\n"));
+    place.write("many.jsonl", (0..2_000).map(record).collect::<Vec<_>>().join("\n"));
     place.write("new.json", r#"{"rules":{"attribute":"plan","op":"eq","value":"pro"}}"#);
     let text = place.run(base).fine().stdout;
     assert!(text.starts_with("exactly 500 of 2000 users at 1970-01-01T00:00:01.999Z"), "{text}");
