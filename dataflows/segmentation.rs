@@ -20,8 +20,8 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concat, Exchange as _, OkErr};
-use timely::dataflow::{Scope, Stream};
+use timely::dataflow::operators::{Concat, Exchange as _, OkErr, Probe};
+use timely::dataflow::{ProbeHandle, Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::{ClockSettings, Emit, Reason};
@@ -92,6 +92,9 @@ pub struct Inputs {
     /// What the others say of how old further records may be, where they run ahead of the
     /// watermark (`on_event`).
     promises: Promises,
+    /// How far all workers have come in what they say of records.
+    records: ProbeHandle<EventTime>,
+    holds_saves: bool,
 }
 
 /// The way to tell all workers how old further records of this one may be.
@@ -167,7 +170,21 @@ pub fn segmentation<'scope>(
     let (feed, promises_stream) = Feed::new(scope, "Promises");
     let (from, workers) = (scope.index(), scope.peers());
     let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
-    let inputs = Inputs { updates, stamps, commands, saves, restored, late, rejected, promises };
+    let (records, holds_saves) = (ProbeHandle::new(), false);
+    // As good as any other that goes with time, and almost nothing flows here.
+    commands_stream.clone().probe_with(&records);
+    let inputs = Inputs {
+        updates,
+        stamps,
+        commands,
+        saves,
+        restored,
+        late,
+        rejected,
+        promises,
+        records,
+        holds_saves,
+    };
     let saves_stream = saves_stream.broadcast();
     let said = dedup(stamps_stream, promises_stream.clone(), settings, survival);
     let (copies, applied) = said.ok_err(|said| match said {
@@ -360,10 +377,27 @@ impl Inputs {
         self.updates.advance_to(time);
         self.stamps.advance_to(time);
         self.commands.advance_to(time);
-        self.saves.advance_to(time);
+        self.saves.advance_to(self.reached(time));
         self.restored.advance_to(time);
         self.late.advance_to(time);
         self.rejected.advance_to(time);
         self.promises.advance_to(time, watermark);
+    }
+
+    /// From now on, `saves` stay behind until all workers have come as far: so what is sent by them
+    /// can have a time that no worker has to be waited for to reach. For one worker of several
+    /// processes; it costs a turn between them.
+    pub fn hold_saves(&mut self) {
+        self.holds_saves = true;
+    }
+
+    /// How far `saves` have come, where this worker has come to `time`: where they are not held
+    /// back, so far as well.
+    pub fn reached(&self, time: EventTime) -> EventTime {
+        if !self.holds_saves {
+            return time;
+        }
+        let all = self.records.with_frontier(|all| all.first().copied());
+        all.unwrap_or(EventTime::MAX).min(time)
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<bool, VerbError> {
     }
     let whole = read_all(&subject.inputs)?;
     let expected = answer(&log_of(&subject, &whole));
-    let cluster = Cluster { workers: arguments.workers.into(), process: 0, hosts: Vec::new() };
+    let cluster = Cluster::single(arguments.workers.into());
     let outputs = Outputs { kept: Some(Vec::new()), ..Outputs::default() };
     let (summary, outputs) = run::run(run_of(subject, cluster), outputs)?;
     let got = Answer {
