@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use dataflows::segmentation::{Ask, Reply};
@@ -45,6 +45,8 @@ struct Asked {
     workers: usize,
     replies: Vec<Reply>,
     to: oneshot::Sender<Vec<Reply>>,
+    /// How long its answers are waited for, even if whoever asked has gone away.
+    until: Instant,
 }
 
 impl fmt::Debug for Questions {
@@ -91,15 +93,19 @@ impl Questions {
     }
 
     /// The next question, with its number, for so many workers to answer; none while one is being
-    /// answered.
+    /// answered. One is given up that nobody waits for any more: who was to answer may be lost.
     pub fn take(&self, workers: usize) -> Option<(u64, Ask)> {
+        self.take_at(workers, Instant::now())
+    }
+
+    fn take_at(&self, workers: usize, now: Instant) -> Option<(u64, Ask)> {
         let mut state = self.state();
-        if state.asked.is_some() {
+        if state.asked.as_ref().is_some_and(|it| !it.to.is_closed() || now < it.until) {
             return None;
         }
         let (ask, to) = state.waiting.pop_front()?;
         state.taken += 1;
-        state.asked = Some(Asked { workers, replies: Vec::new(), to });
+        state.asked = Some(Asked { workers, replies: Vec::new(), to, until: now + ANSWER_TIME });
         Some((state.taken, ask))
     }
 
@@ -179,6 +185,14 @@ mod tests {
             assert_eq!(questions.take(1).map(|(number, _)| number), Some(3));
             questions.reply(reply(3));
             assert_eq!(all.remove(0).await.unwrap().unwrap(), [reply(3)]);
+            // One that is never answered is given up some time after nobody waits for it.
+            assert_eq!(questions.take(1).map(|(number, _)| number), Some(4));
+            let later = Instant::now() + ANSWER_TIME;
+            assert!(questions.take_at(1, later).is_none());
+            all.remove(0).abort();
+            yield_now().await;
+            assert!(questions.take(1).is_none());
+            assert_eq!(questions.take_at(1, later).map(|(number, _)| number), Some(5));
         });
     }
 }
