@@ -13,9 +13,12 @@
 //! Costs: about 60 bytes a user who is in a segment and 40 a membership, names apart; the ring 40
 //! a difference.
 
+pub mod drift;
+pub mod overlap;
 pub mod past;
 mod ring;
 mod segments;
+pub mod sizes;
 mod users;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -24,7 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use dataflows::model::{Difference, EventTime};
 use tokio::sync::watch;
 
-use super::Metrics;
+use super::{Metrics, Questions};
 
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
@@ -49,6 +52,7 @@ pub struct View {
     is_ready: AtomicBool,
     is_over: AtomicBool,
     metrics: Metrics,
+    questions: Questions,
     /// Told whenever something has changed.
     changes: watch::Sender<()>,
 }
@@ -76,6 +80,7 @@ impl View {
             is_ready: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             metrics: Metrics::default(),
+            questions: Questions::default(),
             changes: watch::Sender::new(()),
         }
     }
@@ -119,7 +124,7 @@ impl View {
         // The past is told from the present by it, so it must be there first.
         self.ring.push(&due[news..], &numbered[news..]);
         self.users.apply(due, &numbered, up_to);
-        self.segments.apply(due, &numbered, up_to);
+        self.segments.apply(due, &numbered, (before, up_to));
     }
 
     /// All that there was to be read at the start has been read; its differences are those up to
@@ -161,6 +166,19 @@ impl View {
     /// What is measured of the run, and of those who ask.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is asked of the workers.
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// The segments in force whose size is not what it usually is, by id.
+    pub fn drifting(&self) -> Vec<Arc<str>> {
+        let Some(as_of) = self.as_of() else { return Vec::new() };
+        let segments = self.segments.after(None, usize::MAX);
+        let drifting = segments.iter().filter(|it| it.drifting(as_of).is_some());
+        drifting.map(|it| Arc::clone(&it.id)).collect()
     }
 
     /// As of which time it is.
