@@ -3,6 +3,7 @@
 mod definitions;
 mod differences;
 mod extract;
+mod records;
 mod segments;
 mod users;
 
@@ -41,6 +42,12 @@ pub trait Definitions: Send + Sync {
     /// # Errors
     /// They cannot be read.
     fn versions(&self, id: &str) -> Result<Vec<Json>, Refusal>;
+
+    /// What [`put`](Self::put) would find wrong, saving nothing. Without an id, it has its own.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check(&self, id: Option<&str>, text: &str) -> Result<(), Refusal>;
 
     /// Saves it, so that it will come into force.
     ///
@@ -87,6 +94,9 @@ pub fn routes(
         .route("/v1/segments/{id}", get(segments::one))
         .route("/v1/segments/{id}/users", get(segments::users))
         .route("/v1/segments/{id}/versions", get(definitions::versions))
+        .route("/v1/check", post(definitions::check))
+        .route("/v1/late", get(records::late))
+        .route("/v1/rejected", get(records::rejected))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
         .with_state(asked.clone());

@@ -14,6 +14,7 @@
 //! a difference.
 
 pub mod past;
+pub mod recent;
 mod ring;
 mod segments;
 mod users;
@@ -29,6 +30,7 @@ use super::Metrics;
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
+use recent::Recent;
 use ring::Ring;
 use segments::Segments;
 use users::Users;
@@ -38,6 +40,8 @@ pub struct View {
     users: Users,
     segments: Segments,
     ring: Ring,
+    late: Recent,
+    rejected: Recent,
     /// Differences of times that may not be over.
     pending: Mutex<Vec<Difference>>,
     /// All up to this time is in.
@@ -69,6 +73,8 @@ impl View {
             users: Users::default(),
             segments: Segments::default(),
             ring: Ring::new(retained),
+            late: Recent::default(),
+            rejected: Recent::default(),
             pending: Mutex::default(),
             as_of: AtomicI64::new(EventTime::MIN),
             before: AtomicI64::new(EventTime::MIN),
@@ -161,6 +167,16 @@ impl View {
     /// What is measured of the run, and of those who ask.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The last records that came too late.
+    pub fn late(&self) -> &Recent {
+        &self.late
+    }
+
+    /// The last records that could not be understood.
+    pub fn rejected(&self) -> &Recent {
+        &self.rejected
     }
 
     /// As of which time it is.

@@ -15,7 +15,7 @@ use crate::definitions::{Store, StoreError};
 use crate::serve::api::{Definitions, Saved};
 use crate::serve::view::View;
 use crate::serve::{
-    Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, health, openapi,
+    Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, console, health, openapi,
 };
 
 /// A job that answers, until this is dropped.
@@ -65,6 +65,7 @@ fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
     Router::new()
         .merge(health::routes(view))
         .merge(openapi::routes())
+        .merge(console::routes())
         .merge(access.guard(Scope::Read, metrics.routes()))
         .merge(api::routes(view, files, &access, metrics))
 }
@@ -97,6 +98,10 @@ impl Definitions for Files {
     fn versions(&self, id: &str) -> Result<Vec<Json>, Refusal> {
         let versions = self.store.versions(id).map_err(refusal)?;
         Ok(versions.into_iter().map(|version| json!(version)).collect())
+    }
+
+    fn check(&self, id: Option<&str>, text: &str) -> Result<(), Refusal> {
+        self.store.check(id, text).map_err(refusal)
     }
 
     fn put(&self, id: &str, text: &str) -> Result<Saved, Refusal> {

@@ -62,7 +62,7 @@ fn the_server_does_what_its_document_says() {
     };
     let said = place.text("said");
     assert!(status.success(), "{said}");
-    assert!(said.contains("11 selected"), "{said}");
+    assert!(said.contains("14 selected"), "{said}");
     served.get("/healthz").fine();
     assert_eq!(served.end(), Some(0));
 }
