@@ -70,6 +70,12 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_browser() { # what the console is tested in
+    command -v npm >/dev/null || install nodejs npm
+    command -v chromium >/dev/null || install chromium
+    tests/common/browser.sh >/dev/null
+}
+
 setup_schemathesis() { # what holds the OpenAPI document against the server
     python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
     tests/common/schemathesis.sh >/dev/null
@@ -145,6 +151,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_browser
     setup_schemathesis
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"

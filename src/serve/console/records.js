@@ -38,7 +38,7 @@ export function Records({ offers, vitals }) {
           ${(records ?? []).map((it) => html`
             <li key=${`${it.source} ${it.partition} ${it.offset}`}>
               <p class="reason">${it.late_by ? html`<span class="by">${it.late_by} late</span> ` : ""}${it.reason}</p>
-              <p class="where">${it.source}, partition ${it.partition}, offset ${count(it.offset)}${it.time != null ? `, of ${time(it.time)}` : ""}</p>
+              <p class="where">${it.source === "-" ? "standard input" : it.source}, partition ${it.partition}, offset ${count(it.offset)}${it.time != null ? `, of ${time(it.time)}` : ""}</p>
               <pre>${it.record}</pre>
             </li>`)}
         </ul>

@@ -20,7 +20,29 @@ const EXAMPLES = {
   "Other segments": { operator: "AND", conditions: [{ segment: "one" }, { operator: "NOT", conditions: [{ segment: "other" }] }] },
 };
 
-const written = (definition) => JSON.stringify(definition, null, 2);
+/** The order in which people read a definition; other keys follow. */
+const ORDER = ["id", "name", "description", "rules", "operator", "conditions", "event", "where", "aggregate", "attribute", "property", "sequence", "within", "window", "op", "value"];
+const rank = ([key]) => (ORDER.includes(key) ? ORDER.indexOf(key) : ORDER.length);
+
+function inOrder(json) {
+  if (Array.isArray(json)) return json.map(inOrder);
+  if (typeof json !== "object" || json === null) return json;
+  const entries = Object.entries(json).sort((a, b) => rank(a) - rank(b));
+  return Object.fromEntries(entries.map(([key, value]) => [key, inOrder(value)]));
+}
+
+/** A definition as it is shown: in order, what is short on a line of its own. */
+function written(definition) {
+  const lines = (json, ahead) => {
+    const short = JSON.stringify(json, null, 1).replace(/\n\s*/g, " ");
+    if (typeof json !== "object" || json === null || (ahead && short.length + ahead.length < 60)) return short;
+    const inner = `${ahead}  `;
+    const isList = Array.isArray(json);
+    const parts = isList ? json.map((it) => lines(it, inner)) : Object.entries(json).map(([key, value]) => `${JSON.stringify(key)}: ${lines(value, inner)}`);
+    return parts.length ? `${isList ? "[" : "{"}\n${inner}${parts.join(`,\n${inner}`)}\n${ahead}${isList ? "]" : "}"}` : short;
+  };
+  return lines(inOrder(definition), "");
+}
 
 export function Segment({ id, isNew, segments, offers, onSaved, onDeleted, onUser }) {
   const [about, show] = useState(null);
@@ -61,7 +83,7 @@ export function Segment({ id, isNew, segments, offers, onSaved, onDeleted, onUse
     <section class="panel segment" id="segment" aria-labelledby="segment-title" tabindex="-1">
       <header>
         <h2 id="segment-title">${isNew ? "New segment" : (known?.name ?? (isOurs && about.name)) || id}</h2>
-        ${!isNew && html`<span class="note id">${id}</span>`}
+        ${!isNew && html`<span class="note">${(isOurs && about.description) || id}</span>`}
       </header>
       ${!isNew && html`<${Standing} about=${isOurs ? about : null} known=${known} offers=${offers} id=${id} />`}
       ${!isNew && html`
@@ -106,6 +128,12 @@ function Standing({ about, known, offers, id }) {
     </div>`;
 }
 
+/** Times below the chart: of the day, or the day where there are several. */
+function moments(_, splits) {
+  const isLong = splits.at(-1) - splits[0] > 2 * 86_400;
+  return splits.map((it) => time(it * 1_000).slice(...(isLong ? [5, 10] : [11, 19])));
+}
+
 /** The sizes over time. */
 function Chart({ times, sizes }) {
   const host = useRef();
@@ -116,7 +144,7 @@ function Chart({ times, sizes }) {
   useEffect(() => {
     let isGone = false;
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    const watching = new ResizeObserver(() => made.current?.setSize({ width: host.current.clientWidth, height: 120 }));
+    const watching = new ResizeObserver(() => made.current?.setSize({ width: host.current.clientWidth, height: 104 }));
     const draw = async () => {
       const { default: Plot } = await import("./uplot.js");
       if (isGone) return;
@@ -124,11 +152,11 @@ function Chart({ times, sizes }) {
       const colour = (name) => getComputedStyle(host.current).getPropertyValue(name).trim();
       const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
       made.current = new Plot({
-        width: host.current.clientWidth, height: 120, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } }, padding: [8, 8, 0, 0],
+        width: host.current.clientWidth, height: 104, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } }, padding: [8, 8, 0, 0],
         tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => (low === high ? [Math.max(0, low - 1), high + 1] : [low, high]) } },
-        axes: [{ ...axis, size: 26 }, { ...axis, size: 52, space: 28, values: (_, splits) => splits.map((it) => (Number.isInteger(it) ? rough(it) : "")) }],
-        series: [{}, { stroke: colour("--accent"), fill: colour("--shade"), width: 1.5, points: { show: false } }],
+        axes: [{ ...axis, size: 26, space: 70, values: moments }, { ...axis, size: 52, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8], values: (_, splits) => splits.map(rough) }],
+        series: [{}, { stroke: colour("--accent"), fill: colour("--shade"), width: 1.5, paths: Plot.paths.stepped({ align: 1 }), points: { show: false } }],
       }, latest.current, host.current);
     };
     draw();

@@ -8,6 +8,8 @@ import { Spark } from "./list.js";
 const EVERY_MS = 1_000;
 /** Two minutes. */
 const KEPT = 120;
+/** Over how many looks the times of look-ups are taken together. */
+const LOOKS = 10;
 
 /** The samples of an OpenMetrics text: name -> [[labels, value]]. */
 export function samples(text) {
@@ -44,6 +46,7 @@ function quantile(now, before, share) {
 export function useVitals() {
   const [vitals, show] = useState({ history: [] });
   const last = useRef();
+  const looks = useRef([]);
   usePoll(EVERY_MS, async (signal) => {
     const found = samples(await askText("/metrics", { signal }));
     const one = (name) => found.get(`rivulet_${name}`)?.[0][1];
@@ -70,9 +73,10 @@ export function useVitals() {
       records: rate("read"),
       differences: rate("differences"),
       lag: now.watermark && Date.now() - now.watermark,
-      p50: quantile(now.buckets, before?.buckets, 0.5),
-      p99: quantile(now.buckets, before?.buckets, 0.99),
+      p50: quantile(now.buckets, looks.current[0], 0.5),
+      p99: quantile(now.buckets, looks.current[0], 0.99),
     };
+    looks.current = [...looks.current, now.buckets].slice(-LOOKS);
     show(({ history }) => ({ now, ...measured, history: [...history, measured].slice(-KEPT) }));
   });
   return vitals;
@@ -97,7 +101,7 @@ export function Vitals({ vitals }) {
         under=${`${count(now.read)} read${now.toRead ? `, ${count(now.toRead)} to be read` : ""}`} />
       <${Tile} title="Differences" value=${rough(vitals.differences)} unit="a second" values=${of("differences")}
         under=${`${count(now.differences)} given out`} />
-      <${Tile} title="Watermark lag" value=${span(vitals.lag)} values=${of("lag")} under=${`at ${time(now.watermark)}`} />
+      <${Tile} title="Watermark lag" value=${span(vitals.lag)} values=${of("lag")} under=${`at ${time(now.watermark).slice(0, 19)}`} />
       <${Tile} title="Look-ups, p99" value=${span(vitals.p99)} values=${of("p99")} under=${`half within ${span(vitals.p50)}`} />
     </section>`;
 }
