@@ -64,7 +64,8 @@ export function usePoll(ms, work, inputs = []) {
         try {
           await latest.current(aborting.signal);
         } catch (error) {
-          if (!(error instanceof Refused) && !aborting.signal.aborted) throw error;
+          // One that fails is asked again; what is no refusal is a fault, and is told.
+          if (!(error instanceof Refused) && !aborting.signal.aborted) reportError(error);
         }
       }
       const took = performance.now() - began;

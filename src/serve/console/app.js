@@ -50,18 +50,6 @@ function useStatus() {
   return status;
 }
 
-/** Segments that the server finds to drift: id -> why. */
-function useDrift(offers) {
-  const [drifting, show] = useState(new Map());
-  const isOffered = offers.has("/v1/drift");
-  usePoll(10_000, async (signal) => {
-    if (!isOffered) return;
-    const { segments = [] } = await ask("/v1/drift", { signal });
-    show(new Map(segments.filter((it) => it.drift !== false).map((it) => [it.id ?? it.segment, it.reason ?? "its size is not what it usually is"])));
-  }, [isOffered]);
-  return drifting;
-}
-
 const WORDS = { ready: ["up to date", "good"], catching_up: ["catching up", "wait"], unreachable: ["cannot be reached", "lost"], connecting: ["connecting", "wait"] };
 
 const go = (id, inner) => {
@@ -79,7 +67,6 @@ function App() {
   const status = useStatus();
   const vitals = useVitals();
   const { segments, asOf } = useSegments();
-  const drifting = useDrift(offers);
 
   useEffect(() => {
     const denied = ({ detail }) => open((it) => it ?? { kind: "token", denied: detail });
@@ -146,7 +133,7 @@ function App() {
     </nav>
     <main>
       <${Vitals} vitals=${vitals} />
-      <${Segments} segments=${segments} drifting=${drifting} chosen=${isNew ? null : chosen.segment} onChoose=${toSegment} onNew=${make} />
+      <${Segments} segments=${segments} chosen=${isNew ? null : chosen.segment} onChoose=${toSegment} onNew=${make} />
       <${Segment} id=${chosen.segment} isNew=${isNew} segments=${segments} offers=${offers} onUser=${toUser}
         onSaved=${toSegment} onDeleted=${() => choose({ segment: segments?.find((it) => it.id !== chosen.segment)?.id })} />
       <${Tail} onUser=${toUser} onSegment=${toSegment} />

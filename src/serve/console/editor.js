@@ -102,6 +102,8 @@ function style({ EditorView, HighlightStyle, tags }) {
     ".cm-diagnostic": { padding: "6px 10px", fontFamily: "var(--sans)" },
     ".cm-diagnostic-error": { borderLeft: "4px solid var(--out)" },
     ".cm-diagnosticAction": { backgroundColor: "var(--accent)", color: "var(--on-accent)", borderRadius: "4px", padding: "2px 8px" },
+    // A plain dot, where the usual picture would come from a data: address.
+    ".cm-lint-marker-error": { content: "''", width: "8px", height: "8px", margin: "6px 3px", borderRadius: "50%", backgroundColor: "var(--out)" },
     ".cm-lintRange-error": { backgroundImage: "none", textDecoration: "underline wavy var(--out)", textUnderlineOffset: "3px" },
   });
   const paint = HighlightStyle.define([
@@ -113,8 +115,12 @@ function style({ EditorView, HighlightStyle, tags }) {
   return { theme, paint };
 }
 
-/** `faults` are those of the text as it stands; `words` gives what can be completed, once known. */
-export function Editor({ label, value, faults, words, onChange, onSave }) {
+/**
+ * `faults` are those of the text as it stands; `words` gives what can be completed, once known. What
+ * is typed is told by `onChange`; `value` is put in place of it only when there is another `version`,
+ * for a page may be behind somebody who types fast.
+ */
+export function Editor({ label, value, version, faults, words, onChange, onSave }) {
   const host = useRef();
   const made = useRef();
   const latest = useRef();
@@ -174,7 +180,7 @@ export function Editor({ label, value, faults, words, onChange, onSave }) {
     const { view } = made.current;
     const now = view.state.doc.toString();
     if (now !== value) view.dispatch({ changes: { from: 0, to: now.length, insert: value } });
-  }, [value]);
+  }, [version]);
   useEffect(mark, [faults]);
 
   return html`<div class="editor" ref=${host}></div>`;

@@ -6,7 +6,7 @@ import { count, rough } from "./format.js";
 export function Overlap({ id, segments }) {
   const [other, choose] = useState("");
   const [found, show] = useState(null);
-  const isKnown = segments?.some((it) => it.id === other);
+  const isKnown = other !== id && segments?.some((it) => it.id === other);
   useEffect(() => {
     show(null);
     if (!isKnown) return;
@@ -21,8 +21,9 @@ export function Overlap({ id, segments }) {
 }
 
 function Picture({ found, names }) {
-  const sizes = names.map((name) => found.sizes?.[name] ?? found.segments?.find((it) => it.id === name)?.size ?? 0);
-  const shared = found.shared ?? found.both ?? found.overlap ?? 0;
+  const of = (wanted) => found.intersections.find((it) => it.segments.length === wanted.length && wanted.every((name) => it.segments.includes(name)))?.size ?? 0;
+  const sizes = names.map((name) => of([name]));
+  const shared = of(names);
   const whole = Math.max(...sizes, 1);
   const share = (part, of) => (of ? `${rough((100 * part) / of)} %` : "–");
   return html`

@@ -110,17 +110,20 @@ function Standing({ about, known, offers, id }) {
   const hasSizes = offers.has("/v1/segments/{id}/sizes");
   usePoll(5_000, async (signal) => {
     if (!hasSizes) return;
-    const { sizes } = await ask(at`/v1/segments/${id}/sizes`, { signal });
-    const points = (sizes ?? []).map((it) => (Array.isArray(it) ? it : [it.time ?? it.from, it.size]));
-    setPast({ id, times: points.map(([when]) => when), sizes: points.map(([, size]) => size) });
+    const { steps, size, as_of: asOf } = await ask(at`/v1/segments/${id}/sizes`, { signal });
+    const points = [...steps.map((it) => [it.until, it.size]), [asOf, size]];
+    setPast({ id, times: points.map(([when]) => when), sizes: points.map((it) => it[1]) });
   }, [id, hasSizes]);
   const complete = about?.complete_from;
+  const ofLate = about?.volatility;
   const points = past?.id === id && past.sizes.length > 1 ? past : { times: known?.times ?? [], sizes: known?.past ?? [] };
   return html`
     <div class="standing">
       <p class="figure"><span>${count(known?.size)}</span> <small>${known?.size === 1 ? "user" : "users"}</small></p>
       <dl>
-        <div><dt>Change since opened</dt><dd>${known ? signed(known.change) : "–"}</dd></div>
+        ${ofLate ? html`<div><dt>Within the hour</dt><dd>+${rough(ofLate.entered)} −${rough(ofLate.left)}</dd></div>`
+          : html`<div><dt>Change since opened</dt><dd>${known ? signed(known.change) : "–"}</dd></div>`}
+        ${known?.drift && html`<div><dt>Usually</dt><dd class="drifts">${rough(known.drift.low)} to ${rough(known.drift.high)}</dd></div>`}
         <div><dt>In force since</dt><dd>${about?.in_force_since == null ? "the start" : time(about.in_force_since)}</dd></div>
         <div><dt>Exact</dt><dd>${complete == null ? "yes" : complete === "never" ? "counts from when it was saved" : `from ${time(complete)}`}</dd></div>
       </dl>
@@ -144,7 +147,7 @@ function Chart({ times, sizes }) {
   useEffect(() => {
     let isGone = false;
     const dark = matchMedia("(prefers-color-scheme: dark)");
-    const watching = new ResizeObserver(() => made.current?.setSize({ width: host.current.clientWidth, height: 104 }));
+    const watching = new ResizeObserver(() => host.current && made.current?.setSize({ width: host.current.clientWidth, height: 104 }));
     const draw = async () => {
       const { default: Plot } = await import("./uplot.js");
       if (isGone) return;
@@ -179,6 +182,8 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
   const blank = written({ id: "", name: "", rules: EXAMPLES["An attribute"] });
   const standing = about ? written(about.definition) : blank;
   const [text, setText] = useState(standing);
+  const [version, setVersion] = useState(0);
+  const typed = useRef(standing);
   const [base, setBase] = useState(standing);
   const [faults, setFaults] = useState([]);
   const [checked, setChecked] = useState(null);
@@ -196,7 +201,7 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
   // What others save is shown, unless something else is being written.
   useEffect(() => {
     if (standing === base) return;
-    if (text === base) setText(standing);
+    if (text === base) put(standing);
     setBase(standing);
   }, [standing]);
 
@@ -221,10 +226,17 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
   }, [text, offers]);
 
   const changed = (next) => {
-    if (next === text) return;
+    if (next === typed.current) return;
+    typed.current = next;
     setText(next);
     say(null);
     setEstimate(null);
+  };
+  /** Puts something in place of what stands in the editor. */
+  const put = (next) => {
+    typed.current = next;
+    setText(next);
+    setVersion((it) => it + 1);
   };
   const save = async () => {
     let under = id;
@@ -268,7 +280,7 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
   };
   const tidy = () => {
     try {
-      changed(written(JSON.parse(text)));
+      put(written(JSON.parse(text)));
     } catch {
       say({ bad: "It is not JSON yet." });
     }
@@ -278,9 +290,9 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
     <div class="rule">
       ${!id && html`
         <div class="bar examples" role="group" aria-label="Begin with">
-          ${Object.entries(EXAMPLES).map(([name, rules]) => html`<button type="button" onClick=${() => changed(withRules(text, rules))}>${name}</button>`)}
+          ${Object.entries(EXAMPLES).map(([name, rules]) => html`<button type="button" onClick=${() => put(withRules(text, rules))}>${name}</button>`)}
         </div>`}
-      <${Editor} label=${id ? `Rule of ${id}, JSON` : "New rule, JSON"} value=${text} faults=${faults} words=${() => words.current} onChange=${changed} onSave=${save} />
+      <${Editor} label=${id ? `Rule of ${id}, JSON` : "New rule, JSON"} value=${text} version=${version} faults=${faults} words=${() => words.current} onChange=${changed} onSave=${save} />
       <div class="verdict" role="status">
         ${faults.length > 0
           ? html`<ul class="faults">${faults.map((it) => html`<li><code>${it.path || "definition"}</code> ${it.found ? html`found ${it.found}; allowed: ${it.allowed}` : it.message}${it.hint && html`<em> ${it.hint}</em>`}</li>`)}</ul>`
@@ -293,7 +305,7 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
         ${id && html`<button type="button" class="danger quiet" onClick=${() => setAsking(true)}>Delete</button>`}
         <span class="grow"></span>
         <button type="button" onClick=${tidy}>Tidy</button>
-        ${id && html`<button type="button" disabled=${!isChanged} onClick=${() => changed(base)}>Revert</button>`}
+        ${id && html`<button type="button" disabled=${!isChanged} onClick=${() => put(base)}>Revert</button>`}
         ${offers.has("/v1/estimate") && html`<button type="button" disabled=${faults.length > 0} onClick=${guess}>Estimate</button>`}
         <button type="button" class="main" disabled=${!isChanged || faults.length > 0} onClick=${save}>Save</button>
       </div>
@@ -314,9 +326,9 @@ function withRules(text, rules) {
 
 function Estimate({ answer, error }) {
   if (error) return html`<p class="bad">No estimate: ${error.message}</p>`;
-  const size = answer.size ?? answer.estimate;
-  const [low, high] = answer.interval ?? [answer.low, answer.high];
-  return html`<p class="good">About <b>${plural(Math.round(size), "user")}</b>${low != null && high != null && `, 95 % sure between ${count(Math.floor(low))} and ${count(Math.ceil(high))}`}.</p>`;
+  const { size, low, high, sampled, users } = answer;
+  const range = low === high ? "exactly" : `with 95 % certainty ${count(Math.floor(low))} to ${count(Math.ceil(high))}`;
+  return html`<p class="good">About <b>${plural(Math.round(size), "user")}</b>, ${range}, from ${count(sampled)} of ${plural(users, "user")}.</p>`;
 }
 
 /** Who is in it, page by page as one scrolls. */

@@ -1,7 +1,7 @@
 // All segments: their sizes as they change, and which of them drift.
 import { html, useMemo, useRef, useState } from "./preact.js";
 import { ask, at, usePoll } from "./api.js";
-import { count, plural, signed } from "./format.js";
+import { count, plural, rough, signed, time } from "./format.js";
 import { List, Spark } from "./list.js";
 
 const EVERY_MS = 2_000;
@@ -46,10 +46,14 @@ export function useSegments() {
 const ORDERS = {
   id: ["Name", (a, b) => (a.id < b.id ? -1 : 1)],
   size: ["Largest first", (a, b) => b.size - a.size || (a.id < b.id ? -1 : 1)],
+  drift: ["Drifting first", (a, b) => !a.drift - !b.drift || (a.id < b.id ? -1 : 1)],
   change: ["Most changed", (a, b) => Math.abs(b.change) - Math.abs(a.change) || (a.id < b.id ? -1 : 1)],
 };
 
-export function Segments({ segments, drifting, chosen, onChoose, onNew }) {
+/** What a drift means, in words. */
+const usual = ({ low, high, since }) => `usually ${rough(low)} to ${rough(high)}; not since ${time(since)}`;
+
+export function Segments({ segments, chosen, onChoose, onNew }) {
   const [filter, setFilter] = useState("");
   const [order, setOrder] = useState("id");
   const shown = useMemo(() => {
@@ -60,12 +64,11 @@ export function Segments({ segments, drifting, chosen, onChoose, onNew }) {
   const active = shown.findIndex((it) => it.id === chosen);
 
   const row = (index) => {
-    const { id, name, size, past, change } = shown[index];
-    const drift = drifting.get(id);
+    const { id, name, size, past, change, drift } = shown[index];
     return html`
       <span class="names">
         <span class="name">${name ?? id}</span>
-        <span class="id">${id}${drift && html` <span class="flag" title=${drift}>drift</span>`}</span>
+        <span class="id">${id}${drift && html` <span class="flag" title=${usual(drift)}>drift<span class="unseen">: ${usual(drift)}</span></span>`}</span>
       </span>
       <${Spark} values=${past} width=${64} />
       <span class="sizes">

@@ -105,7 +105,7 @@ function Why({ id, chosen, watermark, onChoose }) {
     if (!chosen) return;
     try {
       const answer = await ask(at`/v1/explain?user=${id}&segment=${chosen}`, { signal });
-      if (wanted.current === chosen) show({ of: chosen, answer: answer.explanation ?? answer });
+      if (wanted.current === chosen) show({ of: chosen, answer });
     } catch (error) {
       if (error instanceof Refused) show({ of: chosen, error });
       throw error;

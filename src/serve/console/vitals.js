@@ -85,7 +85,7 @@ export function useVitals() {
 function Tile({ title, value, unit, under, values }) {
   return html`
     <div class="tile">
-      <h3>${title}</h3>
+      <h2>${title}</h2>
       <p class="figure"><span>${value}</span> ${unit && html`<small>${unit}</small>`}</p>
       <p class="under">${under}</p>
       <${Spark} values=${values.filter(Number.isFinite)} width=${140} height=${36} />

@@ -15,7 +15,8 @@ export function ofSchema(schema) {
     return name ? { ...schema.$defs[name], ...node, $ref: undefined } : node;
   };
   const valuesOf = (node) => {
-    const it = resolve(node) ?? {};
+    const it = resolve(node);
+    if (typeof it !== "object" || it === null) return [];
     const own = it.enum ?? ("const" in it ? [it.const] : []);
     return [...own, ...[...(it.anyOf ?? []), ...(it.oneOf ?? [])].flatMap(valuesOf)];
   };
