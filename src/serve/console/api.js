@@ -31,7 +31,10 @@ async function send(path, { method = "GET", body, headers = {}, signal } = {}) {
     throw new Refused(0, { message: "the server cannot be reached" });
   }
   if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({}));
+  const { error } = await response.json().catch((error) => {
+    if (signal?.aborted) throw error;
+    return {};
+  });
   const refused = new Refused(response.status, error);
   if (response.status === 401 || response.status === 403) {
     session.dispatchEvent(new CustomEvent("denied", { detail: refused }));

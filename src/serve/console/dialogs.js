@@ -59,7 +59,8 @@ export const KEYS = [
 
 const FIXED = [
   ["↑ ↓ Page Home End", "Move within a list"],
-  ["Enter", "Open what is chosen: a difference opens its user's card"],
+  ["Enter", "Open what is chosen: of a difference, the user"],
+  ["Shift Enter", "Of a difference, the segment"],
   ["Ctrl S", "Save the rule, in the editor"],
   ["Ctrl Space", "Complete, in the editor"],
 ];

@@ -89,7 +89,7 @@ function style({ EditorView, HighlightStyle, tags }) {
     ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.55" },
     ".cm-content": { caretColor: "var(--ink)", padding: "10px 0" },
     ".cm-cursor": { borderLeftColor: "var(--ink)" },
-    ".cm-gutters": { backgroundColor: "var(--well)", color: "var(--muted)", border: "none" },
+    ".cm-gutters": { backgroundColor: "transparent", color: "var(--muted)", border: "none" },
     ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": { backgroundColor: "var(--hover)", outline: "1px solid var(--line)" },
     "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": { background: "var(--select)" },
     ".cm-tooltip": { backgroundColor: "var(--panel)", color: "var(--ink)", border: "1px solid var(--line)", borderRadius: "8px", overflow: "hidden", boxShadow: "var(--shadow)" },

@@ -158,7 +158,7 @@ function Chart({ times, sizes }) {
         width: host.current.clientWidth, height: 104, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } }, padding: [8, 8, 0, 0],
         tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
         scales: { y: { range: (_, low, high) => (low === high ? [Math.max(0, low - 1), high + 1] : [low, high]) } },
-        axes: [{ ...axis, size: 26, space: 70, values: moments }, { ...axis, size: 52, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8], values: (_, splits) => splits.map(rough) }],
+        axes: [{ ...axis, size: 26, space: 70, values: moments, incrs: [1, 2, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000] }, { ...axis, size: 52, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 1e7, 1e8], values: (_, splits) => splits.map(rough) }],
         series: [{}, { stroke: colour("--accent"), fill: colour("--shade"), width: 1.5, paths: Plot.paths.stepped({ align: 1 }), points: { show: false } }],
       }, latest.current, host.current);
     };

@@ -112,8 +112,13 @@ export function Tail({ onUser, onSegment }) {
     return html`
       <span class=${`sign ${diff > 0 ? "in" : "out"}`}><span aria-hidden="true">${diff > 0 ? "+" : "−"}</span><span class="unseen">${diff > 0 ? "entered" : "left"}</span></span>
       <span class="who">${user}</span>
-      <button type="button" class="plain what" tabindex="-1" onClick=${(event) => { event.stopPropagation(); onSegment(segment); }}>${segment}</button>
-      <span class="when" title=${time(when)}>${time(when).slice(11)}</span>`;
+      <span class="what">${segment}</span>
+      <span class="when" title=${time(when)}>${time(when).slice(11, 19)}<span class="ms">${time(when).slice(19)}</span></span>`;
+  };
+  const opened = (index, event) => {
+    const { user, segment } = shown.at(index);
+    if (event.shiftKey || event.target.closest(".what")) onSegment(segment);
+    else onUser(user);
   };
   const set = (key) => (event) => setFilter({ ...filter, [key]: event.target.value });
   const word = typeof state === "string" ? STATES[state] : state.message;
@@ -121,7 +126,7 @@ export function Tail({ onUser, onSegment }) {
     <section class="panel tail" id="tail" aria-labelledby="tail-title" tabindex="-1">
       <header>
         <h2 id="tail-title">Live differences</h2>
-        <span class="note"><span class=${`dot ${state === "live" ? "good" : ""}`}></span>${word}, <span class="rate">${rough(rate)}</span>/s</span>
+        <span class="note"><span class=${`dot ${state === "live" ? "good" : ""}`}></span><span class=${state === "live" ? "unseen" : ""}>${word}, </span><span class="rate">${rough(rate)}</span>/s</span>
         <button type="button" aria-pressed=${isPaused} onClick=${toggle}>${frozen ? "Resume" : "Pause"}</button>
       </header>
       <div class="bar">
@@ -132,7 +137,7 @@ export function Tail({ onUser, onSegment }) {
       </div>
       <${List} id="tail-list" label="Differences, the newest first" count=${shown.length} height=${ROW} row=${row} active=${active}
         onActive=${(index) => { hold(); setActive(index); }}
-        onOpen=${(index) => onUser(shown.at(index).user)}
+        onOpen=${opened}
         onScroll=${(top) => (top > 0 ? hold() : !isPaused && active < 0 && freeze(null))}
         empty="Nothing yet: differences appear here as users enter and leave segments." />
       <p class="foot">${frozen
