@@ -89,7 +89,7 @@ fn checked(served: &Served, script: &str, mut time: i64) -> Vec<String> {
     );
     let said = Lines::of(running.child.stdout.take().unwrap());
     let errors = Lines::of(running.child.stderr.take().unwrap());
-    let (began, mut done) = (Instant::now(), Vec::new());
+    let (began, mut done, mut measured) = (Instant::now(), Vec::new(), Vec::new());
     let status = loop {
         while let Some(line) = said.now() {
             if let Some(record) = line.strip_prefix("send ") {
@@ -99,7 +99,7 @@ fn checked(served: &Served, script: &str, mut time: i64) -> Vec<String> {
             } else if let Some(name) = line.strip_prefix("done ") {
                 done.push(name.to_owned());
             } else {
-                println!("{line}");
+                measured.push(line);
             }
         }
         if let Some(status) = running.child.try_wait().unwrap() {
@@ -114,10 +114,17 @@ fn checked(served: &Served, script: &str, mut time: i64) -> Vec<String> {
     };
     let errors: Vec<_> = std::iter::from_fn(|| errors.now()).collect();
     assert!(status.success(), "after {done:?}: {}", errors.join("\n"));
-    done.extend(
-        std::iter::from_fn(|| said.now())
-            .filter_map(|line| line.strip_prefix("done ").map(str::to_owned)),
-    );
+    for line in std::iter::from_fn(|| said.now()) {
+        done.extend(line.strip_prefix("done ").map(str::to_owned));
+    }
+    fs::write(
+        pictures().join(format!("{script}.txt")),
+        measured.join(
+            "
+",
+        ),
+    )
+    .unwrap();
     done
 }
 

@@ -15,6 +15,9 @@ const CONFIG: &str = r#"
 include-name = "PUT /v1/segments/{id}"
 checks.positive_data_acceptance.enabled = false
 [[operations]]
+include-name = "POST /v1/check"
+checks.positive_data_acceptance.enabled = false
+[[operations]]
 include-name = "GET /v1/diffs"
 enabled = false
 "#;

@@ -297,7 +297,7 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
         ${faults.length > 0
           ? html`<ul class="faults">${faults.map((it) => html`<li><code>${it.path || "definition"}</code> ${it.found ? html`found ${it.found}; allowed: ${it.allowed}` : it.message}${it.hint && html`<em> ${it.hint}</em>`}</li>`)}</ul>`
           : said ? html`<p class=${said.bad ? "bad" : "good"}>${said.bad ?? said.good}</p>`
-          : html`<p>${checked === "fine" ? (isChanged ? "This can be saved." : "As saved.") : "Checking…"}</p>`}
+          : html`<p>${checked === "fine" ? (isChanged ? "This can be saved." : "As saved.") : offers.has("/v1/check") ? "Checking…" : ""}</p>`}
         ${faults.length > 0 && said?.bad && html`<p class="bad">${said.bad}</p>`}
         ${estimate && html`<${Estimate} ...${estimate} />`}
       </div>
@@ -327,8 +327,9 @@ function withRules(text, rules) {
 function Estimate({ answer, error }) {
   if (error) return html`<p class="bad">No estimate: ${error.message}</p>`;
   const { size, low, high, sampled, users } = answer;
-  const range = low === high ? "exactly" : `with 95 % certainty ${count(Math.floor(low))} to ${count(Math.ceil(high))}`;
-  return html`<p class="good">About <b>${plural(Math.round(size), "user")}</b>, ${range}, from ${count(sampled)} of ${plural(users, "user")}.</p>`;
+  const known = html`<b>${plural(Math.round(size), "user")}</b>`;
+  if (sampled === users) return html`<p class="good">${known} of ${count(users)} would be in it now.</p>`;
+  return html`<p class="good">About ${known} of ${count(users)} would be in it now: ${count(Math.floor(low))} to ${count(Math.ceil(high))} with 95 % certainty, from a sample of ${count(sampled)}.</p>`;
 }
 
 /** Who is in it, page by page as one scrolls. */
