@@ -85,11 +85,40 @@ await checks({
     same(await card.getByLabel("Id of a user").inputValue(), users[0], "the id");
     await picture(page, "user");
     await accessible(page, "with a user");
-    const offered = Object.keys((await api("/openapi.json")).paths).includes("/v1/explain");
-    if (offered) {
-      await card.getByRole("button", { name: /^why/ }).first().click();
-      await card.locator(".tree li").first().waitFor();
+  },
+
+  // A panel is shown where the server offers what it needs.
+  async "sizes, reasons, estimates and overlaps are shown where they are offered"({ open, picture }) {
+    const offers = new Set(Object.keys((await api("/openapi.json")).paths));
+    const { users } = await api("/v1/segments/mobile_newcomer/users?limit=1");
+    const page = await open({}, `#segment=mobile_newcomer&user=${users[0]}`);
+    await ready(page);
+    const [card, segment] = [panel(page, "user"), panel(page, "segment")];
+    await card.locator(".chip").first().waitFor();
+    same(await segment.getByText("Within the hour").count(), offers.has("/v1/segments/{id}/sizes") ? 1 : 0, "sizes over time");
+    same(await segment.getByRole("button", { name: "Estimate" }).count(), offers.has("/v1/estimate") ? 1 : 0, "estimates");
+    same(await segment.getByRole("tab", { name: "Overlap" }).count(), offers.has("/v1/overlap") ? 1 : 0, "overlaps");
+    same(await card.getByRole("button", { name: "Explain" }).count(), offers.has("/v1/explain") ? 1 : 0, "reasons");
+    if (offers.has("/v1/explain")) {
+      await card.getByLabel("Why in this segment").fill("mobile_newcomer");
+      await card.getByRole("button", { name: "Explain" }).click();
+      await until("the tree", async () => /^In mobile_newcomer .*platform eq "mobile"/.test(await textOf(card.locator(".why"))));
+      await card.getByLabel("Why in this segment").fill("stays_on_desktop");
+      await card.getByRole("button", { name: "Explain" }).click();
+      await until("another tree", async () => /^Not in stays_on_desktop/.test(await textOf(card.locator(".why"))));
     }
+    if (offers.has("/v1/estimate")) {
+      await segment.getByRole("button", { name: "Estimate" }).click();
+      await until("an estimate", async () => /\d users? of \d+ would be in it now/.test(await textOf(segment.locator(".verdict"))));
+      await accessible(page, "with an estimate and reasons");
+    }
+    if (offers.has("/v1/overlap")) {
+      await segment.getByRole("tab", { name: "Overlap" }).click();
+      await segment.getByLabel("Shared with").fill("stays_on_desktop");
+      await until("what is shared", async () => /\d in both/.test(await textOf(segment.locator(".overlap"))));
+      await accessible(page, "with an overlap");
+    }
+    await picture(page, "across");
   },
 
   async "the editor shows what is wrong at its node, and saves what is right"({ open, picture }) {
