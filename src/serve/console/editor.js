@@ -140,7 +140,7 @@ export function Editor({ label, value, version, faults, words, onChange, onSave 
         cm.lineNumbers(), cm.lintGutter(), cm.history(), cm.drawSelection(), cm.indentOnInput(),
         cm.bracketMatching(), cm.closeBrackets(), cm.json(), theme, cm.syntaxHighlighting(paint),
         cm.autocompletion({ override: [complete(() => latest.current.words())], maxRenderedOptions: 100, icons: false }),
-        cm.EditorView.contentAttributes.of({ "aria-label": label }),
+        cm.EditorView.contentAttributes.of({ "aria-label": label, tabindex: "0" }),
         cm.EditorView.lineWrapping,
         cm.EditorView.updateListener.of((update) => {
           if (update.docChanged) latest.current.onChange(update.state.doc.toString());
