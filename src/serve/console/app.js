@@ -33,9 +33,10 @@ function useAddress() {
 /** What this server can be asked. */
 function useOffers() {
   const [offers, show] = useState(new Set());
-  useEffect(() => {
-    ask("/openapi.json").then((it) => show(new Set(Object.keys(it.paths))), () => {});
-  }, []);
+  usePoll(5_000, async (signal) => {
+    if (offers.size > 0) return;
+    show(new Set(Object.keys((await ask("/openapi.json", { signal })).paths)));
+  });
   return offers;
 }
 
