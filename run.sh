@@ -76,9 +76,27 @@ setup_browser() { # what the console is tested in
     tests/common/browser.sh >/dev/null
 }
 
+setup_clients() { # Segment's clients, which the tests of the collector run, and a browser for one
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+    command -v npm >/dev/null || install nodejs npm
+    command -v chromium >/dev/null || install chromium
+    tests/common/clients.sh >/dev/null
+}
+
 setup_schemathesis() { # what holds the OpenAPI document against the server
     python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
     tests/common/schemathesis.sh >/dev/null
+}
+
+setup_network() { # what tests make machines of their own with, between which links can be cut
+    command -v ip >/dev/null || install iproute2
+}
+
+setup_servers() { # what the tests of sinks write to; each test starts its own
+    local wanted=()
+    command -v redis-server >/dev/null || wanted+=(redis-server)
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || wanted+=(postgresql)
+    [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}"
 }
 
 build() { cargo build --release --locked; }
@@ -152,7 +170,10 @@ test_all() {
     setup
     setup_kafka
     setup_browser
+    setup_clients
     setup_schemathesis
+    setup_network
+    setup_servers
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

@@ -39,7 +39,8 @@ pub struct TimedEdit {
     /// When it takes effect.
     pub time: EventTime,
     /// In a running job, events later than this are seen by what the edit begins to ask.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    // always written: between processes nothing tells one field from the next
     pub from: Option<EventTime>,
     /// What changes.
     pub edit: Edit,

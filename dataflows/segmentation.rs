@@ -8,6 +8,7 @@
 //!                                           └─ edges ─┴─ compose ─ gates ──┘
 //! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
 //! saves ──── to every worker, among the commands; prepared: once for each that has worked it out
+//! questions ──── among the saves; replies: what each worker says of its own users
 //! promises ──── to dedup and membership: how old further records may be (`on_event`)
 //! ```
 
@@ -19,8 +20,8 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concat, Exchange as _, OkErr};
-use timely::dataflow::{Scope, Stream};
+use timely::dataflow::operators::{Concat, Exchange as _, OkErr, Probe};
+use timely::dataflow::{ProbeHandle, Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::{ClockSettings, Emit, Reason};
@@ -38,7 +39,7 @@ use crate::operators::settled::Promise;
 use crate::rule::Definition;
 use crate::streams::Streams;
 
-pub use crate::operators::membership::Command;
+pub use crate::operators::membership::{Ask, Command, Counted, Question, Reply, Told};
 pub use crate::operators::plan::{Keep, Sight};
 
 /// A record below its partition's clock.
@@ -91,6 +92,9 @@ pub struct Inputs {
     /// What the others say of how old further records may be, where they run ahead of the
     /// watermark (`on_event`).
     promises: Promises,
+    /// How far all workers have come in what they say of records.
+    records: ProbeHandle<EventTime>,
+    holds_saves: bool,
 }
 
 /// The way to tell all workers how old further records of this one may be.
@@ -138,6 +142,8 @@ pub struct Outputs<'scope> {
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
     /// Once for every worker that has worked out what was saved: the segment, and how far it sees.
     pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
+    /// What is said to [questions](Command::Ask), once by every worker.
+    pub replies: Stream<'scope, EventTime, Vec<Reply>>,
     /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.
     pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
@@ -164,7 +170,21 @@ pub fn segmentation<'scope>(
     let (feed, promises_stream) = Feed::new(scope, "Promises");
     let (from, workers) = (scope.index(), scope.peers());
     let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
-    let inputs = Inputs { updates, stamps, commands, saves, restored, late, rejected, promises };
+    let (records, holds_saves) = (ProbeHandle::new(), false);
+    // As good as any other that goes with time, and almost nothing flows here.
+    commands_stream.clone().probe_with(&records);
+    let inputs = Inputs {
+        updates,
+        stamps,
+        commands,
+        saves,
+        restored,
+        late,
+        rejected,
+        promises,
+        records,
+        holds_saves,
+    };
     let saves_stream = saves_stream.broadcast();
     let said = dedup(stamps_stream, promises_stream.clone(), settings, survival);
     let (copies, applied) = said.ok_err(|said| match said {
@@ -202,6 +222,7 @@ pub fn segmentation<'scope>(
         late: gather(late_stream, "Late"),
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),
+        replies: members.replies.exchange(|_| 0),
         pieces: members.pieces.concat(identifiers),
         tally: to_first(tallies),
         memory: Box::new(move || {
@@ -356,10 +377,27 @@ impl Inputs {
         self.updates.advance_to(time);
         self.stamps.advance_to(time);
         self.commands.advance_to(time);
-        self.saves.advance_to(time);
+        self.saves.advance_to(self.reached(time));
         self.restored.advance_to(time);
         self.late.advance_to(time);
         self.rejected.advance_to(time);
         self.promises.advance_to(time, watermark);
+    }
+
+    /// From now on, `saves` stay behind until all workers have come as far: so what is sent by them
+    /// can have a time that no worker has to be waited for to reach. For one worker of several
+    /// processes; it costs a turn between them.
+    pub fn hold_saves(&mut self) {
+        self.holds_saves = true;
+    }
+
+    /// How far `saves` have come, where this worker has come to `time`: where they are not held
+    /// back, so far as well.
+    pub fn reached(&self, time: EventTime) -> EventTime {
+        if !self.holds_saves {
+            return time;
+        }
+        let all = self.records.with_frontier(|all| all.first().copied());
+        all.unwrap_or(EventTime::MAX).min(time)
     }
 }

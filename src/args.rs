@@ -40,7 +40,10 @@ Examples:
   rivulet replay --segments segments --events a.jsonl b.jsonl.gz --workers 2 --out diffs.jsonl
   tail -n +1 events.jsonl | rivulet replay --segments segments --events - --format text
   rivulet replay --job job.toml --until last --stats stats.json
-  rivulet replay --job job.toml --process 0 --hosts hosts.txt   (and --process 1 elsewhere)")]
+  rivulet replay --job job.toml --process 0 --hosts hosts.txt   (and --process 1 elsewhere)
+
+Processes on several machines know one another by a secret: --secret-file, or [cluster] secret in
+the job file.")]
     Replay(Box<Replay>),
     /// Run a job until told to stop: Kafka and files in, differences out as they come
     #[command(after_help = "\
@@ -76,6 +79,12 @@ Examples:
   rivulet explain --segments segments --events events.jsonl --user u1 --segment high_value
   rivulet explain --job job.toml --user u1 --segment high_value --at 2026-01-01T00:05:00Z")]
     Explain(Explain),
+    /// Estimate how many users a definition would have, from a sample of them
+    #[command(after_help = "\
+Examples:
+  rivulet estimate --segments segments --events events.jsonl --rules new.json
+  rivulet estimate --job job.toml --rules new.json --sample 100000 --format json")]
+    Estimate(Estimate),
     /// Write a made-up clickstream, the same for every seed
     #[command(after_help = "\
 Examples:
@@ -97,6 +106,15 @@ Examples:
   rivulet state state --json
   rivulet state s3://bucket/prefix --check   (keys and region from the environment, as AWS's tools)")]
     State(State),
+    /// Post the dead letters of a job's webhook again
+    #[command(after_help = "\
+Examples:
+  rivulet redeliver job.toml
+  rivulet redeliver job.toml --sink crm --letters old.dead.jsonl
+
+Each batch is posted once, with the identifier it had, so that a receiver that has taken it after all
+knows it. What is not taken stays a dead letter. The job may run meanwhile.")]
+    Redeliver(Redeliver),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:
@@ -174,6 +192,9 @@ pub struct Workers {
     /// A file with host:port of every process, one a line
     #[arg(long, value_name = "FILE", requires = "process")]
     pub hosts: Option<PathBuf>,
+    /// A file with the secret by which the processes know one another, if the job file has none
+    #[arg(long, value_name = "FILE", requires = "hosts")]
+    pub secret_file: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.
@@ -220,9 +241,15 @@ pub struct Run {
     /// Where one JSON object with the counts and costs of the run goes
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+    /// Clear away what this sink of the job has written, and fill it anew (redis, postgres)
+    #[arg(long, value_name = "SINK")]
+    pub rebuild: Vec<String>,
     /// Start it again whenever it dies or loses another process, until it is told to stop
     #[arg(long)]
     pub supervise: bool,
+    /// The process that has started it, and without which it ends
+    #[arg(long, value_name = "PROCESS", hide = true)]
+    pub supervised_by: Option<u32>,
     /// The settings of time
     #[command(flatten)]
     pub clock: Clock,
@@ -292,6 +319,26 @@ pub struct Explain {
     pub format: Option<Format>,
 }
 
+/// Arguments of `estimate`.
+#[derive(Debug, Args)]
+pub struct Estimate {
+    /// What to read, and the segments it may refer to
+    #[command(flatten)]
+    pub what: What,
+    /// A file with the definition; its id may be left out
+    #[arg(long, value_name = "FILE")]
+    pub rules: PathBuf,
+    /// About how many users to look at
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: u64,
+    /// At which time [default: that of the last record]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<EventTime>,
+    /// How it is shown [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Format>,
+}
+
 /// Arguments of `state`.
 #[derive(Debug, Args)]
 pub struct State {
@@ -307,6 +354,20 @@ pub struct State {
     /// One JSON object a checkpoint
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `redeliver`.
+#[derive(Debug, Args)]
+pub struct Redeliver {
+    /// A job file (TOML) with a sink of kind webhook
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+    /// The name of the sink, if the job has several
+    #[arg(long, value_name = "SINK")]
+    pub sink: Option<String>,
+    /// The file of the dead letters [default: that of the sink]
+    #[arg(long, value_name = "FILE")]
+    pub letters: Option<PathBuf>,
 }
 
 /// Arguments of `schema`.

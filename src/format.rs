@@ -18,9 +18,10 @@ mod stamp;
 mod structure;
 mod tree;
 
-pub use full::arrival;
+pub use full::{Members, arrival};
 pub use lean::{Parsed, Reader};
 pub use mapping::Mapping;
+pub use stamp::instant;
 pub use structure::oversize;
 
 /// The longest record that is read.

@@ -9,6 +9,7 @@ mod instant;
 mod journal;
 mod live;
 mod mentioned;
+mod others;
 mod partition;
 mod record;
 mod wall;
@@ -23,15 +24,18 @@ use dataflows::clock::{ClockSettings, Emit};
 use dataflows::model::EventTime;
 
 use instant::OpenInstant;
+pub use live::Last;
 use live::Live;
 use partition::{Input, Next, Partition};
 
 use crate::format::Mapping;
 use crate::source::file::{FilePartition, Progress};
-use crate::source::kafka::{KafkaPartition, Track};
-use crate::source::{Chunk, SourceError};
+use crate::source::http::LogPartition;
+use crate::source::kafka::KafkaPartition;
+use crate::source::{Chunk, SourceError, Track};
 
 pub use journal::{Decision, Journal, Recalled, Ticket};
+pub use others::Standing;
 pub use partition::{GoOn, STREAMS_MAX, index, stream_and_number};
 pub use wall::Wall;
 pub use worker::{Batch, Ingest};
@@ -102,6 +106,23 @@ impl Partitions {
         })
     }
 
+    /// There are so many other processes, which it hears of; `may_come` tells whether there may yet
+    /// be partitions that are not there now.
+    pub fn await_others(&self, count: usize, may_come: bool) {
+        self.live.iter().for_each(|live| live.await_others(count, may_come));
+    }
+
+    /// Another process has come so far.
+    pub fn hear(&self, process: usize, standing: Standing) {
+        self.live.iter().for_each(|live| live.hear(process, standing));
+        self.wake();
+    }
+
+    /// How far this process has come, as of the last watermark, and whether another one goes by it.
+    pub fn standing(&self) -> Option<(Standing, bool)> {
+        self.live.as_ref()?.standing()
+    }
+
     /// Adds a file, not read but for what is not to be, as the partition of this index.
     pub fn add_file(&self, index: u32, file: FilePartition, mapping: Mapping, go_on: Option<GoOn>) {
         self.add(index, Input::of(file, &self.own), mapping, go_on);
@@ -116,6 +137,11 @@ impl Partitions {
         go_on: Option<GoOn>,
     ) {
         self.add(index, Input::Kafka(partition), mapping, go_on);
+    }
+
+    /// Adds what a collector takes.
+    pub fn add_log(&self, index: u32, partition: LogPartition, go_on: Option<GoOn>) {
+        self.add(index, Input::Log(partition), Mapping::default(), go_on);
     }
 
     fn add(&self, index: u32, input: Input, mapping: Mapping, go_on: Option<GoOn>) {
@@ -187,7 +213,8 @@ impl Partitions {
     }
 
     /// The least clock over the partitions that have more to come; `None` when none has. In a
-    /// running job, those that are idle are not waited for.
+    /// running job, those that are idle are not waited for; where all of this process are, the
+    /// others' are what counts.
     pub fn watermark(&self) -> Option<EventTime> {
         let Some(live) = &self.live else {
             let clock = |partition: &Arc<Partition>| partition.clock.load(Ordering::Acquire);
@@ -224,13 +251,18 @@ impl Partitions {
 
     /// Where the watermark stays when nothing more is taken, once all that was taken has had its
     /// turn. Partitions that had no record have no say, if `only_read`.
-    pub fn last_watermark(&self, only_read: bool) -> Option<EventTime> {
+    pub fn last_watermark(&self, only_read: bool) -> Option<Last> {
         let live = self.live.as_ref().filter(|_| self.is_stopped() && self.is_settled())?;
         let last = self.all(|list| live.last_watermark(list, only_read));
         if self.settings.emit == Emit::OnEvent && self.instant.is_open() {
             self.close_instant();
         }
         Some(last)
+    }
+
+    /// Lets the watermark stay at a later time, which all processes have agreed on.
+    pub fn stay_at(&self, time: EventTime) {
+        self.live.iter().for_each(|live| live.stay_at(time));
     }
 
     /// From where on each partition is to be read again for what takes effect at `before` or later,
@@ -244,14 +276,14 @@ impl Partitions {
         self.all(|list| list.iter().for_each(|it| it.pass(&is_passed)));
     }
 
-    /// How far the partitions of topics have been read.
-    pub fn tracks(&self) -> Vec<Arc<Track>> {
+    /// How far the partitions that go on meanwhile have been read, those of files not among them.
+    pub fn tracks(&self) -> Vec<Track> {
         self.all(|list| list.iter().filter_map(|it| it.track.clone()).collect())
     }
 
     /// Where the clock of each partition stands, by its index, and how many records there are to be
     /// read yet, where these are known.
-    pub fn standing(&self) -> Vec<(u32, Option<EventTime>, Option<u64>)> {
+    pub fn clocks_and_lags(&self) -> Vec<(u32, Option<EventTime>, Option<u64>)> {
         let clock = |it: &Arc<Partition>| {
             let clock = it.clock.load(Ordering::Acquire);
             Some(clock).filter(|clock| (EventTime::MIN + 1..EventTime::MAX).contains(clock))

@@ -16,7 +16,8 @@ use dataflows::model::{Duration, EventTime};
 
 use crate::format::Mapping;
 use crate::serve::Settings as ServeSettings;
-use crate::state::Location;
+pub use crate::source::http::Settings as Collector;
+use crate::state::{Location, Secret};
 
 pub use error::JobError;
 
@@ -35,14 +36,34 @@ pub struct Job {
     pub clock: ClockSettings,
     /// The files records come from.
     pub sources: Vec<Source>,
-    /// The topics of Kafka they come from. There is at least one of either.
+    /// The topics of Kafka they come from. There is at least one of these, or a collector.
     pub topics: Vec<Topics>,
+    /// What clients send to.
+    pub collector: Option<Collector>,
     /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
     /// Where checkpoints are kept; none are, if not said.
     pub state: Option<StateSettings>,
     /// Where the running job answers; nowhere, if not said.
     pub serve: Option<ServeSettings>,
+    /// How several processes that do the job keep together.
+    pub cluster: ClusterSettings,
+}
+
+/// How the processes of a job keep together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// By what they know one another; without it, they must all be on one machine.
+    pub secret: Option<Secret>,
+    /// For how long one may not answer before it counts as lost, in wall time. 10 s unless said:
+    /// longer than switches and routes take to find another way.
+    pub lost_after: Duration,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        ClusterSettings { secret: None, lost_after: Duration::from_ms(10_000) }
+    }
 }
 
 /// Where checkpoints are kept, how often one is taken, and how many stay.
@@ -125,6 +146,22 @@ pub struct Sink {
     pub format: Format,
     /// Where to.
     pub target: Target,
+    /// What it is called: that of its kind, unless it says. Of those that store a position, each
+    /// has a name of its own.
+    pub name: String,
+    /// The segments it is told of, or how their names begin (`b*`); all, if none is said.
+    pub segments: Vec<String>,
+    /// Where on disk there is room for what waits for it; in memory only, if not said.
+    pub buffer: Option<Buffer>,
+}
+
+/// Room on disk for what waits for a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// The folder: `sinks` in that of the state, unless said.
+    pub folder: PathBuf,
+    /// How many bytes; 1 GiB unless said.
+    pub bytes: u64,
 }
 
 /// The outputs of a job.
@@ -156,6 +193,50 @@ pub enum Target {
     File(PathBuf),
     /// Topics of Kafka.
     Topic(ToTopic),
+    /// A Redis server.
+    Redis(ToRedis),
+    /// A PostgreSQL database.
+    Postgres(ToPostgres),
+    /// Whoever takes webhooks.
+    Webhook(ToWebhook),
+}
+
+/// An address batches of differences are posted to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToWebhook {
+    /// The address; its path may be secret.
+    pub url: Secret,
+    /// What batches are signed with.
+    pub secret: Secret,
+    /// Further headers.
+    pub headers: BTreeMap<String, Secret>,
+    /// How many differences a batch holds at most; 100 unless said.
+    pub batch: usize,
+    /// How long differences wait for others; 1 s unless said.
+    pub linger: Duration,
+    /// How often a batch is tried, 0 being for ever; 12 times, which is some three minutes, unless
+    /// said.
+    pub attempts: u32,
+    /// The folder of its progress and its dead letters: `sinks` in that of the state, unless said.
+    pub folder: PathBuf,
+}
+
+/// A PostgreSQL database that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToPostgres {
+    /// Its address, with user and password.
+    pub url: Secret,
+    /// The schema of the tables.
+    pub schema: String,
+}
+
+/// A Redis server that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToRedis {
+    /// Its address, with user and password.
+    pub url: Secret,
+    /// What the names of all keys begin with.
+    pub prefix: String,
 }
 
 /// Topics of one cluster of Kafka brokers that are written.

@@ -25,7 +25,8 @@
 //!
 //! Beside it: [`serve`] answers over HTTP who is in what, from a view that `run` tells the same
 //! differences; [`state`] is where checkpoints are kept, which `run` takes while all this goes on and
-//! goes on from; [`generate`] makes a clickstream from a seed, [`schema`] holds the published JSON
+//! goes on from; [`mesh`] connects the processes of a cluster; [`generate`] makes a clickstream from a
+//! seed, [`schema`] holds the published JSON
 //! Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
 //! other way, whole, for `dataflows::oracle`.
 //!
@@ -44,6 +45,7 @@ pub mod generate;
 pub mod ingest;
 pub mod job;
 pub mod librdkafka;
+pub mod mesh;
 pub mod run;
 pub mod say;
 pub mod schema;

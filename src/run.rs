@@ -6,6 +6,7 @@
 //! At the end of its input a run lets all time pass; where it is told to stop, time stays where it
 //! is ([`ending`]).
 
+mod abreast;
 mod checkpoint;
 mod deliveries;
 mod edits;
@@ -15,8 +16,10 @@ mod lost;
 mod on_the_way;
 mod outputs;
 mod pace;
+mod processes;
 mod progress;
 mod reports;
+mod statement;
 mod viewed;
 mod work;
 
@@ -39,12 +42,14 @@ use thiserror::Error;
 use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Recalled, Wall};
+use crate::mesh::MeshError;
 use crate::serve::view::View;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
-use crate::source::SourceError;
+use crate::source::http::Log;
 use crate::source::kafka::Settings;
-use crate::state::StateError;
+use crate::source::{SourceError, Track};
+use crate::state::{Secret, StateError};
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread, Scribe};
 pub use checkpoint::{Resumed, Start};
@@ -68,6 +73,9 @@ pub enum RunError {
     /// Checkpoints cannot be written or read.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The processes of the cluster do not come together.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
     /// There are more files and topics than can be told apart.
     #[error("the job has {0} files and topics: read at most 65,536 in one run")]
     Streams(usize),
@@ -97,6 +105,20 @@ pub struct Cluster {
     pub process: usize,
     /// `host:port` of every process; empty for a single one.
     pub hosts: Vec<String>,
+    /// The job they work on.
+    pub job: String,
+    /// By what they know one another.
+    pub secret: Option<Secret>,
+    /// For how long one of them may not answer before it counts as lost.
+    pub lost_after: WallDuration,
+}
+
+impl Cluster {
+    /// A single process.
+    pub fn single(workers: usize) -> Self {
+        let (hosts, job, lost_after) = (Vec::new(), String::new(), WallDuration::MAX);
+        Cluster { workers, process: 0, hosts, job, secret: None, lost_after }
+    }
 }
 
 /// All that a run needs to know.
@@ -135,6 +157,8 @@ pub struct Kept {
 pub struct Live {
     /// The topics it reads.
     pub topics: Vec<Topics>,
+    /// What they send, in the process that takes it.
+    pub log: Option<Arc<Log>>,
     /// Wall time.
     pub wall: Wall,
     /// Whether it ends by itself when all has been read that there was when it began.
@@ -143,8 +167,6 @@ pub struct Live {
     pub stop: Arc<AtomicBool>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
-    /// Whether some process of it has a view that is asked who is in what.
-    pub is_served: bool,
     /// That view, in the process where all comes together.
     pub view: Option<Arc<View>>,
 }
@@ -170,19 +192,19 @@ pub struct Summary {
     /// Records read by this process, if it is the only one, at times the watermark had not passed
     /// when the run was told to end.
     pub waiting: u64,
-    /// How far the partitions of topics were read by this process.
+    /// How far the partitions of topics and of a collector were read by this process.
     pub lags: Vec<Lag>,
 }
 
-/// How far a partition of a topic was read.
+/// How far a partition of a topic or of a collector was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lag {
-    /// The topic.
+    /// The topic; of a collector, what its log is called.
     pub topic: String,
     /// The number of the partition.
     pub partition: i32,
     /// The offset from which it is to be read on.
-    pub next_offset: i64,
+    pub next_offset: u64,
     /// How many offsets there were after it, as far as is known.
     pub lag: u64,
 }
@@ -209,6 +231,8 @@ struct Shared {
     sources: Vec<String>,
     /// Up to when each output that is delivered is final.
     finals: Vec<MadeFinal>,
+    /// Whether any output is to be told who is in which segment, where the run goes on from.
+    tells_members: bool,
     /// What was edited since the earlier run, in force from before anything is given out.
     edited: Vec<TimedEdit>,
     /// What readers know.
@@ -251,6 +275,10 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let recalled = run.state.as_ref().map(|kept| kept.recalled.clone());
     let going = (before.unwrap_or(EventTime::MIN), recalled);
     let partitions = Partitions::new(&run.clock, wall, going);
+    let may_come = run.live.as_ref().is_some_and(|live| !live.topics.is_empty());
+    partitions.await_others(processes - 1, may_come && processes > 1);
+    let is_served = run.live.as_ref().is_some_and(|live| live.view.is_some());
+    let tells_members = is_served || outputs.deliveries.want_members();
     let finals = outputs.deliveries.made_final();
     let sources = outputs.sources.iter().map(ToString::to_string).collect();
     let Some(topics) = inputs::open(&run, &partitions)? else {
@@ -269,6 +297,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         checkpoints: run.state.as_ref().map(|kept| Arc::new(kept.checkpoints())),
         sources,
         finals,
+        tells_members,
         edited,
         known: Mutex::new(Known::new(&streams)),
         prepared: Mutex::default(),
@@ -277,14 +306,17 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let who = (run.cluster.process, processes, run.cluster.workers);
     let keeper = run.state.as_ref().and_then(|kept| Keeper::start(&kept.resumed, who, &shared));
     let keeper = shared.checkpoints.clone().map(|them| KeeperThread(keeper, them));
+    let Some((builders, others)) = processes::join(&run)? else {
+        drop((topics, keeper));
+        let written = std::mem::take(&mut *lock(&shared.outputs));
+        return Ok(written.finish()?); // told to stop before all were there
+    };
+    // Only now: what stood there before was decided by earlier runs.
     let scribe = run.state.iter().map(|kept| Scribe::start(&kept.resumed, who.0, &shared));
     let scribe = scribe.collect::<Result<Vec<_>, _>>()?;
-    let config = config(&run.cluster)?;
-    if processes > 1 {
-        lost::end_when_lost();
-    }
     let (run, of_workers) = (Arc::new(run), shared.clone());
-    let guards = timely::execute(config, move |worker| {
+    let settings = timely::WorkerConfig::default();
+    let guards = timely::execute::execute_from(builders, others, settings, move |worker| {
         work::work(worker, &run, &streams, &of_workers);
     })
     .map_err(RunError::Start)?;
@@ -303,7 +335,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     if shared.partitions.is_stopped() && processes == 1 {
         summary.waiting = shared.partitions.read().saturating_sub(summary.read());
     }
-    summary.lags = shared.partitions.tracks().iter().map(|track| Lag::of(track)).collect();
+    summary.lags = shared.partitions.tracks().iter().map(Lag::of).collect();
     Ok((summary, outputs))
 }
 
@@ -343,25 +375,10 @@ impl Kept {
 }
 
 impl Lag {
-    fn of(track: &crate::source::kafka::Track) -> Self {
-        let (topic, partition) = (track.topic.to_string(), track.partition);
+    fn of(track: &Track) -> Self {
+        let (topic, partition) = (track.source().to_owned(), track.partition());
         Lag { topic, partition, next_offset: track.next(), lag: track.lag() }
     }
-}
-
-/// The cluster as timely's own settings.
-fn config(cluster: &Cluster) -> Result<timely::Config, RunError> {
-    if cluster.hosts.len() <= 1 {
-        return Ok(timely::Config::process(cluster.workers));
-    }
-    let communication = timely::CommunicationConfig::Cluster {
-        threads: cluster.workers,
-        process: cluster.process,
-        addresses: cluster.hosts.clone(),
-        report: false,
-        zerocopy: false,
-    };
-    Ok(timely::Config { communication, worker: timely::WorkerConfig::default() })
 }
 
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,9 +1,16 @@
 //! Where outputs go: lines into a file or to standard output, or records that are delivered once
 //! whatever happens ([`delivery`]).
 
+pub mod buffer;
+mod courier;
 pub mod delivery;
 pub mod kafka;
 pub mod line;
+pub mod postgres;
+mod queue;
+pub mod redis;
+pub mod selection;
+pub mod webhook;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,7 +21,12 @@ use std::path::{Path, PathBuf};
 use dataflows::model::EventTime;
 use thiserror::Error;
 
+use self::postgres::PostgresFault;
+use self::redis::RedisFault;
+use self::webhook::WebhookFault;
+pub use courier::{Courier, Terms};
 use kafka::KafkaFault;
+pub use queue::Stop;
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -55,6 +67,80 @@ pub enum SinkError {
     /// A topic of Kafka cannot be written.
     #[error(transparent)]
     Kafka(#[from] KafkaFault),
+    /// A Redis server cannot be written.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
+    /// A PostgreSQL database cannot be written.
+    #[error(transparent)]
+    Postgres(#[from] PostgresFault),
+    /// A webhook cannot be posted.
+    #[error(transparent)]
+    Webhook(#[from] WebhookFault),
+    /// The run was told to stop, and nothing was taken for too long.
+    #[error(
+        "{name}: {waiting} records could not be delivered within {bound_s} s after the run was \
+         told to stop; start it again, and it gives them then"
+    )]
+    Undelivered {
+        /// What is written.
+        name: String,
+        /// How many items wait.
+        waiting: usize,
+        /// How long it was waited, in seconds.
+        bound_s: u64,
+    },
+    /// Another process writes in its place.
+    #[error(
+        "{name}: another process writes it for the same job and sink, so this one ends. Nothing is \
+         lost or doubled"
+    )]
+    Displaced {
+        /// What is written.
+        name: String,
+    },
+    /// A server is behind what it had acknowledged.
+    #[error(
+        "{name} has lost what it had acknowledged, or is another copy: start again with --rebuild \
+         {sink}, and it is filled anew"
+    )]
+    Lost {
+        /// What is written.
+        name: String,
+        /// The name of the sink.
+        sink: String,
+    },
+    /// A server is behind the checkpoint the run goes on from.
+    #[error(
+        "{name} is behind the checkpoint this run goes on from: it has lost something, or is an old \
+         copy; start with --rebuild {sink}, and it is filled anew"
+    )]
+    Behind {
+        /// What is written.
+        name: String,
+        /// The name of the sink.
+        sink: String,
+    },
+    /// What waits cannot be kept on disk.
+    #[error(
+        "{name}: cannot write or read its buffer in {}: make room there, or say another buffer_path or \
+         a smaller buffer; nothing is lost",
+        folder.display()
+    )]
+    Buffer {
+        /// What is written.
+        name: String,
+        /// Where the buffer is.
+        folder: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+    /// Our own bug.
+    #[error("{name}: the thread that writes it has failed")]
+    Panicked {
+        /// What is written.
+        name: String,
+    },
     /// Whoever read standard output has gone. Not an error to tell anyone.
     #[error("standard output was closed")]
     Closed,

@@ -1,12 +1,17 @@
 //! Where records come from: bytes and their positions, not yet understood.
 
 pub mod file;
+pub mod http;
 pub mod kafka;
+
+mod track;
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
+
+pub use track::Track;
 
 /// The most of one line that is kept. What is longer is read past, and refused with its length.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -74,6 +79,9 @@ pub enum SourceError {
     /// A topic of Kafka cannot be read.
     #[error(transparent)]
     Kafka(#[from] kafka::KafkaFault),
+    /// The log of the collector cannot be read.
+    #[error(transparent)]
+    Log(#[from] http::LogFault),
 }
 
 /// Records that follow one another in a partition: the lines of a file, or pieces of bytes that
@@ -97,6 +105,8 @@ struct Piece {
     /// Where it ends in the bytes of its chunk; it begins where the one before ends.
     end: usize,
     is_missing: bool,
+    /// How many bytes at its beginning are not its own, but tell why it is rejected.
+    refusal: usize,
 }
 
 /// One line of a partition, without its end.
@@ -111,13 +121,24 @@ pub struct Line<'a> {
     pub length: u64,
     /// Whether there is a record, but nothing in it: a tombstone.
     pub is_missing: bool,
+    /// Why its source wants it rejected, whatever it says.
+    pub refusal: Option<&'a str>,
 }
 
 impl Chunk {
     /// Adds a record with its own offset; `None` is one that has nothing in it.
     pub fn push(&mut self, offset: u64, record: Option<&[u8]>) {
         self.bytes.extend_from_slice(record.unwrap_or_default());
-        self.pieces.push(Piece { offset, end: self.bytes.len(), is_missing: record.is_none() });
+        let (end, is_missing) = (self.bytes.len(), record.is_none());
+        self.pieces.push(Piece { offset, end, is_missing, refusal: 0 });
+    }
+
+    /// Adds a record that is to be rejected for a reason, which is not empty.
+    pub fn push_refused(&mut self, offset: u64, record: &[u8], reason: &str) {
+        self.bytes.extend_from_slice(reason.as_bytes());
+        self.bytes.extend_from_slice(record);
+        let (end, refusal) = (self.bytes.len(), reason.len());
+        self.pieces.push(Piece { offset, end, is_missing: false, refusal });
     }
 
     /// Whether its records have offsets of their own: then ask for [`pieces`](Self::pieces).
@@ -129,10 +150,11 @@ impl Chunk {
     pub fn pieces(&self) -> impl Iterator<Item = Line<'_>> {
         let mut start = 0;
         self.pieces.iter().map(move |piece| {
-            let bytes = &self.bytes[start..piece.end];
+            let (reason, bytes) = self.bytes[start..piece.end].split_at(piece.refusal);
             start = piece.end;
             let length = bytes.len() as u64;
-            Line { offset: piece.offset, bytes, length, is_missing: piece.is_missing }
+            let refusal = std::str::from_utf8(reason).ok().filter(|reason| !reason.is_empty());
+            Line { offset: piece.offset, bytes, length, is_missing: piece.is_missing, refusal }
         })
     }
 
@@ -157,7 +179,7 @@ impl Chunk {
             offset += 1;
             let length = self.cut.unwrap_or(bytes.len() as u64);
             let bytes = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
-            Some(Line { offset: offset - 1, bytes, length, is_missing: false })
+            Some(Line { offset: offset - 1, bytes, length, is_missing: false, refusal: None })
         });
         each.filter(|line| !line.bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')))
     }
@@ -183,9 +205,18 @@ mod tests {
         chunk.push(3, Some(b"a\nb"));
         chunk.push(9, None);
         chunk.push(10, Some(b""));
+        chunk.push_refused(11, b"{}", "too long");
         let own = |it: Line<'_>| (it.offset, it.bytes.to_vec(), it.is_missing);
         let pieces: Vec<_> = chunk.pieces().map(own).collect();
-        assert_eq!(pieces, [(3, b"a\nb".to_vec(), false), (9, vec![], true), (10, vec![], false)]);
+        let expected = [
+            (3, b"a\nb".to_vec(), false),
+            (9, vec![], true),
+            (10, vec![], false),
+            (11, b"{}".to_vec(), false),
+        ];
+        assert_eq!(pieces, expected);
+        let refusals: Vec<_> = chunk.pieces().map(|it| it.refusal).collect();
+        assert_eq!(refusals, [None, None, None, Some("too long")]);
         chunk.clear();
         assert!(!chunk.has_pieces());
     }

@@ -1,9 +1,13 @@
 //! What each verb does, from its arguments to the code the program ends with.
 
 mod apart;
+mod cluster;
+mod collecting;
+mod estimate;
 mod inspect_log;
 mod kept;
 mod outputs;
+mod redeliver;
 mod replay;
 mod run;
 mod serving;
@@ -15,7 +19,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::args::{Arguments, Check, Schema, Verb};
-use crate::job::Target;
+use crate::job::Job;
 use crate::say::say;
 use crate::{bench, generate, schema};
 
@@ -43,6 +47,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             }
         }
         Verb::Explain(arguments) => inspect_log::explain(&arguments)?,
+        Verb::Estimate(arguments) => estimate::estimate(&arguments)?,
         Verb::Generate(arguments) => match generate::run(&arguments) {
             Ok(generate::Summary { records, copies, bytes }) => say(format_args!(
                 "{records} records, {copies} copies of some of them, {bytes} bytes"
@@ -56,6 +61,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
                 return Ok(ExitCode::from(DIFFERS));
             }
         }
+        Verb::Redeliver(arguments) => redeliver::redeliver(&arguments)?,
         Verb::Schema(arguments) => print_schema(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -64,14 +70,12 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
 fn check(arguments: &Check) -> Result<(), VerbError> {
     let (segments, changes, job) = match &arguments.job {
         Some(path) => {
-            let job = crate::job::Job::load(path)?;
+            let job = Job::load(path)?;
             for topics in &job.topics {
                 what::topics_of(topics).settings.check()?;
             }
             for sink in &job.sinks {
-                if let Target::Topic(to) = &sink.target {
-                    what::written_to(&job.name, to).check()?;
-                }
+                outputs::check(&job.name, sink)?;
             }
             (job.segments.clone(), arguments.changes.clone().or(job.changes.clone()), Some(job))
         }
@@ -96,10 +100,11 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
     Ok(())
 }
 
-/// How many files and topics a job reads.
-fn inputs(job: &crate::job::Job) -> usize {
+/// How many files, topics and collectors a job reads.
+fn inputs(job: &Job) -> usize {
     let files = job.sources.iter().map(|source| source.inputs.len());
-    files.chain(job.topics.iter().map(|source| source.topics.len())).sum()
+    let topics = job.topics.iter().map(|source| source.topics.len());
+    files.chain(topics).chain(job.collector.iter().map(|_| 1)).sum()
 }
 
 fn print_schema(arguments: &Schema) -> Result<(), VerbError> {

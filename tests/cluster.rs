@@ -6,10 +6,9 @@
 
 mod common;
 
-use std::net::TcpListener;
 use std::path::Path;
 
-use common::{BUSY_SEGMENTS, Place, Running, counts};
+use common::{BUSY_SEGMENTS, Place, Running, counts, hosts};
 
 /// A clickstream in two partitions with late records, records that are not understood, and second
 /// copies; or, for `on_event`, in order.
@@ -30,15 +29,6 @@ fn events(place: &Place, in_order: bool) {
     }
     place.write("a.jsonl", &parts[0]);
     place.write("b.jsonl", &parts[1]);
-}
-
-/// Ports that were free a moment ago, one a process.
-fn hosts(place: &Place, processes: usize) {
-    let listeners: Vec<_> =
-        (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hosts: String =
-        listeners.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
-    place.write("hosts", hosts);
 }
 
 const FILES: [&str; 3] = ["diffs", "late", "rejected"];
@@ -123,10 +113,7 @@ fn other_processes_report_what_they_cannot_read() {
     drop(first); // it waits for the other to come back
 }
 
-/// What the program itself said, without timely's words on finding the other processes.
+/// What was said but for that it waits for the others.
 fn own(said: &str) -> String {
-    let chatter = |line: &&str| {
-        line.starts_with("awaiting connections") || line.contains("error connecting to worker")
-    };
-    said.lines().filter(|line| !chatter(line) && !line.is_empty()).collect()
+    said.lines().filter(|line| !line.starts_with("waiting for process")).collect()
 }

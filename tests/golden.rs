@@ -193,7 +193,7 @@ fn the_program_gives_the_same_and_accounts_for_every_record() {
                 timeline: case.timeline.clone(),
                 clock: case.job.clock,
                 retain: case.job.retain,
-                cluster: Cluster { workers, process: 0, hosts: Vec::new() },
+                cluster: Cluster::single(workers),
                 live: None,
                 state: None,
             };

@@ -5,7 +5,13 @@
 mod common;
 #[path = "common/kafka.rs"]
 mod harness;
+#[path = "common/network.rs"]
+mod network;
 
+#[path = "kafka/apart.rs"]
+mod apart;
+#[path = "kafka/cut.rs"]
+mod cut;
 #[path = "kafka/definitions.rs"]
 mod definitions;
 #[path = "kafka/faults.rs"]
@@ -16,8 +22,10 @@ mod live;
 mod records;
 #[path = "kafka/recovery.rs"]
 mod recovery;
+#[path = "kafka/secure.rs"]
+mod secure;
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use common::{Done, Lines, Place, Running};
 use harness::{Broker, eventually};
@@ -70,8 +78,13 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn start(place: &Place, flags: &str) -> Self {
-        let words = format!("run job.toml --stats stats {flags}");
-        let mut running = Running::start(place.command(&words).stdout(Stdio::null()));
+        Self::of(&mut place.command(&format!("run job.toml --stats stats {flags}")))
+    }
+
+    /// A run by another command.
+    pub(crate) fn of(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut running = Running::start(command);
         let said = Lines::of(running.child.stderr.take().unwrap());
         Live { running, said }
     }
@@ -141,10 +154,7 @@ pub(crate) fn awaits(place: &Place, output: &str, part: &str) {
 
 /// Two processes on loopback, in the file `hosts`: on ports that were free a moment ago.
 pub(crate) fn hosts(place: &Place) {
-    let ports: Vec<_> =
-        (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let hosts: String = ports.iter().map(|it| format!("{}\n", it.local_addr().unwrap())).collect();
-    place.write("hosts", hosts);
+    common::hosts(place, 2);
 }
 
 /// Reads what there is, and ends.

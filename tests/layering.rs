@@ -32,9 +32,11 @@ const SHELL: &[(&str, &[&str])] = &[
     ("serve", &["format"]),
     ("definitions", &[]),
     ("generate", &[]),
+    ("mesh", &[]),
     ("schema", &[]),
-    // How records are read, where state is and who is answered are parts of a job.
-    ("job", &["format", "serve", "state"]),
+    // How records are read, where state is, who is answered, and what a secret must be like are
+    // parts of a job.
+    ("job", &["format", "mesh", "serve", "source", "state"]),
 ];
 
 /// Who of the computation may not see whom.
@@ -49,6 +51,7 @@ const CORE: &[(&str, &[&str])] = &[
     // The judge must not share a mistake with the accused.
     ("oracle", &["operators", "segmentation", "streams", "in_memory"]),
     ("explain", &["operators", "segmentation", "streams", "in_memory"]),
+    ("explained", &["catalog", "operators", "segmentation", "oracle", "streams", "in_memory"]),
     ("generate", &["operators", "segmentation", "streams", "in_memory"]),
 ];
 

@@ -218,7 +218,7 @@ proptest! {
             timeline: std::sync::Arc::new(timeline),
             clock,
             retain: None,
-            cluster: Cluster { workers, process: 0, hosts: Vec::new() },
+            cluster: Cluster::single(workers),
             live: None,
             state: None,
         };

@@ -47,10 +47,10 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
         let rest = ready.iter().filter(|it| come_to.is_none_or(|at| it.update.at > at));
         let rest: Vec<Ready> = rest.cloned().collect();
         let dealt = deal(rest, stretch.pace);
-        let survival = if index % 2 == 1 { Survival::Retold } else { Survival::Checkpoints };
-        let saves = (survival, number, &*stretch.checkpoints);
+        let tells_members = index % 2 == 1;
+        let saves = (tells_members, number, &*stretch.checkpoints);
         let given = one(log, &streams, dealt, (come_to, &pieces), saves);
-        if let (Some(at), Survival::Retold) = (come_to, survival) {
+        if let (Some(at), true) = (come_to, tells_members) {
             assert_eq!(members(&given.differences, at), members(&differences, at), "told again");
         }
         let since = |it: &&Difference| come_to.is_none_or(|at| it.time > at);
@@ -101,7 +101,7 @@ fn one(
     streams: &Arc<Streams>,
     dealt: Dealt,
     (come_to, pieces): (Option<EventTime>, &[Piece]),
-    (survival, number, checkpoints): (Survival, u64, &[usize]),
+    (tells_members, number, checkpoints): (bool, u64, &[usize]),
 ) -> Given {
     let (settings, streams) = (log.clock, streams.clone());
     let commands = commands(log.timeline, log.retain);
@@ -113,7 +113,8 @@ fn one(
         let probe = ProbeHandle::new();
         let (differences, kept) = (shared.clone(), shared.clone());
         let mut inputs = worker.dataflow(|scope| {
-            let (inputs, outputs) = segmentation(scope, settings, streams.clone(), survival);
+            let (inputs, outputs) =
+                segmentation(scope, settings, streams.clone(), Survival::Checkpoints);
             outputs
                 .differences
                 .inspect_batch(move |_, batch| {
@@ -131,6 +132,9 @@ fn one(
         }
         let first = come_to.map_or(EventTime::MIN, |at| {
             inputs.advance_to(at, at);
+            if tells_members && worker.index() == 0 {
+                inputs.saves.send((at, Command::TellMembers));
+            }
             // Any worker may read any page.
             for (index, piece) in pieces.iter().enumerate() {
                 if index % workers == worker.index() {

@@ -45,9 +45,6 @@ pub enum Survival {
     Nothing,
     /// At every checkpoint.
     Checkpoints,
-    /// The same; and of those taken over from an earlier dataflow all memberships are told again,
-    /// as differences of the instant up to which it had come, for whoever has to know them all.
-    Retold,
 }
 
 /// What a checkpoint is made of.

@@ -13,6 +13,7 @@ mod changes;
 mod compare;
 mod evaluate;
 mod matcher;
+mod question;
 mod render;
 mod restore;
 mod save;
@@ -25,6 +26,7 @@ pub use changes::{Changes, Entering, Flip};
 use changes::{emit, emit_to, leave_all};
 use compare::{Before, touch_all};
 use matcher::Matcher;
+pub use question::{Ask, Counted, Question, Reply, Told};
 pub use render::{Inputs, Outputs, membership};
 use save::{Saving, Sweeping};
 pub use tally::Tally;
@@ -60,6 +62,11 @@ pub enum Command {
     /// Before anything of this time or later takes effect, give out what has changed since the last
     /// checkpoint; this is the one of this number.
     Checkpoint(u64),
+    /// Before anything of this time or later takes effect, answer this. It changes nothing.
+    Ask(Arc<Question>),
+    /// Of what is taken over from an earlier run at this instant, tell who is in which segment, as
+    /// if they had just entered. (Nobody is told otherwise, for they have been.)
+    TellMembers,
 }
 
 /// A look at a fact that time may have changed.
@@ -111,12 +118,12 @@ pub struct Membership {
     matcher: Matcher,
     /// What has changed since the last checkpoint, if there are any.
     recorder: Option<Recorder>,
-    /// Whether the memberships of those taken over are told again.
-    is_retold: bool,
     /// A rule that is being worked out.
     saving: Option<Saving>,
     /// What is left of one that was replaced.
     sweeping: Option<Sweeping>,
+    /// Whether it is told who is in which segment when that is taken over.
+    tells_members: bool,
 }
 
 /// Buffers used anew for every user.
@@ -132,7 +139,7 @@ impl Membership {
     pub fn new(settings: ClockSettings, streams: Arc<Streams>, survival: Survival) -> Self {
         let recorder = match survival {
             Survival::Nothing => None,
-            Survival::Checkpoints | Survival::Retold => Some(Recorder::new(settings.granularity)),
+            Survival::Checkpoints => Some(Recorder::new(settings.granularity)),
         };
         Membership {
             settings,
@@ -145,9 +152,9 @@ impl Membership {
             scratch: Scratch::default(),
             matcher: Matcher::default(),
             recorder,
-            is_retold: survival == Survival::Retold,
             saving: None,
             sweeping: None,
+            tells_members: false,
         }
     }
 
@@ -279,6 +286,10 @@ impl Membership {
     }
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {
+        if matches!(command, Command::TellMembers) {
+            self.tells_members = true; // what is taken over follows
+            return;
+        }
         self.sweep_all();
         // What is kept of users may change with the plan.
         self.record(true, changes);
@@ -290,8 +301,8 @@ impl Membership {
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
             Command::Save(definition, from) => return self.save(&definition, from),
             Command::Commit => return self.commit(at, changes),
-            // It has been taken when time came to it.
-            Command::Checkpoint(_) => return,
+            // The first two have been taken when time came to them, the other is noted.
+            Command::Checkpoint(_) | Command::Ask(_) | Command::TellMembers => return,
         };
         self.carry_all_over(&edited, at, changes);
     }

@@ -229,7 +229,7 @@ fn run_over<T: Send>(
         timeline: setting.timeline.clone(),
         clock,
         retain: None,
-        cluster: Cluster { workers: setting.workers, process: 0, hosts: Vec::new() },
+        cluster: Cluster::single(setting.workers),
         live: None,
         state: None,
     };

@@ -93,7 +93,7 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
             ..ClockSettings::default()
         },
         retain: None,
-        cluster: Cluster { workers: 1, process: 0, hosts: Vec::new() },
+        cluster: Cluster::single(1),
         live: None,
         state: None,
     };

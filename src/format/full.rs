@@ -192,15 +192,24 @@ fn attributes(members: Vec<(Arc<str>, Value)>) -> Action {
 }
 
 /// The members of an object in the order of the text, also those that are named twice.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    fn of(text: &'a str) -> Result<Self, String> {
+    /// Reads the text of an object.
+    ///
+    /// # Errors
+    /// It is no JSON, or no object: one line that says so.
+    pub fn of(text: &'a str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| format!("record: {error}"))
     }
 
+    /// All of them, each with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_str(), *raw))
+    }
+
     /// The last member of this name, unless it is null.
-    fn last(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn last(&self, name: &str) -> Option<&'a RawValue> {
         let (_, raw) = self.0.iter().rev().find(|(key, _)| key == name)?;
         (raw.get() != "null").then_some(raw)
     }

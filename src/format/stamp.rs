@@ -1,10 +1,19 @@
 //! The usual spelling of a time, read fast: `2026-01-01T00:00:00.123Z`.
 
 use dataflows::model::EventTime;
+use dataflows::model::time::parse_time;
 
 const DAYS_BEFORE_MONTH: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
 const DAYS_IN_MONTH: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const DAYS_TO_1970: i64 = 719_162;
+
+/// The instant that RFC 3339 text names.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn instant(text: &str) -> Result<EventTime, String> {
+    usual_time(text).map_or_else(|| parse_time(text), Ok)
+}
 
 /// The instant, if it is spelled `YYYY-MM-DDTHH:MM:SS`, perhaps three digits of a fraction, and
 /// `Z`; `None` leaves the answer to [`parse_time`](dataflows::model::time::parse_time), which

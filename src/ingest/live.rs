@@ -10,6 +10,7 @@ use dataflows::model::EventTime;
 use dataflows::model::time::format_time;
 
 use super::journal::{Decision, Journal, Ticket};
+use super::others::{Joint, Others, Standing};
 use super::partition::{Partition, Turn};
 use super::{Wall, lock};
 
@@ -30,11 +31,23 @@ struct State {
     /// The greatest watermark that any worker was told.
     gone_to: EventTime,
     /// Where it stays, once nothing more is read.
-    last: Option<EventTime>,
+    last: Option<Last>,
     /// By index, the partitions it may go on without, and those about to join it.
     left: BTreeMap<u32, Left>,
     /// What is being written down.
     grant: Option<Grant>,
+    /// Where it stood when it was last asked for.
+    standing: Option<Standing>,
+    others: Others,
+}
+
+/// Where the watermark of a process stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Last {
+    /// At this time.
+    pub time: EventTime,
+    /// Whether partitions say so. Otherwise it has only come so far, and may go on with others.
+    pub has_say: bool,
 }
 
 /// A partition that is not waited for.
@@ -77,6 +90,25 @@ impl State {
         quiet.iter().map(|it| self.lets_go(it)).fold(could, EventTime::min)
     }
 
+    /// How far it goes now, if it could go to `could` without those that are quiet.
+    fn goes_on(
+        &mut self,
+        journal: &Journal,
+        quiet: &[&Arc<Partition>],
+        could: EventTime,
+    ) -> EventTime {
+        self.take_grant(journal);
+        let mut allowed = self.allowed(quiet, could);
+        if allowed < could && self.gone_to < could && self.grant.is_none() {
+            self.ask(journal, quiet, could);
+            self.take_grant(journal);
+            allowed = self.allowed(quiet, could);
+        }
+        let goes_on = |it: &&&Arc<Partition>| self.lets_go(it) >= could;
+        quiet.iter().filter(goes_on).for_each(|it| it.is_idle.store(true, Ordering::Release));
+        allowed
+    }
+
     /// Asks for it to go on without those that hold it back.
     fn ask(&mut self, journal: &Journal, quiet: &[&Arc<Partition>], could: EventTime) {
         let until = could.saturating_add(AHEAD_MS);
@@ -96,12 +128,34 @@ impl State {
 impl Live {
     /// All time before `gone_to` is over.
     pub(super) fn new(wall: Wall, settings: ClockSettings, gone_to: EventTime) -> Self {
-        let state = State { gone_to, last: None, left: BTreeMap::new(), grant: None };
+        let state = State {
+            gone_to,
+            last: None,
+            left: BTreeMap::new(),
+            grant: None,
+            standing: None,
+            others: Others::default(),
+        };
         Live { wall, settings, state: Mutex::new(state) }
     }
 
-    /// The least clock over the partitions that are not idle; wall time less the disorder where all
-    /// are, which is told. It never goes back. `None` where no partition has more to come.
+    pub(super) fn await_others(&self, count: usize, may_come: bool) {
+        lock(&self.state).others = Others::new(count, may_come);
+    }
+
+    pub(super) fn hear(&self, process: usize, standing: Standing) {
+        lock(&self.state).others.hear(process, standing);
+    }
+
+    /// Where it stood when the watermark was last asked for, and whether others go by it.
+    pub(super) fn standing(&self) -> Option<(Standing, bool)> {
+        let state = lock(&self.state);
+        Some((state.standing?, state.others.go_by_others()))
+    }
+
+    /// The least clock over the partitions that are not idle; where all are, that of the other
+    /// processes; wall time less the disorder where theirs are, too, which is told. It never goes
+    /// back. `None` where no partition of any process has more to come.
     pub(super) fn watermark(
         &self,
         partitions: &[Arc<Partition>],
@@ -109,29 +163,31 @@ impl Live {
     ) -> Option<(EventTime, bool)> {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
-            return Some((last, false));
+            return Some((last.time, false));
         }
         let (timeout, now) = (self.settings.idle_timeout.ms(), self.wall.elapsed_ms());
         let open = partitions.iter().filter(|it| it.is_open());
         let (quiet, waited_for): (Vec<_>, Vec<_>) =
             open.partition(|it| it.is_quiet_for(timeout, now));
         let least = waited_for.iter().map(|it| it.clock.load(Ordering::Acquire)).min();
-        if quiet.is_empty() {
-            state.gone_to = state.gone_to.max(least?);
-            return Some((state.gone_to, false));
-        }
-        let could = least.unwrap_or_else(|| self.wall_watermark());
-        state.take_grant(journal);
-        let mut allowed = state.allowed(&quiet, could);
-        if allowed < could && state.gone_to < could && state.grant.is_none() {
-            state.ask(journal, &quiet, could);
-            state.take_grant(journal);
-            allowed = state.allowed(&quiet, could);
-        }
-        let goes_on = |it: &&&Arc<Partition>| state.lets_go(it) >= could;
-        quiet.iter().filter(goes_on).for_each(|it| it.is_idle.store(true, Ordering::Release));
-        state.gone_to = state.gone_to.max(allowed);
-        Some((state.gone_to, least.is_none()))
+        let standing = state.others.standing(least, least.is_some() || !quiet.is_empty());
+        let goes_to = match (standing, state.others.joint()) {
+            (Standing::At(time), _) | (_, Joint::At(time)) => Some(time),
+            (_, Joint::Unknown) => Some(state.gone_to),
+            (Standing::Over, Joint::Over) => {
+                state.standing = Some(standing);
+                return None;
+            }
+            (Standing::Idle | Standing::Over, Joint::Idle | Joint::Over) => None,
+        };
+        let could = goes_to.unwrap_or_else(|| self.wall_watermark());
+        state.gone_to = state.goes_on(journal, &quiet, could).max(state.gone_to);
+        // What others are told is what this process will not fall behind.
+        state.standing = Some(match standing {
+            Standing::At(_) => Standing::At(state.gone_to),
+            other => other,
+        });
+        Some((state.gone_to, goes_to.is_none()))
     }
 
     /// The watermark where nothing comes from anywhere.
@@ -142,11 +198,7 @@ impl Live {
 
     /// Where the watermark stays, now that all that was taken has had its turn. A partition that
     /// was read to its end and had no record has no say, if `only_read`.
-    pub(super) fn last_watermark(
-        &self,
-        partitions: &[Arc<Partition>],
-        only_read: bool,
-    ) -> EventTime {
+    pub(super) fn last_watermark(&self, partitions: &[Arc<Partition>], only_read: bool) -> Last {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
             return last;
@@ -159,10 +211,19 @@ impl Live {
         let (idle, waited_for): (Vec<_>, Vec<_>) =
             partitions.iter().filter(has_say).partition(|it| it.is_idle.load(Ordering::Acquire));
         let least = waited_for.iter().map(|it| it.clock.load(Ordering::Acquire)).min();
-        let last = least.map_or(state.gone_to, |least| state.allowed(&idle, least));
-        let last = last.max(state.gone_to);
-        (state.gone_to, state.last) = (last, Some(last));
+        let time = least.map_or(state.gone_to, |least| state.allowed(&idle, least));
+        let last = Last { time: time.max(state.gone_to), has_say: least.is_some() };
+        state.gone_to = last.time;
+        // One that has no say goes on with the others.
+        state.last = Some(last).filter(|_| last.has_say || state.others.are_none());
         last
+    }
+
+    /// Lets it stay at a later time.
+    pub(super) fn stay_at(&self, time: EventTime) {
+        let mut state = lock(&self.state);
+        let time = state.gone_to.max(time);
+        (state.gone_to, state.last) = (time, Some(Last { time, has_say: true }));
     }
 
     /// Where a new partition begins is written down, so that what comes while the job is down is
@@ -295,7 +356,7 @@ mod tests {
         assert_eq!(comes(&live, &list[1], 450_000), late);
         assert_eq!(comes(&live, &list[1], 1_002_001), Punctuality::OnTime(1_002_001));
         assert_eq!(live.watermark(&list, &journal), Some((1_002_000, false)), "it never goes back");
-        assert_eq!(live.last_watermark(&list, false), 1_002_000);
+        assert_eq!(live.last_watermark(&list, false), Last { time: 1_002_000, has_say: true });
         hands.store(9_000_000, Ordering::Release);
         assert_eq!(
             live.watermark(&list, &journal),

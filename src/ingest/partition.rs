@@ -13,8 +13,9 @@ use super::journal::Recall;
 use super::{Partitions, lock};
 use crate::format::Mapping;
 use crate::source::file::{FilePartition, Progress};
-use crate::source::kafka::{KafkaPartition, Track};
-use crate::source::{Chunk, SourceError};
+use crate::source::http::LogPartition;
+use crate::source::kafka::KafkaPartition;
+use crate::source::{Chunk, SourceError, Track};
 
 /// How much a worker reads before it lets the dataflow have its turn.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -55,8 +56,8 @@ pub(super) struct Partition {
     /// Its index among all partitions of the job.
     pub(super) index: u32,
     pub(super) mapping: Mapping,
-    /// How far it has been read in Kafka, if it is there.
-    pub(super) track: Option<Arc<Track>>,
+    /// How far it has been read, if it goes on meanwhile.
+    pub(super) track: Option<Track>,
     /// Whether it is written while it is read.
     pub(super) is_live: bool,
     reading: Mutex<Input>,
@@ -179,6 +180,8 @@ pub(super) enum Input {
     Pipe(Receiver<Result<Chunk, SourceError>>),
     /// Fetched by threads of its own.
     Kafka(KafkaPartition),
+    /// Taken from clients.
+    Log(LogPartition),
 }
 
 pub(super) enum Next {
@@ -196,11 +199,12 @@ impl Partition {
         (go_on, recall, keeps): (Option<GoOn>, Recall, bool),
     ) -> Self {
         let track = match &input {
-            Input::Kafka(partition) => Some(Arc::clone(partition.track())),
+            Input::Kafka(partition) => Some(Track::Topic(Arc::clone(partition.track()))),
+            Input::Log(partition) => Some(Track::Log(Arc::clone(partition.track()))),
             Input::File(_) | Input::Pipe(_) => None,
         };
-        let start = track.as_ref().map(|track| u64::try_from(track.next()).unwrap_or(0));
-        let start = start.or(go_on.map(|go_on| go_on.offset)).unwrap_or(0);
+        let start = track.as_ref().map(Track::next).or(go_on.map(|go_on| go_on.offset));
+        let start = start.unwrap_or(0);
         Partition {
             index,
             mapping,
@@ -232,9 +236,9 @@ impl Partition {
                 Err(TryRecvError::Empty) => return Ok(Next::Nothing),
                 Err(TryRecvError::Disconnected) => None,
             },
-            Input::Kafka(partition) => {
+            live @ (Input::Kafka(_) | Input::Log(_)) => {
                 let mut chunk = done.take().unwrap_or_default();
-                if !partition.next_chunk(CHUNK_BYTES, &mut chunk)? {
+                if !live.fill(&mut chunk)? {
                     *done = Some(chunk);
                     return Ok(Next::Nothing);
                 }
@@ -324,12 +328,21 @@ impl Partition {
         let reading = self.reading.try_lock().ok()?;
         Some(match &*reading {
             Input::File(file) => file.progress(),
-            Input::Pipe(_) | Input::Kafka(_) => Progress { read: 0, total: None },
+            Input::Pipe(_) | Input::Kafka(_) | Input::Log(_) => Progress { read: 0, total: None },
         })
     }
 }
 
 impl Input {
+    /// Puts what is there at present into a chunk; tells whether there was anything.
+    fn fill(&mut self, chunk: &mut Chunk) -> Result<bool, SourceError> {
+        match self {
+            Input::Kafka(partition) => Ok(partition.next_chunk(CHUNK_BYTES, chunk)?),
+            Input::Log(partition) => Ok(partition.next_chunk(CHUNK_BYTES, chunk)?),
+            Input::File(_) | Input::Pipe(_) => Ok(false),
+        }
+    }
+
     pub(super) fn of(mut file: FilePartition, shared: &Weak<Partitions>) -> Self {
         if file.progress().total.is_some() {
             return Input::File(file);

@@ -239,7 +239,8 @@ fn read<'a>(
     records: &mut Vec<Record>,
 ) {
     for line in lines {
-        let parsed = match format::oversize(line.length) {
+        let refusal = format::oversize(line.length).or_else(|| line.refusal.map(str::to_owned));
+        let parsed = match refusal {
             Some(reason) => Err(reason),
             None if line.is_missing => Err(MISSING.to_owned()),
             None => reader.update(line.bytes),

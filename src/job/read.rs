@@ -1,9 +1,14 @@
 //! The tree of a job file to a [`Job`].
 
+mod buffers;
+mod cluster;
+mod http;
 mod options;
 mod serve;
+mod servers;
 mod state;
 mod topics;
+mod webhooks;
 mod written;
 
 use std::collections::BTreeSet;
@@ -15,13 +20,25 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Format, Input, Job, Output, Sink, Source, Target, Topics};
+use super::{Collector, Format, Input, Job, Output, Sink, Source, StateSettings, Target, Topics};
 use crate::format::Mapping;
+use crate::state::Location;
 
-const JOB_KEYS: &[&str] =
-    &["name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve"];
+const JOB_KEYS: &[&str] = &[
+    "name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve", "cluster",
+];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
+/// Time where there are clients. Those of Segment hold events back for ten seconds; what they send
+/// again has its old time, but what has none of its own is stamped anew.
+const FOR_CLIENTS: ClockSettings = ClockSettings {
+    emit: Emit::OnWatermark,
+    max_out_of_orderness: model::Duration::from_ms(15_000),
+    idle_timeout: model::Duration::from_ms(10_000),
+    max_ahead: model::Duration::from_ms(3_600_000),
+    dedup_horizon: model::Duration::from_ms(60_000),
+    granularity: model::Duration::from_ms(60_000),
+};
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
 const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
 const MAPPING_KEYS: &[&str] =
@@ -43,18 +60,20 @@ static EMITS: &[Word<Emit>] =
 enum SourceKind {
     File,
     Kafka,
+    Http,
 }
 
 static SOURCE_KINDS: &[Word<SourceKind>] = &[
     Word("file", Some(SourceKind::File)),
     Word("kafka", Some(SourceKind::Kafka)),
-    Word("http", None),
+    Word("http", Some(SourceKind::Http)),
 ];
 
 /// What one `[[source]]` reads.
 enum Reads {
     Files(Source),
     Topics(Topics),
+    Clients(Collector),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -62,6 +81,9 @@ enum SinkKind {
     File,
     Stdout,
     Kafka,
+    Redis,
+    Postgres,
+    Webhook,
 }
 
 static SINK_KINDS: &[Word<SinkKind>] = &[
@@ -69,9 +91,9 @@ static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("stdout", Some(SinkKind::Stdout)),
     Word("kafka", Some(SinkKind::Kafka)),
     Word("http", None),
-    Word("redis", None),
-    Word("postgres", None),
-    Word("webhook", None),
+    Word("redis", Some(SinkKind::Redis)),
+    Word("postgres", Some(SinkKind::Postgres)),
+    Word("webhook", Some(SinkKind::Webhook)),
     Word("parquet", None),
 ];
 
@@ -97,8 +119,11 @@ pub(super) fn job(
         folder: path.parent().unwrap_or(Path::new("")),
         inputs: BTreeSet::new(),
         topics: BTreeSet::new(),
+        has_collector: false,
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
+        sink_names: BTreeSet::new(),
+        state_folder: None,
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
     let read = job.job(&Node::root(tree, ""), &fallback);
@@ -115,10 +140,16 @@ struct JobReader<'e> {
     inputs: BTreeSet<PathBuf>,
     /// The topics that are read, each with its brokers.
     topics: BTreeSet<(String, String)>,
+    /// Whether there is a source of kind http.
+    has_collector: bool,
     /// Where output is written to; `-` is standard output.
     outputs: BTreeSet<PathBuf>,
     /// The topics that are written, each with its brokers.
     topics_written: BTreeSet<(String, String)>,
+    /// The names of the sinks that store a position under theirs.
+    sink_names: BTreeSet<String>,
+    /// The folder of the state, if it is in one.
+    state_folder: Option<PathBuf>,
 }
 
 impl JobReader<'_> {
@@ -136,22 +167,35 @@ impl JobReader<'_> {
         let retain = self.reader.optional(&node.get("retain"), |reader, node| {
             reader.duration(node, model::Duration::default())
         })?;
-        let clock = self.clock(&node.get("clock"));
+        let takes = node.get("source").items().any(|source| http::is_http(&source));
+        let clock = self.clock(&node.get("clock"), takes);
         let sources = self.tables(&node.get("source"), "[[source]], at least one", Self::source);
         let is_read = sources.is_some();
-        let (mut files, mut topics) = (Vec::new(), Vec::new());
+        let (mut files, mut topics, mut collector) = (Vec::new(), Vec::new(), None);
         for reads in sources.into_iter().flatten() {
             match reads {
                 Reads::Files(source) => files.push(source),
                 Reads::Topics(source) => topics.push(source),
+                Reads::Clients(source) => collector = Some(source),
             }
         }
+        let state = self.state(&node.get("state"));
+        self.state_folder = match &state {
+            Some(Some(StateSettings { location: Location::Folder(folder), .. })) => {
+                Some(folder.clone())
+            }
+            _ => None,
+        };
         let sinks = match node.get("sink") {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
             _ => Some(Vec::new()),
         };
-        let state = self.state(&node.get("state"));
         let serve = self.serve(&node.get("serve"));
+        let cluster = self.cluster(&node.get("cluster"));
+        if let Some(collector) = &mut collector {
+            self.is_reachable(node, serve.as_ref())?;
+            self.log_folder(node, collector, state.as_ref())?;
+        }
         Some(Job {
             name: name?.unwrap_or_else(|| fallback.to_owned()),
             segments: segments?,
@@ -160,9 +204,11 @@ impl JobReader<'_> {
             clock: clock?,
             sources: is_read.then_some(files)?,
             topics,
+            collector,
             sinks: sinks?,
             state: state?,
             serve: serve?,
+            cluster: cluster?,
         })
     }
 
@@ -183,8 +229,9 @@ impl JobReader<'_> {
         items.into_iter().collect()
     }
 
-    fn clock(&mut self, node: &Node<'_>) -> Option<ClockSettings> {
-        let default = ClockSettings::default();
+    /// `takes` tells whether there are clients, who hold events back and send some twice.
+    fn clock(&mut self, node: &Node<'_>, takes: bool) -> Option<ClockSettings> {
+        let default = if takes { FOR_CLIENTS } else { ClockSettings::default() };
         if !node.is_present() {
             return Some(default);
         }
@@ -198,7 +245,8 @@ impl JobReader<'_> {
         let disorder = duration("max_out_of_orderness", 0, default.max_out_of_orderness);
         let idle_timeout = duration("idle_timeout", 1, default.idle_timeout);
         let max_ahead = duration("max_ahead", 0, default.max_ahead);
-        let horizon = duration("dedup_horizon", 0, disorder.unwrap_or_default());
+        let least = if takes { FOR_CLIENTS.dedup_horizon } else { model::Duration::default() };
+        let horizon = duration("dedup_horizon", 0, disorder.unwrap_or_default().max(least));
         let granularity = duration("granularity", 1, default.granularity);
         Some(ClockSettings {
             emit: emit?,
@@ -214,6 +262,7 @@ impl JobReader<'_> {
         match self.pick(&node.get("kind"), SOURCE_KINDS, None)? {
             SourceKind::File => self.files(node).map(Reads::Files),
             SourceKind::Kafka => self.kafka(node).map(Reads::Topics),
+            SourceKind::Http => self.http(node).map(Reads::Clients),
         }
     }
 
@@ -272,20 +321,26 @@ impl JobReader<'_> {
 
     fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
         let kind = self.pick(&node.get("kind"), SINK_KINDS, None)?;
-        if kind == SinkKind::Kafka {
-            return self.written_topic(node);
+        match kind {
+            SinkKind::Kafka => return self.written_topic(node),
+            SinkKind::Redis => return self.redis(node),
+            SinkKind::Postgres => return self.postgres(node),
+            SinkKind::Webhook => return self.webhook(node),
+            SinkKind::File | SinkKind::Stdout => {}
         }
         self.reader.object(node, SINK_KEYS)?;
         let of = self.pick(&node.get("of"), OUTPUTS, Some(Output::Differences));
         let format = self.pick(&node.get("format"), FORMATS, Some(Format::Json));
         let target = match kind {
-            SinkKind::Stdout | SinkKind::Kafka => self.stdout(node),
             SinkKind::File => self.path(&node.get("path"), "the file to write").map(Target::File),
+            _ => self.stdout(node),
         };
-        let sink = Sink { of: of?, format: format?, target: target? };
+        let name = if kind == SinkKind::File { "file" } else { "stdout" }.to_owned();
+        let (of, format, target) = (of?, format?, target?);
+        let sink = Sink { of, format, target, name, segments: Vec::new(), buffer: None };
         let place = match &sink.target {
             Target::File(path) => path.clone(),
-            Target::Stdout | Target::Topic(_) => PathBuf::from("-"),
+            _ => PathBuf::from("-"),
         };
         if sink.format == Format::Text && sink.of != Output::Differences {
             let hint = "only differences are written as text".to_owned();

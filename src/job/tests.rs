@@ -58,10 +58,14 @@ listen = "127.0.0.1:8080"
             mapping: Mapping::default(),
         }],
         topics: vec![],
+        collector: None,
         sinks: vec![Sink {
             of: Output::Differences,
             format: Format::Json,
             target: Target::File("jobs/out/diffs.jsonl".into()),
+            name: "file".into(),
+            segments: vec![],
+            buffer: None,
         }],
         state: None,
         serve: Some(Settings {
@@ -71,6 +75,7 @@ listen = "127.0.0.1:8080"
             connections: 1_024,
             differences: 262_144,
         }),
+        cluster: ClusterSettings::default(),
     };
     assert_eq!(read(text).unwrap(), expected);
 }
@@ -133,7 +138,7 @@ emit = "on_watermarks"
 idle_timeout = "0s"
 max_lateness = "5s"
 [[source]]
-kind = "http"
+kind = "htp"
 [[source]]
 kind = "file"
 [[sink]]
@@ -150,22 +155,83 @@ path = "late"
         text,
         &[
             "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state, \
-         serve; did you mean \"segments\"?",
+         serve, cluster; did you mean \"segments\"?",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          max_ahead, dedup_horizon, granularity",
             "clock.emit: found \"on_watermarks\"; allowed: on_watermark, on_event; did you mean \
          \"on_watermark\"?",
             &format!("clock.idle_timeout: found \"0s\"; allowed: {longest}"),
-            "source[0].kind: found \"http\"; allowed: file, kafka; \"http\" comes in a later version",
+            "source[0].kind: found \"htp\"; allowed: file, kafka, http; did you mean \"http\"?",
             "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
          is standard input",
-            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka; did you mean \"file\"?",
-            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
          keep, endpoint, region, access_key, secret_key, allow_http",
+            "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka, redis, postgres, webhook; did \
+         you mean \"file\"?",
+            "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
          differences, token; did you mean \"token\"?",
+        ],
+    );
+}
+
+/// A job that clients send to.
+fn collects(source: &str, more: &str) -> String {
+    format!(
+        "segments = \"s\"\n[serve]\nlisten = \"127.0.0.1:80\"\n[[source]]\nkind = \"http\"\n{source}\n\
+         {more}"
+    )
+}
+
+#[test]
+fn what_clients_send_is_kept_with_the_state_or_where_it_is_said() {
+    let job = read(&collects("", "[state]\npath = \"state\"")).unwrap();
+    let collector = job.collector.unwrap();
+    assert_eq!(collector.folder, Path::new("jobs/state/collector"));
+    assert_eq!((collector.keys.0.len(), collector.max_backlog), (0, 1 << 30));
+    // Clients hold events back.
+    assert_eq!(job.clock.max_out_of_orderness, Duration::from_ms(15_000));
+    assert_eq!(job.clock.dedup_horizon, Duration::from_ms(60_000));
+    let hash = format!("sha256:{}", "0f".repeat(32));
+    let source = format!("log = \"log\"\nmax_backlog = 5\nwrite_keys = [\"one\", {hash:?}]");
+    let more = "[state]\npath = \"s3://b\"\n[clock]\nmax_out_of_orderness = \"2m\"";
+    let job = read(&collects(&source, more)).unwrap();
+    let collector = job.collector.unwrap();
+    assert_eq!(collector.folder, Path::new("jobs/log"));
+    assert_eq!((collector.keys.0.len(), collector.max_backlog), (2, 5));
+    assert_eq!(job.clock.dedup_horizon, Duration::from_ms(120_000), "follows the disorder");
+}
+
+#[test]
+fn a_collector_that_cannot_work_is_refused_and_no_key_is_shown() {
+    let hint = "source[0].log: found nothing; allowed: a folder; what is acknowledged must be on a disk \
+                of this machine: say log = \"FOLDER\", or keep state in a folder";
+    refused(&collects("", ""), &[hint]);
+    refused(&collects("", "[state]\npath = \"s3://b\""), &[hint]);
+    let no_server = collects("log = \"l\"", "").replace("[serve]\nlisten = \"127.0.0.1:80\"\n", "");
+    refused(
+        &no_server,
+        &["serve: found nothing; allowed: [serve]; clients of a source of kind http must find it \
+           somewhere: say [serve] with listen = \"127.0.0.1:8080\""],
+    );
+    refused(
+        &collects("log = \"l\"\n[[source]]\nkind = \"http\"\nlog = \"m\"", ""),
+        &[
+            "source[1].kind: found \"http\"; allowed: one source of kind http; all clients send to the one \
+           there is",
+        ],
+    );
+    let key = "a write key, best as a variable: ${NAME}, or sha256: and the 64 hexadecimal digits of \
+               its hash";
+    let source = "log = \"l\"\nmax_backlog = 0\nwrite_keys = [\"sha256:secret\", \"\", 5]";
+    refused(
+        &collects(source, ""),
+        &[
+            &format!("source[0].write_keys[0]: found something else; allowed: {key}"),
+            &format!("source[0].write_keys[1]: found something else; allowed: {key}"),
+            &format!("source[0].write_keys[2]: found something else; allowed: {key}"),
+            "source[0].max_backlog: found 0; allowed: a number of bytes",
         ],
     );
 }
@@ -268,6 +334,23 @@ allow_http = true
 }
 
 #[test]
+fn a_cluster_has_a_secret_that_is_never_printed() {
+    let table = |more: &str| read(&format!("{BASE}[cluster]\n{more}"));
+    assert_eq!(read(BASE).unwrap().cluster, ClusterSettings::default());
+    let job = table("secret = \"${SECRET}-and-more-of-it\"\nlost_after = \"3s\"").unwrap();
+    let secret = job.cluster.secret.as_ref().unwrap().reveal();
+    assert_eq!((secret, job.cluster.lost_after.ms()), ("hunter2-and-more-of-it", 3_000));
+    assert!(!format!("{job:?}").contains("hunter2"));
+    let refused = |text: &str| table(text).unwrap_err().to_string();
+    let said = refused("secret = \"${SECRET}\"");
+    assert!(said.contains("cluster.secret") && said.contains("openssl rand"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    assert!(refused("secret = \"${NONE}\"").contains("set the environment variable NONE"));
+    assert!(refused("lost_after = \"1s\"").contains("cluster.lost_after"));
+    assert!(refused("secrets = \"a\"").contains("did you mean \"secret\""));
+}
+
+#[test]
 fn wrong_settings_of_state_are_told_without_the_keys() {
     let refused = |table: &str, expected: &[&str]| {
         refused(&format!("{BASE}[state]\n{table}"), expected);
@@ -340,7 +423,7 @@ fn tables_must_be_tables() {
     );
     refused(
         "segments = \"s\"\nsource = [1]",
-        &["source[0].kind: found nothing; allowed: file, kafka"],
+        &["source[0].kind: found nothing; allowed: file, kafka, http"],
     );
 }
 
@@ -411,7 +494,7 @@ fn variables_are_filled_in_and_never_printed() {
         ],
     );
     let text = BASE.replace("\"file\"", "\"${SECRET}\"");
-    refused(&text, &["source[0].kind: found \"${SECRET}\"; allowed: file, kafka"]);
+    refused(&text, &["source[0].kind: found \"${SECRET}\"; allowed: file, kafka, http"]);
     let text = format!("{BASE}[clock]\nidle_timeout = \"${{SECRET}}\"\nemit = \"${{\"");
     let said = read(&text).unwrap_err().to_string();
     assert!(!said.contains("hunter2"), "{said}");

@@ -25,6 +25,20 @@ impl Deliveries {
         all.map(|delivery| delivery.made_final()).collect()
     }
 
+    /// Whether any wants to be told who is in which segment, where the run goes on from.
+    pub fn want_members(&self) -> bool {
+        self.differences.iter().any(|delivery| delivery.wants_members())
+    }
+
+    /// Gives those who want it who is in which segment, as of the instant before the run goes on.
+    pub(super) fn members(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+        let wanting = self.differences.iter_mut().filter(|delivery| delivery.wants_members());
+        for delivery in wanting {
+            delivery.give(batch.iter().cloned().map(Item::Difference).collect())?;
+        }
+        Ok(())
+    }
+
     /// Gives differences.
     pub(super) fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
         for delivery in &mut self.differences {

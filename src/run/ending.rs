@@ -3,9 +3,10 @@
 //!
 //! Each process takes nothing more, and lets what it has taken have its turn. Then it says where
 //! its time stands, and stays there. When all have said so, the run is over once the frontier has
-//! come to the least of these times.
+//! come to the least of these times. A process whose partitions have nothing to say on this goes
+//! along with the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use timely::worker::Worker;
 
 use super::outputs::Writing;
 use super::{Cluster, Live, Shared, lock};
+use crate::ingest::Last;
 use crate::sink::SinkError;
 
 /// How often files are brought up to date with what has been given out.
@@ -29,7 +31,9 @@ const FLUSH: Duration = Duration::from_millis(100);
 pub(super) struct Ending {
     processes: usize,
     /// Where the time of each stands that has read all it is going to read.
-    stands: Mutex<BTreeMap<usize, EventTime>>,
+    stands: Mutex<BTreeMap<usize, Last>>,
+    /// Those that have read all there was when they began.
+    caught_up: Mutex<BTreeSet<usize>>,
     /// Whether one of them was told to stop: then all stop.
     all_stop: AtomicBool,
     /// Before which time all is in a checkpoint.
@@ -39,8 +43,10 @@ pub(super) struct Ending {
 /// What a process says to all.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Word {
-    /// Its time stands here for good.
-    Stands(usize, EventTime),
+    /// Its time stands here for good; or, if it has no say, has come so far.
+    Stands(usize, EventTime, bool),
+    /// It has read all there was when it began, and reads on until all have.
+    CaughtUp(usize),
     /// All are to stop.
     Stop,
     /// A checkpoint is committed that has everything before this time.
@@ -51,21 +57,33 @@ impl Ending {
     pub(super) fn new(cluster: &Cluster) -> Self {
         let processes = cluster.hosts.len().max(1);
         let kept = AtomicI64::new(EventTime::MIN);
-        Ending { processes, stands: Mutex::default(), all_stop: AtomicBool::new(false), kept }
+        let (stands, caught_up, all_stop) = Default::default();
+        Ending { processes, stands, caught_up, all_stop, kept }
     }
 
     fn hear(&self, word: Word) {
         match word {
-            Word::Stands(process, time) => _ = lock(&self.stands).insert(process, time),
+            Word::Stands(process, time, has_say) => {
+                lock(&self.stands).insert(process, Last { time, has_say });
+            }
+            Word::CaughtUp(process) => _ = lock(&self.caught_up).insert(process),
             Word::Stop => self.all_stop.store(true, Ordering::Release),
             Word::Kept(before) => _ = self.kept.fetch_max(before, Ordering::AcqRel),
         }
     }
 
+    fn are_caught_up(&self) -> bool {
+        lock(&self.caught_up).len() == self.processes
+    }
+
     /// The time at which all end, once all have come so far.
     fn time(&self) -> Option<EventTime> {
         let stands = lock(&self.stands);
-        stands.values().min().copied().filter(|_| stands.len() == self.processes)
+        if stands.len() < self.processes {
+            return None;
+        }
+        let with_say = stands.values().filter(|it| it.has_say).map(|it| it.time).min();
+        with_say.or_else(|| stands.values().map(|it| it.time).max())
     }
 }
 
@@ -78,6 +96,7 @@ pub(super) struct Ends {
     /// Whether it is the one that speaks for its process, and what it has said.
     speaks: bool,
     said: (bool, bool),
+    said_caught_up: bool,
     /// Before which time, as it has said, all is in a checkpoint.
     told_kept: EventTime,
     to_all: Option<Feed<Word>>,
@@ -102,10 +121,12 @@ impl Ends {
         Ends {
             shared: Arc::clone(shared),
             stop: Arc::clone(&live.stop),
-            until_caught_up: live.until_caught_up,
+            // Files alone come to an end by themselves, as in a replay.
+            until_caught_up: live.until_caught_up && !live.topics.is_empty(),
             process: cluster.process,
             speaks: worker.index().is_multiple_of(cluster.workers),
             said: (false, false),
+            said_caught_up: false,
             told_kept: EventTime::MIN,
             to_all,
             flushed: Instant::now(),
@@ -136,17 +157,26 @@ impl Ends {
                 self.said.0 = true;
                 self.say(Word::Stop);
             }
-            let is_read = self.until_caught_up && partitions.are_caught_up();
-            let is_over = is_told || is_read || ending.all_stop.load(Ordering::Acquire);
+            if self.until_caught_up && !self.said_caught_up && partitions.are_caught_up() {
+                self.said_caught_up = true;
+                self.say(Word::CaughtUp(self.process));
+            }
+            let is_over =
+                is_told || ending.are_caught_up() || ending.all_stop.load(Ordering::Acquire);
             if is_over && !partitions.is_stopped() {
                 partitions.stop();
             }
         }
         let only_read = self.until_caught_up && !ending.all_stop.load(Ordering::Acquire);
         let last = partitions.last_watermark(only_read).filter(|_| has_settled)?;
-        if self.speaks && !self.said.1 && time >= last {
+        if self.speaks && !self.said.1 && time >= last.time {
             self.said.1 = true;
-            self.say(Word::Stands(self.process, time));
+            self.say(Word::Stands(self.process, time, last.has_say));
+        }
+        if let Some(end) = ending.time()
+            && !last.has_say
+        {
+            partitions.stay_at(end);
         }
         let end = ending.time().filter(|end| time >= *end && !probe.less_than(end));
         if let (Some(end), true) = (end, self.speaks) {

@@ -1,7 +1,7 @@
 //! The inputs of a run, opened: each partition by the process whose share it is.
 //!
-//! Files come first, then topics, in the order of the job; the place of each in it is part of the
-//! index of its partitions.
+//! Files come first, then topics, in the order of the job, then what a collector takes; the place
+//! of each in it is part of the index of its partitions.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -12,6 +12,7 @@ use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, STREAMS_MAX, index, stream_and_number};
 use crate::source::SourceError;
 use crate::source::file::FilePartition;
+use crate::source::http::{LogPartition, Wake};
 use crate::source::kafka::{KafkaPartition, KafkaSource, Listener, Settings, Share};
 
 /// Opens this process's share of all inputs. `None` if the run was told to stop meanwhile.
@@ -53,6 +54,14 @@ pub(super) fn open(
         found.into_iter().for_each(|partition| joins.found(partition));
         sources.push(source);
         first += topics.settings.topics.len();
+    }
+    if let Some(log) = &live.log {
+        let index = index(u32::try_from(first).unwrap_or(u32::MAX), 0);
+        let go_on = go_on.get(&index).copied();
+        let of = Arc::downgrade(partitions);
+        let wake: Wake = Arc::new(move || of.upgrade().iter().for_each(|it| it.wake()));
+        let log = LogPartition::new(log, go_on.map(|go_on| go_on.offset), wake);
+        partitions.add_log(index, log.map_err(SourceError::from)?, go_on);
     }
     Ok(Some(sources))
 }

@@ -18,6 +18,7 @@ use crate::say::say;
 use crate::serve::view::View;
 use crate::sink::delivery::MadeFinal;
 use crate::sink::{Sink, SinkError, line};
+use crate::source::http::NAME;
 
 /// How differences are given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct Outputs {
     pub deliveries: Deliveries,
     /// Up to when.
     pub until: Until,
-    /// Where records come from: the files, then the topics.
+    /// Where records come from: the files, then the topics, then the collector.
     pub sources: Vec<Origin>,
 }
 
@@ -66,6 +67,8 @@ pub enum Origin {
     File(PathBuf),
     /// A topic, which has partitions.
     Topic(String),
+    /// What a collector takes, which is a partition.
+    Collector,
 }
 
 impl fmt::Display for Origin {
@@ -73,6 +76,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::File(path) => write!(f, "{}", path.display()),
             Origin::Topic(topic) => f.write_str(topic),
+            Origin::Collector => f.write_str(NAME),
         }
     }
 }
@@ -197,7 +201,10 @@ impl Writing {
     fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
         self.view.iter().for_each(|view| view.take(batch));
         let given = batch.partition_point(|difference| difference.time < self.given_before);
-        let batch = &batch[given..];
+        let (members, batch) = batch.split_at(given);
+        if !members.is_empty() {
+            self.to.deliveries.members(members)?;
+        }
         self.tell_new(batch);
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
@@ -318,6 +325,7 @@ pub(super) fn name(sources: &[Origin], index: u32) -> (String, u32) {
     match usize::try_from(stream).ok().and_then(|stream| sources.get(stream)) {
         Some(Origin::File(path)) => (path.display().to_string(), index),
         Some(Origin::Topic(topic)) => (topic.clone(), number),
+        Some(Origin::Collector) => (NAME.to_owned(), number),
         None => (String::new(), index),
     }
 }

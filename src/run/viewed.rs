@@ -112,7 +112,8 @@ fn measured(shared: &Shared, view: &View) -> Measured {
         read: shared.partitions.read(),
         differences,
         watermark: view.as_of(),
-        partitions: shared.partitions.standing().into_iter().map(partition).collect(),
+        drifting: view.drifting(),
+        partitions: shared.partitions.clocks_and_lags().into_iter().map(partition).collect(),
         checkpoint: shared.checkpoints.as_ref().and_then(|them| them.last()),
     }
 }

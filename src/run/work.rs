@@ -14,6 +14,7 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::worker::Worker;
 
+use super::abreast::Abreast;
 use super::edits::Edits;
 use super::ending::Ends;
 use super::on_the_way::OnTheWay;
@@ -41,11 +42,18 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     };
     commands.into_iter().for_each(|command| inputs.commands.send(command));
     if let Some(kept) = &run.state {
-        let restored = kept.resumed.restore(&mut inputs, (worker.index(), worker.peers()));
+        let tells_members = shared.tells_members && worker.index() == 0;
+        let place = (worker.index(), worker.peers());
+        let restored = kept.resumed.restore(&mut inputs, place, tells_members);
         restored.unwrap_or_else(|error| shared.fail(error.into()));
         pace.time = kept.resumed.before().unwrap_or(EventTime::MIN);
     }
     let mut reports = Reports::new(worker, &run.cluster, shared);
+    let has_others = run.live.is_some() && run.cluster.hosts.len() > 1;
+    let mut abreast = has_others.then(|| Abreast::new(worker, &run.cluster, shared));
+    if has_others && run.state.is_some() && worker.index() == 0 {
+        inputs.hold_saves();
+    }
     let mut edits = run.live.as_ref().map(|_| Edits::new(worker, run, shared));
     edits.iter_mut().for_each(|edits| edits.begin(&mut inputs));
     let mut ingest =
@@ -58,7 +66,9 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             on_the_way.sent(ingest.settle(batch, &mut inputs));
             busy = true;
         }
-        let Some(watermark) = shared.partitions.watermark() else { break };
+        let watermark = shared.partitions.watermark();
+        abreast.iter_mut().for_each(Abreast::turn);
+        let Some(watermark) = watermark else { break };
         if !edits.as_ref().is_some_and(Edits::hold_time) {
             pace.advance(&mut inputs, watermark);
         }
@@ -66,7 +76,8 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         reports.turn();
         if worker.index() == 0 {
             if !edits.as_ref().is_some_and(Edits::are_saving) {
-                checkpoint(&mut inputs, shared, pace.time, false);
+                let reached = inputs.reached(pace.time);
+                checkpoint(&mut inputs, shared, reached, false);
             }
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
@@ -82,7 +93,12 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
                 checkpoint(&mut inputs, shared, end, true);
             }
             if ends.is_kept(end) {
-                return stay(worker, shared, &memory(), (inputs, pace, ends, reports, edits));
+                return stay(
+                    worker,
+                    shared,
+                    &memory(),
+                    (inputs, pace, ends, reports, edits, abreast),
+                );
             }
         }
         let is_stuck = shared.checkpoints.iter().any(|them| them.is_stuck());
@@ -108,7 +124,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             Closing::In(_) | Closing::Nothing => _ = worker.step(),
         }
     }
-    drop((inputs, pace, ends, reports, edits));
+    drop((inputs, pace, ends, reports, edits, abreast));
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {
         worker.step_or_park(Some(PARK));
     }
@@ -162,7 +178,6 @@ fn build(
 ) -> (Inputs, Box<dyn Fn() -> Memory>) {
     worker.dataflow(|scope| {
         let survival = match run.state {
-            Some(_) if run.live.as_ref().is_some_and(|live| live.is_served) => Survival::Retold,
             Some(_) => Survival::Checkpoints,
             None => Survival::Nothing,
         };
@@ -177,6 +192,11 @@ fn build(
             lock(&to.prepared).push(sight.clone());
         });
         prepared.probe_with(probe);
+        let to = shared.clone();
+        let replies = outputs.replies.inspect(move |reply| {
+            to.view.iter().for_each(|view| view.questions().reply(reply.clone()));
+        });
+        replies.probe_with(probe);
         let write = |shared: &Arc<Shared>| {
             let shared = shared.clone();
             move |written: Result<(), SinkError>| {

@@ -256,6 +256,10 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[state]\npath = \"state\"\nkeep = 0", false);
     check("[state]\nkeep = 5", false);
     check("[state]\npath = \"state\"\nevery = \"1s\"", false);
+    check("[cluster]\nsecret = \"sixteen letters!\"\nlost_after = \"5s\"", true);
+    check("[cluster]\nsecret = \"too short\"", false);
+    check("[cluster]\nlost_after = 5", false);
+    check("[cluster]\nhosts = \"h\"", false);
     let kafka = "[[source]]\nkind = \"kafka\"\nbrokers = \"b:1\"\n";
     check(&format!("{kafka}topic = \"t\"\nstart = \"latest\"\n[source.kafka]\n\"a.b\" = 1"), true);
     check(&format!("{kafka}topics = [\"t\"]\nstart = \"2026-01-01T00:00:00Z\""), true);
@@ -263,6 +267,19 @@ fn jobs_are_right_or_wrong_for_both() {
     check(kafka, false);
     check("[[source]]\nkind = \"kafka\"\ntopic = \"t\"", false);
     check(&format!("{kafka}topic = \"t\"\npath = \"p\""), false);
+    let http = "[serve]\nlisten = \"127.0.0.1:1\"\n[[source]]\nkind = \"http\"\n";
+    check(&format!("{http}log = \"l\""), true);
+    check(&format!("{http}[state]\npath = \"s\""), true);
+    check(&format!("{http}log = \"l\"\nmax_backlog = 9\nwrite_keys = [\"a\", \"${{B}}\"]"), true);
+    check(&format!("{http}log = \"l\"\nwrite_keys = [\"sha256:{}\"]", "0f".repeat(32)), true);
+    check(&format!("{http}log = \"l\"\nwrite_keys = [\"sha256:0f\"]"), false);
+    check(&format!("{http}log = \"l\"\nwrite_keys = []"), false);
+    check(&format!("{http}log = \"l\"\nmax_backlog = 0"), false);
+    check(&format!("{http}log = \"l\"\ntopic = \"t\""), false);
+    check(&format!("{http}log = \"l\"\n[[source]]\nkind = \"http\"\nlog = \"m\""), false);
+    check(http, false);
+    check("[[source]]\nkind = \"http\"\nlog = \"l\"", false);
+    check("[[source]]\nkind = \"file\"\npath = \"p\"\nlog = \"l\"", false);
     check("[clock]\nmax_ahead = \"1d\"", true);
     check("[source.mapping]\nuser = \"u\"\nattribute = \"a\"", false);
     check("[clock]\nemit = \"never\"", false);
@@ -280,6 +297,36 @@ fn jobs_are_right_or_wrong_for_both() {
     check("[[sink]]\nkind = \"file\"\npath = \"p\"\nbrokers = \"b:1\"", false);
     check("[[sink]]\nkind = \"file\"", false);
     check("[[sink]]\nkind = \"stdout\"\nof = \"late\"\nformat = \"text\"", false);
+    let redis = "[[sink]]\nkind = \"redis\"\n";
+    check(
+        &format!("{redis}url = \"redis://h:1\"\nprefix = \"p:\"\nsegments = [\"a\", \"b*\"]"),
+        true,
+    );
+    check(&format!("{redis}url = \"redis://h:1\"\nname = \"cache\""), true);
+    check(&format!("{redis}url = \"redis://h:1\"\nname = \"a/b\""), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nsegments = []"), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nof = \"late\""), false);
+    check(redis, false);
+    let buffered = format!("{redis}url = \"redis://h:1\"\nbuffer_path = \"b\"\n");
+    check(&format!("{buffered}buffer = \"64MiB\""), true);
+    check(&format!("{buffered}buffer = \"64MB\""), false);
+    check(&format!("{redis}url = \"redis://h:1\"\nbuffer = 0"), true);
+    let postgres = "[[sink]]\nkind = \"postgres\"\n";
+    check(&format!("{postgres}url = \"postgres://h/d\"\nschema = \"shop\""), true);
+    check(&format!("{postgres}url = \"postgres://h/d\"\nprefix = \"p\""), false);
+    check(postgres, false);
+    let webhook = "[[sink]]\nkind = \"webhook\"\nurl = \"https://h/x\"\npath = \"hooks\"\n";
+    let signed = format!("{webhook}secret = \"whsec_x\"\n");
+    check(&signed, true);
+    check(
+        &format!("{signed}batch = 5\nlinger = \"2s\"\nattempts = 0\nheaders = {{ a = \"b\" }}"),
+        true,
+    );
+    check(&format!("{signed}batch = 0"), false);
+    check(&format!("{signed}headers = {{ a = 1 }}"), false);
+    check(webhook, false);
+    check(&format!("{sink}topic = \"d\"\nsegments = [\"a\"]"), true);
+    check(&format!("{sink}topic = \"d\"\nsegments = [\"a\"]\nof = \"late\""), false);
 }
 
 #[test]

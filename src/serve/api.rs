@@ -1,7 +1,10 @@
 //! What can be asked about users and segments, and how definitions are saved: `/v1/…`.
 
+mod across;
 mod definitions;
 mod differences;
+mod estimate;
+mod explain;
 mod extract;
 mod records;
 mod segments;
@@ -48,6 +51,13 @@ pub trait Definitions: Send + Sync {
     /// # Errors
     /// What is wrong with it.
     fn check(&self, id: Option<&str>, text: &str) -> Result<(), Refusal>;
+
+    /// What it says, and whether it would stand beside the others, without saving it; it may have
+    /// no id.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn read(&self, text: &str) -> Result<Definition, Refusal>;
 
     /// Saves it, so that it will come into force.
     ///
@@ -97,8 +107,12 @@ pub fn routes(
         .route("/v1/check", post(definitions::check))
         .route("/v1/late", get(records::late))
         .route("/v1/rejected", get(records::rejected))
+        .route("/v1/segments/{id}/sizes", get(across::sizes))
+        .route("/v1/overlap", get(across::overlap))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
+        .route("/v1/estimate", post(estimate::estimate))
+        .route("/v1/explain", get(explain::explain))
         .with_state(asked.clone());
     let change = Router::new()
         .route(

@@ -29,6 +29,9 @@ const BOUNDS: [f64; 14] = [
     5.0,
 ];
 
+/// How many segments are told by name.
+const DRIFTING_MAX: usize = 1_000;
+
 /// What the server counts, and what it was told.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -59,6 +62,8 @@ pub struct Measured {
     pub differences: u64,
     /// Up to which time all has been given out.
     pub watermark: Option<EventTime>,
+    /// The segments whose size is not what it usually is.
+    pub drifting: Vec<Arc<str>>,
     /// The partitions that are read by this process.
     pub partitions: Vec<PartitionMeasured>,
     /// The last checkpoint, if there is one.
@@ -164,13 +169,18 @@ impl Collector for Told {
         to.count("differences", "Differences given out", measured.differences)?;
         if let Some(time) = measured.watermark {
             let help = "Up to which event time all has been given out, since the epoch";
-            to.gauge("watermark", help, &Unit::Seconds, seconds(time))?;
+            to.gauge("watermark", help, Some(&Unit::Seconds), seconds(time))?;
         }
         if let Some(CheckpointMeasured { at, bytes }) = measured.checkpoint {
             let age = at.elapsed().as_secs_f64();
-            to.gauge("checkpoint_age", "Since the last checkpoint", &Unit::Seconds, age)?;
-            to.gauge("checkpoint", "What is kept of it", &Unit::Bytes, bytes as f64)?;
+            to.gauge("checkpoint_age", "Since the last checkpoint", Some(&Unit::Seconds), age)?;
+            to.gauge("checkpoint", "What is kept of it", Some(&Unit::Bytes), bytes as f64)?;
         }
+        let help = "Segments whose size is not what it usually is";
+        to.gauge("segments_drifting", help, None, measured.drifting.len() as f64)?;
+        let help = "1 for a segment whose size is not what it usually is; others are not told";
+        let drifting = measured.drifting.iter().take(DRIFTING_MAX);
+        to.named("segment_drifting", help, "segment", drifting)?;
         let clock = |it: &PartitionMeasured| it.clock.map(seconds);
         let help = "Where the clock of a partition stands, since the epoch";
         to.each("partition_clock", help, Some(&Unit::Seconds), &measured.partitions, clock)?;
@@ -193,9 +203,25 @@ impl To<'_, '_> {
         counter.encode(self.0.encode_descriptor(name, help, None, counter.metric_type())?)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, unit: &Unit, value: f64) -> fmt::Result {
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
         let gauge = ConstGauge::new(value);
-        gauge.encode(self.0.encode_descriptor(name, help, Some(unit), gauge.metric_type())?)
+        gauge.encode(self.0.encode_descriptor(name, help, unit, gauge.metric_type())?)
+    }
+
+    /// 1 for each of these.
+    fn named<'s>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        those: impl Iterator<Item = &'s Arc<str>>,
+    ) -> fmt::Result {
+        let one = ConstGauge::new(1.0);
+        let mut family = self.0.encode_descriptor(name, help, None, one.metric_type())?;
+        for that in those {
+            one.encode(family.encode_family(&[(label, &**that)])?)?;
+        }
+        Ok(())
     }
 
     fn each(

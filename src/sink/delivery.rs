@@ -53,6 +53,12 @@ pub trait Delivery: Send {
     /// All before this was made final by earlier lives of the job: it is not to be given again.
     fn delivered(&self) -> Option<EventTime>;
 
+    /// Whether it keeps who is in which segment and knows of nobody yet: a run that goes on from a
+    /// checkpoint gives it first who is in which then, as if they had just entered.
+    fn wants_members(&self) -> bool {
+        false
+    }
+
     /// Gives items, in the order of time. All items before the last one's time have been given
     /// with it. It blocks while much is waiting.
     ///

@@ -2,14 +2,17 @@
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
+use std::time::Duration;
 
 use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
-use crate::job::{Format, Output, Target, ToTopic};
+use crate::job::{self, Format, Output, Target};
 use crate::run::{Form, Kept, Origin, Outputs};
+use crate::sink::buffer::Place;
 use crate::sink::delivery::Delivery;
-use crate::sink::kafka::{KafkaSink, Stop};
-use crate::sink::{Sink, SinkError};
+use crate::sink::selection::Selection;
+use crate::sink::{Sink, SinkError, Stop, Terms, kafka, postgres, redis, webhook};
+use crate::state::Secret;
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
 /// the run was told to stop meanwhile.
@@ -29,8 +32,8 @@ pub(super) fn outputs(
         let made = match &sink.target {
             Target::Stdout => Sink::stdout()?,
             Target::File(path) => file(path, kept)?,
-            Target::Topic(to) => {
-                let Some(delivery) = delivery(subject, to, stop)? else { return Ok(None) };
+            _ => {
+                let Some(delivery) = delivery(subject, sink, kept, stop)? else { return Ok(None) };
                 let deliveries = &mut outputs.deliveries;
                 match sink.of {
                     Output::Differences => deliveries.differences.push(delivery),
@@ -81,18 +84,96 @@ fn is_overridden(arguments: &Replay, of: Output) -> bool {
     }
 }
 
+/// A sink that delivers, opened. `None` if the run was told to stop meanwhile.
 fn delivery(
     subject: &Subject,
-    to: &ToTopic,
+    sink: &job::Sink,
+    kept: Option<&Kept>,
     stop: &Stop,
 ) -> Result<Option<Box<dyn Delivery>>, SinkError> {
-    let opened = KafkaSink::open(written_to(&subject.name, to), stop.clone())?;
-    Ok(opened.map(|sink| -> Box<dyn Delivery> { Box::new(sink) }))
+    let resumes = kept.and_then(|kept| kept.resumed.before());
+    let rebuild = subject.rebuild.contains(&sink.name);
+    let place = |it: &job::Buffer| Place { folder: it.folder.clone(), bytes: it.bytes };
+    let terms = Terms {
+        selection: Selection::new(sink.segments.clone()),
+        buffer: sink.buffer.as_ref().map(place),
+        stop: stop.clone(),
+    };
+    let opened = match &sink.target {
+        Target::Topic(to) => kafka::open(written_to(&subject.name, to), terms)?,
+        Target::Redis(to) => {
+            let settings = redis_of(&subject.name, sink, to, rebuild);
+            redis::open(settings, resumes, terms)?
+        }
+        Target::Postgres(to) => {
+            let settings = postgres_of(&subject.name, sink, to, rebuild);
+            postgres::open(settings, resumes, terms)?
+        }
+        Target::Webhook(to) => webhook::open(webhook_of(&subject.name, &sink.name, to), terms)?,
+        Target::Stdout | Target::File(_) => unreachable!("what is written line by line"),
+    };
+    Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))
 }
 
-/// The files, then the topics.
+/// Whether the settings of a sink can be such. Nothing is connected to.
+pub(super) fn check(job: &str, sink: &job::Sink) -> Result<(), SinkError> {
+    match &sink.target {
+        Target::Stdout | Target::File(_) => {}
+        Target::Topic(to) => written_to(job, to).check()?,
+        Target::Redis(to) => redis_of(job, sink, to, false).check()?,
+        Target::Postgres(to) => postgres_of(job, sink, to, false).check()?,
+        Target::Webhook(to) => webhook_of(job, &sink.name, to).check()?,
+    }
+    Ok(())
+}
+
+/// A Redis server, as its sink wants to be told.
+fn redis_of(job: &str, sink: &job::Sink, to: &job::ToRedis, rebuild: bool) -> redis::Settings {
+    redis::Settings {
+        job: job.to_owned(),
+        name: sink.name.clone(),
+        url: to.url.reveal().to_owned(),
+        prefix: to.prefix.clone(),
+        rebuild,
+    }
+}
+
+/// A PostgreSQL database, as its sink wants to be told.
+fn postgres_of(
+    job: &str,
+    sink: &job::Sink,
+    to: &job::ToPostgres,
+    rebuild: bool,
+) -> postgres::Settings {
+    postgres::Settings {
+        job: job.to_owned(),
+        name: sink.name.clone(),
+        url: to.url.reveal().to_owned(),
+        schema: to.schema.clone(),
+        rebuild,
+    }
+}
+
+/// An address that is posted to, as its sink wants to be told.
+pub(super) fn webhook_of(job: &str, name: &str, to: &job::ToWebhook) -> webhook::Settings {
+    let header = |(key, value): (&String, &Secret)| (key.clone(), value.reveal().to_owned());
+    webhook::Settings {
+        job: job.to_owned(),
+        name: name.to_owned(),
+        url: to.url.reveal().to_owned(),
+        secret: to.secret.reveal().to_owned(),
+        headers: to.headers.iter().map(header).collect(),
+        batch: to.batch,
+        linger: Duration::from_millis(u64::try_from(to.linger.ms()).unwrap_or(0)),
+        attempts: to.attempts,
+        folder: to.folder.clone(),
+    }
+}
+
+/// The files, then the topics, then the collector.
 pub(super) fn origins(subject: &Subject) -> Vec<Origin> {
     let files = subject.inputs.iter().map(|input| Origin::File(input.path.clone()));
     let topics = subject.topics.iter().flat_map(|it| it.settings.topics.iter().cloned());
-    files.chain(topics.map(Origin::Topic)).collect()
+    let collector = subject.collector.iter().map(|_| Origin::Collector);
+    files.chain(topics.map(Origin::Topic)).chain(collector).collect()
 }

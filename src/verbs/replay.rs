@@ -1,41 +1,23 @@
 //! `replay`: files in, differences out, then stop.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::json;
-use thiserror::Error;
 
 use super::apart::apart;
+use super::cluster::cluster;
 use super::kept::kept;
 use super::outputs::{origins, outputs};
 use super::what::{Subject, subject};
 use super::{VerbError, counted, say};
-use crate::args::{Replay, Workers};
+use crate::args::Replay;
 use crate::job::{Output, Target};
 use crate::run::{self, Cluster, Live, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
-
-/// What is wrong with the processes of a cluster.
-#[derive(Debug, Error)]
-enum ReplayError {
-    #[error("cannot read the hosts file {path}: check that the path is right")]
-    Hosts {
-        path: String,
-        #[source]
-        cause: io::Error,
-    },
-    #[error("{path}: line {line}: {text:?} is not host:port, such as 10.0.0.1:2101")]
-    Host { path: String, line: usize, text: String },
-    #[error("{path} names no process: write host:port of each into it, one a line")]
-    NoHosts { path: String },
-    #[error("--process {process}: {path} names {hosts}, counted from 0")]
-    Process { process: usize, hosts: String, path: String },
-}
 
 /// Replays.
 pub(super) fn replay(arguments: &Replay) -> Result<(), VerbError> {
@@ -55,7 +37,7 @@ pub(super) fn carry_out(
     if subject.state.is_some() && live.is_none() {
         say(format_args!("a replay keeps no state: it reads all and starts from nothing"));
     }
-    let cluster = cluster(&arguments.workers)?;
+    let cluster = cluster(&arguments.workers, &subject)?;
     // Everything comes out on the first process; the others write nothing.
     let writes = cluster.process == 0;
     if writes {
@@ -106,41 +88,11 @@ pub(super) fn run_of(subject: Subject, cluster: Cluster) -> Run {
     }
 }
 
-fn cluster(workers: &Workers) -> Result<Cluster, ReplayError> {
-    let (threads, process) = (usize::from(workers.workers), workers.process.unwrap_or(0));
-    let Some(path) = &workers.hosts else {
-        return Ok(Cluster { workers: threads, process: 0, hosts: Vec::new() });
-    };
-    let shown = path.display().to_string();
-    let text = fs::read_to_string(path)
-        .map_err(|cause| ReplayError::Hosts { path: shown.clone(), cause })?;
-    let mut hosts = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let host = line.trim();
-        if host.is_empty() || host.starts_with('#') {
-            continue;
-        }
-        let port = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
-        if port.is_none() {
-            let text = host.to_owned();
-            return Err(ReplayError::Host { path: shown, line: index + 1, text });
-        }
-        hosts.push(host.to_owned());
-    }
-    if hosts.is_empty() {
-        return Err(ReplayError::NoHosts { path: shown });
-    }
-    if process >= hosts.len() {
-        let hosts = counted(hosts.len(), "host");
-        return Err(ReplayError::Process { process, hosts, path: shown });
-    }
-    Ok(Cluster { workers: threads, process, hosts })
-}
-
 /// Every file that is read.
 fn read(arguments: &Replay, subject: &Subject) -> Vec<PathBuf> {
     let what = &arguments.what;
-    let named = [&what.job, &what.segments, &what.changes, &arguments.workers.hosts];
+    let workers = &arguments.workers;
+    let named = [&what.job, &what.segments, &what.changes, &workers.hosts, &workers.secret_file];
     let events = subject.inputs.iter().map(|input| input.path.clone());
     named.into_iter().flatten().cloned().chain(events).collect()
 }

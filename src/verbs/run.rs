@@ -7,42 +7,71 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::collecting::collector;
 use super::replay::carry_out;
 use super::serving::{Serving, serving};
-use super::what::{Subject, live_subject};
+use super::supervise::end_without;
+use super::what::{Subject, WhatError, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
 use crate::definitions::Watch;
 use crate::ingest::Wall;
+use crate::job::{self, Target};
 use crate::run::{Live, Until};
 
 /// Runs a job.
 pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let arguments_of_replay = as_replay(arguments);
-    let subject = live_subject(&arguments_of_replay.what)?;
+    let mut subject = live_subject(&arguments_of_replay.what)?;
+    subject.rebuild = rebuilt(arguments, &subject)?;
     let read_now = Arc::new(AtomicBool::new(false));
     let watch = watched(arguments, &subject, &read_now)?;
-    let serving = serving(arguments, &subject, &read_now)?;
+    let collector = collector(arguments, &subject)?;
+    let serving = serving(arguments, &subject, &read_now, collector.as_ref())?;
     let live = Live {
         topics: subject.topics.clone(),
+        log: collector.as_ref().map(|it| Arc::clone(it.log())),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
         watch,
-        is_served: subject.serve.is_some(),
         view: serving.as_ref().map(Serving::view),
     };
+    if let Some(supervisor) = arguments.supervised_by {
+        end_without(supervisor, &live.stop);
+    }
     let topics = live.topics.iter().map(|it| it.settings.topics.len()).sum();
     say(format_args!(
-        "running {}: {}, {}; Ctrl-C ends it",
+        "running {}: {}, {}{}; Ctrl-C ends it",
         arguments.job.display(),
         counted(topics, "topic"),
-        counted(subject.inputs.len(), "file")
+        counted(subject.inputs.len(), "file"),
+        if subject.collector.is_some() { ", clients" } else { "" }
     ));
     // It answers until the run has ended.
     let done = carry_out(&arguments_of_replay, subject, Some(live));
     drop(serving);
     done
+}
+
+/// The sinks that are to be rebuilt; each must be one that can be.
+fn rebuilt(arguments: &Run, subject: &Subject) -> Result<Vec<String>, WhatError> {
+    let can_be = |sink: &&job::Sink| matches!(sink.target, Target::Redis(_) | Target::Postgres(_));
+    let names: Vec<_> = subject.sinks.iter().filter(can_be).map(|sink| &sink.name).collect();
+    for name in &arguments.rebuild {
+        if !names.contains(&name) {
+            let hint = match names.as_slice() {
+                [] => "the job has none of kind redis or postgres".to_owned(),
+                names => format!("there is {}", said(names)),
+            };
+            return Err(WhatError::Rebuild(name.clone(), hint));
+        }
+    }
+    Ok(arguments.rebuild.clone())
+}
+
+fn said(names: &[&String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }
 
 /// The watch over the definitions, in the first process; the others are told. Changes that are

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::http::StatusCode;
 use dataflows::catalog::Refusal as Refused;
+use dataflows::rule::Definition;
 use serde_json::{Value as Json, json};
 
-use super::say;
 use super::what::Subject;
+use super::{collecting, say};
 use crate::args::Run;
 use crate::definitions::{Store, StoreError};
 use crate::serve::api::{Definitions, Saved};
@@ -17,6 +18,7 @@ use crate::serve::view::View;
 use crate::serve::{
     Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, console, health, openapi,
 };
+use crate::source::http::Collector;
 
 /// A job that answers, until this is dropped.
 pub(super) struct Serving {
@@ -44,6 +46,7 @@ pub(super) fn serving(
     arguments: &Run,
     subject: &Subject,
     read_now: &Arc<AtomicBool>,
+    collector: Option<&Collector>,
 ) -> Result<Option<Serving>, ServeError> {
     let is_first = arguments.workers.process.unwrap_or(0) == 0;
     let Some(settings) = subject.serve.as_ref().filter(|_| is_first) else { return Ok(None) };
@@ -53,7 +56,11 @@ pub(super) fn serving(
         read_now: Arc::clone(read_now),
         are_fixed: subject.has_changes,
     };
-    let server = Server::start(settings, routes(settings, &view, files), view.metrics())?;
+    let mut routes = routes(settings, &view, files);
+    if let Some(collector) = collector {
+        routes = routes.merge(collecting::routes(collector, settings));
+    }
+    let server = Server::start(settings, routes, view.metrics())?;
     say(format_args!("listening on {}", server.url()));
     Ok(Some(Serving { view, _server: server }))
 }
@@ -102,6 +109,10 @@ impl Definitions for Files {
 
     fn check(&self, id: Option<&str>, text: &str) -> Result<(), Refusal> {
         self.store.check(id, text).map_err(refusal)
+    }
+
+    fn read(&self, text: &str) -> Result<Definition, Refusal> {
+        self.store.read(text).map_err(refusal)
     }
 
     fn put(&self, id: &str, text: &str) -> Result<Saved, Refusal> {

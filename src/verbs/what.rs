@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, Input, Job, JobError, Sink, StateSettings};
+use crate::job::{self, ClusterSettings, Collector, Input, Job, JobError, Sink, StateSettings};
 use crate::run::{InputFile, Topics};
 use crate::serve;
 use crate::sink::kafka as kafka_sink;
@@ -33,9 +33,15 @@ pub enum WhatError {
     /// With the settings of time.
     #[error("{0}")]
     Clock(String),
+    /// No sink of the job that can be rebuilt has this name.
+    #[error("--rebuild {0}: no sink that can be rebuilt is called so; {1}")]
+    Rebuild(String, String),
     /// It reads topics, which have no end.
     #[error("{} reads topics of Kafka, which have no end: try  rivulet run {}", .0.display(), .0.display())]
     Topics(PathBuf),
+    /// It is sent records, without end.
+    #[error("{} is sent records by clients, without end: try  rivulet run {}", .0.display(), .0.display())]
+    Collector(PathBuf),
 }
 
 /// What a run is about.
@@ -46,6 +52,8 @@ pub(super) struct Subject {
     pub(super) inputs: Vec<InputFile>,
     /// The topics they come from, too.
     pub(super) topics: Vec<Topics>,
+    /// What clients send to.
+    pub(super) collector: Option<Collector>,
     /// Where the definitions are.
     pub(super) segments: PathBuf,
     /// The definitions and their changes.
@@ -56,10 +64,14 @@ pub(super) struct Subject {
     pub(super) retain: Option<Duration>,
     /// Where a job file sends the outputs.
     pub(super) sinks: Vec<Sink>,
+    /// The sinks whose contents are to be written anew.
+    pub(super) rebuild: Vec<String>,
     /// Where it keeps its state, and what it is called there.
     pub(super) state: Option<(StateSettings, String)>,
     /// Where it answers.
     pub(super) serve: Option<serve::Settings>,
+    /// How its processes keep together.
+    pub(super) cluster: ClusterSettings,
     /// Whether definitions change at times that are known in advance.
     pub(super) has_changes: bool,
 }
@@ -98,19 +110,23 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
     let subject = live_subject(what)?;
     match &what.job {
         Some(path) if !subject.topics.is_empty() => Err(WhatError::Topics(path.clone())),
+        Some(path) if subject.collector.is_some() => Err(WhatError::Collector(path.clone())),
         _ => Ok(subject),
     }
 }
 
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
-    let (mut topics, mut name, mut serve) = (Vec::new(), String::new(), None);
+    let (mut topics, mut name, mut serve, mut collector) = (Vec::new(), String::new(), None, None);
+    let mut cluster = ClusterSettings::default();
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
             let inputs = inputs_of(&job);
             name = job.name.clone();
             serve = job.serve.clone();
+            cluster = job.cluster.clone();
+            collector = job.collector.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
             (inputs, job.segments, job.changes, Some(job.clock), job.retain, job.sinks, state)
@@ -128,13 +144,16 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         name,
         inputs,
         topics,
+        collector,
         definitions: definitions(&segments, changes.as_deref())?,
         segments,
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,
+        rebuild: Vec::new(),
         state,
         serve,
+        cluster,
         has_changes: changes.is_some(),
     })
 }

@@ -28,12 +28,14 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 use crate::common::DEADLINE;
+pub(crate) use crate::common::eventually;
 
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// A broker, its ports and its data.
 pub(crate) struct Broker {
     folder: TempDir,
+    host: String,
     port: u16,
     other: u16,
     script: Mutex<Option<Child>>,
@@ -53,13 +55,29 @@ impl Broker {
 
     /// One with more settings.
     pub(crate) fn new_with(properties: &str) -> Self {
-        let free: Vec<_> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        Broker::make("127.0.0.1", properties)
+    }
+
+    /// One that is reached at this address of the machine.
+    pub(crate) fn at(host: &str) -> Self {
+        Broker::make(host, "")
+    }
+
+    fn make(host: &str, properties: &str) -> Self {
+        let free: Vec<_> = (0..2).map(|_| TcpListener::bind((host, 0)).unwrap()).collect();
         let port = |it: &TcpListener| it.local_addr().unwrap().port();
         let (port, other) = (port(&free[0]), port(&free[1]));
         drop(free);
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        std::fs::write(folder.path().join("more.properties"), properties).unwrap();
-        let broker = Broker { folder, port, other, script: Mutex::default() };
+        let properties = properties.replace("PORT", &port.to_string());
+        let properties = properties.replace("OTHER", &other.to_string());
+        let listeners = format!(
+            "listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{other}\n\
+             advertised.listeners=PLAINTEXT://{host}:{port}\n{properties}"
+        );
+        std::fs::write(folder.path().join("more.properties"), listeners).unwrap();
+        let host = host.to_owned();
+        let broker = Broker { folder, host, port, other, script: Mutex::default() };
         broker.start();
         broker
     }
@@ -113,7 +131,7 @@ impl Broker {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
     }
 
     fn client(&self) -> ClientConfig {
@@ -314,15 +332,6 @@ fn put(producer: &BaseProducer, topic: &str, partition: i32, records: &[impl AsR
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-/// Waits for a condition, no longer than the deadline.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < DEADLINE, "in vain: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
     }
 }
 

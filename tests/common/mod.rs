@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::sync_channel;
@@ -212,4 +213,22 @@ pub(crate) fn counts(stats: &Path) -> [u64; 5] {
         .map(|key| stats[key].as_u64().unwrap_or_else(|| panic!("{key} in {stats}")));
     assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{stats}");
     counts
+}
+
+/// Addresses of this many processes in the file `hosts`, on ports that were free a moment ago; these.
+pub(crate) fn hosts(place: &Place, processes: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<_> =
+        (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let hosts: Vec<_> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
+    place.write("hosts", hosts.iter().map(|host| format!("{host}\n")).collect::<String>());
+    hosts
+}
+
+/// Waits for a condition, no longer than the deadline.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < DEADLINE, "in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
 }

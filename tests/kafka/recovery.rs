@@ -8,7 +8,7 @@ use crate::records::{clickstream, expected};
 use crate::{Live, catch_up, hosts, job};
 
 /// The same job, with state.
-fn keep(place: &Place, interval: &str) {
+pub(crate) fn keep(place: &Place, interval: &str) {
     let job = place.text("job.toml");
     place.write(
         "job.toml",
@@ -17,7 +17,7 @@ fn keep(place: &Place, interval: &str) {
 }
 
 /// The newest checkpoint.
-fn newest(place: &Place) -> u64 {
+pub(crate) fn newest(place: &Place) -> u64 {
     let Ok(manifests) = fs::read_dir(place.path("state/manifests")) else { return 0 };
     let number = |name: &str| name.strip_suffix(".json").and_then(|it| it.parse().ok());
     let names = manifests.map(|it| it.unwrap().file_name().into_string().unwrap());
@@ -25,7 +25,7 @@ fn newest(place: &Place) -> u64 {
 }
 
 /// The differences are these.
-fn same(place: &Place, expected: &str) {
+pub(crate) fn same(place: &Place, expected: &str) {
     let got = place.text("differences");
     for (number, (got, expected)) in got.lines().zip(expected.lines()).enumerate() {
         assert_eq!(got, expected, "line {number}");
@@ -274,12 +274,12 @@ fn supervised_processes_are_killed_and_come_back() {
         .map(|it| place.text(&format!("{it}.jsonl")).lines().map(str::to_owned).collect())
         .collect();
     for round in 0..5_u64 {
+        let before = newest(&place);
         for (partition, lines) in parts.iter().enumerate() {
             let at = |round: u64| lines.len() * usize::try_from(round).unwrap() / 5;
             let some = &lines[at(round)..at(round + 1)];
             broker.send(&topic, i32::try_from(partition).unwrap(), some);
         }
-        let before = newest(&place);
         eventually("there is a new checkpoint", || newest(&place) > before);
         if round < 4 {
             let victim = &supervisors[usize::try_from(draw(round, 2)).unwrap()];
@@ -291,4 +291,22 @@ fn supervised_processes_are_killed_and_come_back() {
         assert_eq!(supervisor.stop(), Some(0));
     }
     same(&place, &expected);
+}
+
+#[test]
+fn a_job_whose_supervisor_is_killed_ends_in_order() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (topic, [first, _], _) = halves(&place, broker);
+    broker.send(&topic, 0, &first);
+    let supervisor = Live::start(&place, "--supervise");
+    let mut job = None;
+    eventually("it runs and takes checkpoints", || {
+        job = child(supervisor.id());
+        job.is_some() && newest(&place) > 0
+    });
+    supervisor.kill();
+    let stat = format!("/proc/{}/stat", job.unwrap());
+    let is_there = || fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z "));
+    eventually("it is gone", || !is_there());
+    catch_up(&place, ""); // nobody else writes its state
 }

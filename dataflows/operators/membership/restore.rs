@@ -1,8 +1,8 @@
 //! Users taken over from an earlier run, at the instant up to which it had come.
 //!
 //! Each is worked out like one who is new at that instant, from what is kept of them; only that
-//! nobody is told who is in which segment, for they have been, unless all of it is to be told again.
-//! Gates are told, since they hold nothing.
+//! nobody is told who is in which segment, for they have been, unless that is asked for. Gates are
+//! told, since they hold nothing.
 
 use std::collections::HashMap;
 
@@ -152,7 +152,7 @@ impl Membership {
         }
         self.matcher.create(context, user, touched, conditions, pool);
         user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
-        if self.is_retold {
+        if self.tells_members {
             user.members.iter().for_each(|node| retell(&self.plan, user, node, at, changes));
         }
         touched.clear();

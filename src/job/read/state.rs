@@ -18,6 +18,7 @@ const S3_KEYS: &[&str] = &["endpoint", "region", "access_key", "secret_key", "al
 const PATH: &str = "a folder, or s3://bucket/prefix";
 const INTERVAL: Duration = Duration::from_ms(10_000);
 const KEEP: usize = 3;
+const KEY: &str = "a key, best as a variable: ${NAME}";
 /// Most checkpoints that stay.
 const KEEP_MAX: u64 = 10_000;
 
@@ -112,7 +113,7 @@ impl JobReader<'_> {
 
     /// Both keys or neither.
     fn keys(&mut self, node: &Node<'_>) -> Option<Option<(Secret, Secret)>> {
-        let [name, key] = ["access_key", "secret_key"].map(|key| self.secret(&node.get(key)));
+        let [name, key] = ["access_key", "secret_key"].map(|key| self.secret(&node.get(key), KEY));
         match (name?, key?) {
             (None, None) => Some(None),
             (Some(name), Some(key)) => Some(Some((name, key))),
@@ -120,14 +121,14 @@ impl JobReader<'_> {
                 let missing = if name.is_some() { "secret_key" } else { "access_key" };
                 let hint = "access_key and secret_key stand together, or neither, and the keys \
                             are those of the environment";
-                let allowed = "a key, best as a variable: ${NAME}";
-                self.reader.fault(&node.get(missing), allowed, Some(hint.to_owned()));
+                self.reader.fault(&node.get(missing), KEY, Some(hint.to_owned()));
                 None
             }
         }
     }
 
-    fn secret(&mut self, node: &Node<'_>) -> Option<Option<Secret>> {
+    /// Text that no fault shows; `allowed` says what it may be.
+    pub(super) fn secret(&mut self, node: &Node<'_>, allowed: &str) -> Option<Option<Secret>> {
         let Some(json) = node.json() else { return Some(None) };
         let read = match json {
             Json::String(text) if text.is_empty() => Err(None),
@@ -137,7 +138,6 @@ impl JobReader<'_> {
         match read {
             Ok(text) => Some(Some(Secret::new(text))),
             Err(hint) => {
-                let allowed = "a key, best as a variable: ${NAME}";
                 self.reader.fault_with(node, "something else", allowed, hint);
                 None
             }

@@ -7,7 +7,18 @@ use super::options::NotYours;
 use super::{JobReader, OUTPUTS};
 use crate::job::{Format, Output, Sink, Target, ToTopic};
 
-const KEYS: &[&str] = &["kind", "of", "brokers", "topic", "users_topic", "partitions", "kafka"];
+const KEYS: &[&str] = &[
+    "kind",
+    "of",
+    "brokers",
+    "topic",
+    "users_topic",
+    "partitions",
+    "segments",
+    "buffer",
+    "buffer_path",
+    "kafka",
+];
 
 /// How many partitions a topic gets unless said: in one, differences stay in their order.
 const PARTITIONS: u16 = 1;
@@ -61,7 +72,14 @@ impl JobReader<'_> {
         let users_name = self.reader.optional(&users, name);
         let partitions = self.partitions(&node.get("partitions"));
         let options = self.options(&node.get("kafka"), NOT_YOURS);
+        let segments = self.selection(&node.get("segments"));
+        let buffer = self.buffer(node);
         let (of, brokers) = (of?, brokers?.into_owned());
+        if of != Output::Differences && node.get("segments").is_present() {
+            let hint = "only differences are of segments".to_owned();
+            self.reader.fault(&node.get("segments"), "nothing", Some(hint));
+            return None;
+        }
         if users.is_present() && of != Output::Differences {
             let hint = "only differences say who is in which segment".to_owned();
             self.reader.fault(&users, "nothing", Some(hint));
@@ -80,7 +98,9 @@ impl JobReader<'_> {
             partitions: partitions?,
             options: options?,
         };
-        is_own.then_some(Sink { of, format: Format::Json, target: Target::Topic(target) })
+        let (target, name, segments) = (Target::Topic(target), "kafka".to_owned(), segments?);
+        let (format, buffer) = (Format::Json, buffer?);
+        is_own.then_some(Sink { of, format, target, name, segments, buffer })
     }
 
     /// Whether a topic is neither read by the job nor written by another of its sinks.

@@ -20,7 +20,10 @@ use super::{Report, Shares, Told};
 use crate::ingest::{GoOn, index, stream_and_number};
 use crate::run::{Shared, lock};
 use crate::say::Trouble;
-use crate::state::{BatchEntry, BatchWriter, Manifest, SourcePosition, StateError, Store, now};
+use crate::source::{Track, http};
+use crate::state::{
+    BatchEntry, BatchWriter, Listed, Manifest, SourcePosition, StateError, Store, now,
+};
 
 /// How many pieces each worker gives out for a checkpoint: one a collection.
 const PIECES_A_WORKER: usize = 3;
@@ -224,6 +227,7 @@ impl Keeper {
         if let Err(error) = self.store.tidy(self.keep).and_then(|_| self.forget()) {
             self.trouble.is(format_args!("old checkpoints stay: {}", crate::say::Chain(&error)));
         }
+        self.release();
         Ok(true)
     }
 
@@ -237,6 +241,20 @@ impl Keeper {
         let offsets = self.last.sources.iter().filter_map(offset).collect();
         self.decided.pass(Passed { before: self.last.frontier, offsets }, self.keep);
         forget(&self.store, &self.earlier, &self.decided, self.keep)
+    }
+
+    /// Lets go what no checkpoint that there is will read again of what a collector took.
+    fn release(&self) {
+        let tracks = self.shared.partitions.tracks();
+        for log in tracks.iter().filter_map(Track::log) {
+            let released = match self.store.manifests() {
+                Ok(manifests) => needed_from(&manifests, http::NAME).map(|from| log.release(from)),
+                Err(_) => None, // the next time will do
+            };
+            if let Some(Err(error)) = released {
+                self.trouble.is(format_args!("{}", crate::say::Chain(&error)));
+            }
+        }
     }
 
     /// Waits until every output that is delivered is final before `before`: what is not would be
@@ -301,6 +319,17 @@ pub(super) fn insist<T>(
         std::thread::park_timeout(wait);
         wait = (wait * 2).min(AGAIN_MAX);
     }
+}
+
+/// From which offset on a source with one partition is needed, by whichever of these checkpoints a
+/// run goes on from; `None` if one of them does not say.
+fn needed_from(manifests: &[Listed], source: &str) -> Option<u64> {
+    let of = |listed: &Listed| {
+        let sources = &listed.manifest.as_ref().ok()?.sources;
+        sources.iter().find(|position| position.source == source).map(|it| it.offset)
+    };
+    let offsets: Option<Vec<_>> = manifests.iter().map(of).collect();
+    offsets?.into_iter().min()
 }
 
 /// Writes a piece as a batch.

@@ -10,7 +10,7 @@ use dataflows::model::time::format_time;
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::checkpoint::Place;
 use dataflows::rule::Definition;
-use dataflows::segmentation::{Inputs, referred_first, steps};
+use dataflows::segmentation::{Command, Inputs, referred_first, steps};
 use serde_json::Value as Json;
 
 use super::history::{History, Since};
@@ -19,6 +19,7 @@ use super::merging::Old;
 use super::scribe::Earlier;
 use crate::ingest::{Decision, GoOn, Recalled, index};
 use crate::job::StateSettings;
+use crate::mesh::{Checkpoint, digest};
 use crate::run::lock;
 use crate::say::{Chain, say};
 use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
@@ -100,6 +101,13 @@ impl Resumed {
     /// Before which time everything is done.
     pub fn before(&self) -> Option<EventTime> {
         self.manifest.as_ref().map(|manifest| manifest.frontier)
+    }
+
+    /// By what other processes know that they go on from the same one.
+    pub(in crate::run) fn begins_with(&self) -> Option<Checkpoint> {
+        let manifest = self.manifest.as_ref()?;
+        let text = serde_json::to_vec(manifest).unwrap_or_default();
+        Some(Checkpoint { number: manifest.number, digest: digest(&text) })
     }
 
     /// How far an output was written, in bytes.
@@ -231,6 +239,7 @@ impl Resumed {
     }
 
     /// Hands a worker's share of what is kept to the dataflow, of which it is this one of so many.
+    /// If one of them asks for it, it is told who is in which segment as of the instant before.
     ///
     /// # Errors
     /// A batch is damaged.
@@ -238,10 +247,14 @@ impl Resumed {
         &self,
         inputs: &mut Inputs,
         (worker, workers): (usize, usize),
+        tells_members: bool,
     ) -> Result<(), StateError> {
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let at = manifest.frontier - 1;
         inputs.advance_to(at, at);
+        if tells_members {
+            inputs.saves.send((at, Command::TellMembers));
+        }
         let share = (0..).zip(&manifest.batches).filter(|(number, _)| {
             usize::try_from(*number).is_ok_and(|number: usize| number % workers == worker)
         });

@@ -89,17 +89,4 @@ pub enum KafkaFault {
         /// What is the matter.
         reason: String,
     },
-    /// The run was told to stop, and the brokers took nothing for too long.
-    #[error(
-        "topic {topic}: {waiting} records could not be delivered within {bound_s} s after the run was \
-         told to stop; start it again, and it gives them then"
-    )]
-    Undelivered {
-        /// The topic of the sink.
-        topic: String,
-        /// How many items wait.
-        waiting: usize,
-        /// How long it was waited, in seconds.
-        bound_s: u64,
-    },
 }

@@ -1,138 +1,102 @@
-//! The thread that writes: transaction after transaction, each until it is final.
+//! What is written in a transaction, and on which connection.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use dataflows::model::EventTime;
 
-use super::connection::{Connection, Failure};
+use super::connection::{self, Connection};
 use super::context::Watch;
-use super::queue::{Due, Queue};
 use super::records::Record;
 use super::users::Users;
 use super::{KafkaFault, Settings};
+use crate::sink::SinkError;
+use crate::sink::courier::{Destination, Failure};
+use crate::sink::delivery::Item;
+use crate::sink::queue::Due;
 
-/// How long to wait after the first failure; twice as long after each further one.
-const BACK_OFF: Duration = Duration::from_millis(100);
-/// How long to wait at most.
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// How often in a row a topic is unknown before it is believed to have been deleted: brokers that
 /// start do not know all yet.
 const BELIEF: u32 = 5;
 
-/// Writes what is due until the end, or until something is wrong that does not pass.
-pub(super) fn write(
-    settings: Settings,
-    watch: Arc<Watch>,
-    connection: Connection,
-    users: Users,
-    queue: &Queue,
-) {
-    let _guard = TellPanic(queue);
-    let position = connection.position;
-    let mut writer = Writer { settings, watch, connection: Some(connection), position, users };
-    let fault = writer.serve(queue).err();
-    drop(writer); // it takes its leave of the brokers
-    queue.end(fault);
-}
-
-/// Without it, the run would wait for a thread that is no more.
-struct TellPanic<'a>(&'a Queue);
-
-impl Drop for TellPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let reason = "the thread that writes it has failed".to_owned();
-            let (topic, brokers) = Default::default();
-            self.0.end(Some(KafkaFault::Client { topic, brokers, reason }));
-        }
-    }
-}
-
-struct Writer {
+/// Topics that are being written.
+pub(super) struct Writer {
     settings: Settings,
     watch: Arc<Watch>,
     connection: Option<Connection>,
-    position: Option<EventTime>,
     users: Users,
+    /// Of the step that is being tried: how its users are after it.
+    records: Vec<Record>,
+    /// How often in a row a topic was not there.
+    unknown: u32,
 }
 
 impl Writer {
-    fn serve(&mut self, queue: &Queue) -> Result<(), KafkaFault> {
-        let mut last = Instant::now();
-        while let Some(due) = queue.next(last, self.position) {
-            let users = match self.settings.users_topic {
-                Some(_) => self.users.apply(&due.items),
-                None => Vec::new(),
-            };
-            if !self.deliver(queue, &due, &users)? {
-                return Ok(());
-            }
-            self.position = Some(due.upto);
-            queue.wrote(&due);
-            last = Instant::now();
-        }
-        Ok(())
+    pub(super) fn new(
+        settings: Settings,
+        watch: Arc<Watch>,
+        connection: Connection,
+        users: Users,
+    ) -> Self {
+        let (connection, records) = (Some(connection), Vec::new());
+        Writer { settings, watch, connection, users, records, unknown: 0 }
     }
 
-    /// Tries until it is final, for ever; tells whether it is. It is not, if nobody waits for it
-    /// any more.
-    fn deliver(&mut self, queue: &Queue, due: &Due, users: &[Record]) -> Result<bool, KafkaFault> {
-        let (mut wait, mut unknown) = (BACK_OFF, 0);
-        loop {
-            let failure = match self.attempt(due, users) {
-                Ok(()) => {
-                    self.watch.is_well();
-                    return Ok(true);
-                }
-                Err(failure) => failure,
-            };
-            self.connection = None;
-            match failure {
-                Failure::Fault(fault) => return Err(fault),
-                Failure::Missing(topic) if unknown == BELIEF => {
-                    let brokers = self.settings.brokers.clone();
-                    return Err(KafkaFault::Deleted { topic, brokers });
-                }
-                Failure::Missing(topic) => {
-                    unknown += 1;
-                    self.watch.trouble(&format!("topic {topic} is not there"));
-                }
-                Failure::Trouble(reason) => {
-                    unknown = 0;
-                    self.watch.trouble(&reason);
-                }
+    fn failure(&mut self, failure: connection::Failure) -> Failure {
+        match failure {
+            connection::Failure::Fault(fault) => Failure::Fault(fault.into()),
+            connection::Failure::Missing(topic) if self.unknown == BELIEF => {
+                let brokers = self.settings.brokers.clone();
+                KafkaFault::Deleted { topic, brokers }.into()
             }
-            queue.pause(jittered(wait), due);
-            wait = (2 * wait).min(BACK_OFF_MAX);
-            if queue.is_left(due) {
-                return Ok(false);
+            connection::Failure::Missing(topic) => {
+                self.unknown += 1;
+                Failure::Trouble(format!("topic {topic} is not there"), None)
+            }
+            connection::Failure::Trouble(reason) => {
+                self.unknown = 0;
+                Failure::Trouble(reason, None)
             }
         }
-    }
-
-    /// Writes what is due, on a new connection if need be. What an older one had begun may have
-    /// become final: the position says so.
-    fn attempt(&mut self, due: &Due, users: &[Record]) -> Result<(), Failure> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => Connection::new(&self.settings, &self.watch)?,
-        };
-        let found = connection.position;
-        if found != self.position && found != Some(due.upto) {
-            return Err(Failure::Fault(self.settings.fenced()));
-        }
-        if found != Some(due.upto) {
-            connection.write(&self.settings, &due.items, users, due.upto)?;
-        }
-        self.connection = Some(connection);
-        Ok(())
     }
 }
 
-/// From half of it to all of it, so that many that have failed together do not come again together.
-fn jittered(wait: Duration) -> Duration {
-    let random = u32::try_from(RandomState::new().build_hasher().finish() % 512).unwrap_or(0);
-    wait * (512 + random) / 1_024
+impl Destination for Writer {
+    fn connect(&mut self) -> Result<Option<EventTime>, Failure> {
+        let connected = Connection::new(&self.settings, &self.watch);
+        let connection = connected.map_err(|failure| self.failure(failure))?;
+        Ok(self.connection.insert(connection).position)
+    }
+
+    fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    fn prepare(&mut self, items: &[Item]) {
+        self.records = match self.settings.users_topic {
+            Some(_) => self.users.apply(items),
+            None => Vec::new(),
+        };
+    }
+
+    fn write(&mut self, due: &Due, _: Option<EventTime>) -> Result<(), Failure> {
+        let Some(connection) = &mut self.connection else {
+            return Err(Failure::Trouble("it is not connected".to_owned(), None));
+        };
+        let written = connection.write(&self.settings, &due.items, &self.records, due.upto);
+        written.map_err(|failure| self.failure(failure))?;
+        self.unknown = 0;
+        Ok(())
+    }
+
+    fn displaced(&self, _: Option<EventTime>, _: Option<EventTime>) -> SinkError {
+        self.settings.fenced().into()
+    }
+
+    fn trouble(&self, reason: &str) {
+        self.watch.trouble(reason);
+    }
+
+    fn is_well(&self) {
+        self.watch.is_well();
+    }
 }

@@ -1,0 +1,159 @@
+//! The tables, and the transaction that takes a step in all of them.
+
+use std::io::Write;
+
+use dataflows::model::EventTime;
+use postgres::{Client, Error, IsolationLevel, Statement};
+
+use super::Settings;
+use super::stays::Stays;
+use super::text::timestamp;
+
+/// The version of the tables that are made.
+pub(super) const VERSION: i32 = 1;
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// What a step is copied into; empty again at its end.
+const CHANGED: &str = "CREATE TEMP TABLE changed (segment_id text, user_id text, \
+    closed_at timestamptz, added_at timestamptz, removed_at timestamptz, entries bigint) \
+    ON COMMIT DELETE ROWS";
+
+/// A stay that is over is the one that was still going on.
+const CLOSE: &str = "INSERT INTO segment_membership_history \
+    SELECT m.segment_id, m.user_id, m.added_at, c.closed_at FROM changed c \
+    JOIN segment_membership m USING (segment_id, user_id) \
+    WHERE c.closed_at IS NOT NULL AND m.removed_at IS NULL";
+const LEAVE: &str = "UPDATE segment_membership m SET removed_at = c.closed_at FROM changed c \
+    WHERE m.segment_id = c.segment_id AND m.user_id = c.user_id AND c.added_at IS NULL";
+const ENTER: &str = "INSERT INTO segment_membership AS m \
+    SELECT segment_id, user_id, added_at, removed_at, entries FROM changed \
+    WHERE added_at IS NOT NULL ON CONFLICT (segment_id, user_id) DO UPDATE SET \
+    added_at = excluded.added_at, removed_at = excluded.removed_at, \
+    entries = m.entries + excluded.entries";
+/// The last stay that began in the step, and ended in it too.
+const CLOSE_LAST: &str = "INSERT INTO segment_membership_history \
+    SELECT segment_id, user_id, added_at, removed_at FROM changed WHERE removed_at IS NOT NULL";
+const COUNT: &str = "INSERT INTO segment AS s \
+    SELECT segment_id, count(*) FILTER (WHERE added_at IS NOT NULL AND removed_at IS NULL) \
+        - count(*) FILTER (WHERE closed_at IS NOT NULL), $1::text::timestamptz \
+    FROM changed GROUP BY segment_id \
+    ON CONFLICT (id) DO UPDATE SET \
+    members = s.members + excluded.members, changed_at = excluded.changed_at";
+const AUDIT: &str = "INSERT INTO segment_compute_job \
+    (cause, from_time, upto_time, entered, removed, segments, users) \
+    VALUES ($1, $2::text::timestamptz, $3::text::timestamptz, $4, $5, $6, $7)";
+/// Whoever else would move it on waits here, and then finds it moved.
+const MOVE_ON: &str =
+    "UPDATE rivulet SET position = $1 WHERE position IS NOT DISTINCT FROM $2::bigint";
+
+/// What is found in the tables.
+pub(super) struct Found {
+    pub(super) version: i32,
+    pub(super) job: String,
+    pub(super) sink: String,
+    pub(super) position: Option<EventTime>,
+}
+
+/// Finds the tables or makes them; empties them, if they are the sink's and it is to be rebuilt.
+pub(super) fn open(
+    client: &mut Client,
+    settings: &Settings,
+    rebuild: bool,
+) -> Result<Found, Error> {
+    let schema = settings.schema.replace('"', "\"\"");
+    let mut within = client.transaction()?;
+    // Two processes do not make them at once.
+    within.execute("SELECT pg_advisory_xact_lock(hashtext($1))", &[&settings.schema])?;
+    let is_there = "SELECT FROM pg_namespace WHERE nspname = $1";
+    if within.query_opt(is_there, &[&settings.schema])?.is_none() {
+        within.batch_execute(&format!("CREATE SCHEMA \"{schema}\""))?;
+    }
+    within.batch_execute(&format!("SET search_path TO \"{schema}\""))?;
+    let is_there = "SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'rivulet'";
+    if within.query_opt(is_there, &[&settings.schema])?.is_none() {
+        within.batch_execute(SCHEMA)?;
+        let own = "INSERT INTO rivulet (version, job, sink) VALUES ($1, $2, $3)";
+        within.execute(own, &[&VERSION, &settings.job, &settings.name])?;
+    }
+    let read = "SELECT version, job, sink, position FROM rivulet";
+    let row = within.query_one(read, &[])?;
+    let (version, job, sink) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let mut found = Found { version, job, sink, position: row.try_get(3)? };
+    let is_own =
+        found.version == VERSION && (&found.job, &found.sink) == (&settings.job, &settings.name);
+    if rebuild && is_own {
+        within.batch_execute(
+            "TRUNCATE segment, segment_membership, segment_membership_history, \
+             segment_compute_job; UPDATE rivulet SET position = NULL",
+        )?;
+        found.position = None;
+    }
+    within.commit()?;
+    client.batch_execute(CHANGED)?;
+    Ok(found)
+}
+
+/// The statements of a step, understood once by the server.
+pub(super) struct Step {
+    move_on: Statement,
+    close: Statement,
+    leave: Statement,
+    enter: Statement,
+    close_last: Statement,
+    count: Statement,
+    audit: Statement,
+}
+
+impl Step {
+    pub(super) fn prepare(client: &mut Client) -> Result<Self, Error> {
+        Ok(Step {
+            move_on: client.prepare(MOVE_ON)?,
+            close: client.prepare(CLOSE)?,
+            leave: client.prepare(LEAVE)?,
+            enter: client.prepare(ENTER)?,
+            close_last: client.prepare(CLOSE_LAST)?,
+            count: client.prepare(COUNT)?,
+            audit: client.prepare(AUDIT)?,
+        })
+    }
+
+    /// Takes a step: all of it, or nothing. False, if the position was not where it was thought.
+    pub(super) fn write(
+        &self,
+        client: &mut Client,
+        stays: &Stays,
+        (from, upto): (Option<EventTime>, EventTime),
+        cause: &str,
+    ) -> Result<bool, Error> {
+        let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+        let mut step = begin.start()?;
+        if step.execute(&self.move_on, &[&upto, &from])? != 1 {
+            return Ok(false);
+        }
+        if let Some((first, last)) = stays.times {
+            copy(&mut step, "changed", &stays.changed)?;
+            copy(&mut step, "segment_membership_history", &stays.over)?;
+            step.execute(&self.close, &[])?;
+            step.execute(&self.leave, &[])?;
+            step.execute(&self.enter, &[])?;
+            step.execute(&self.close_last, &[])?;
+            let (first, last) = (timestamp(first), timestamp(last));
+            step.execute(&self.count, &[&last])?;
+            let Stays { entered, left, segments, users, .. } = stays;
+            step.execute(&self.audit, &[&cause, &first, &last, entered, left, segments, users])?;
+        }
+        step.commit()?;
+        Ok(true)
+    }
+}
+
+fn copy(step: &mut postgres::Transaction<'_>, table: &str, rows: &[u8]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut writer = step.copy_in(&format!("COPY {table} FROM STDIN"))?;
+    // What fails here is told by the end of it, too.
+    let _ = writer.write_all(rows);
+    writer.finish().map(drop)
+}

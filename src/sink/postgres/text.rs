@@ -1,0 +1,104 @@
+//! Rows as `COPY` takes them: text, with tabs between.
+
+use std::borrow::Cow;
+
+use dataflows::model::EventTime;
+use dataflows::model::time::format_time;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// What is longer cannot stand in an index, together with another of that length.
+const ID_BYTES: usize = 1_200;
+/// How much of it is kept.
+const KEPT_BYTES: usize = 1_100;
+/// The times a `timestamptz` is given: from the year 1 to the year 9999. Others are infinite.
+const TIMES: std::ops::Range<EventTime> = -62_135_596_800_000..253_402_300_800_000;
+
+/// A row that is being written.
+pub(super) struct Row<'a> {
+    to: &'a mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(to: &'a mut Vec<u8>) -> Self {
+        Row { to, is_first: true }
+    }
+
+    fn next(&mut self) {
+        if !std::mem::take(&mut self.is_first) {
+            self.to.push(b'\t');
+        }
+    }
+
+    pub(super) fn text(mut self, text: &str) -> Self {
+        self.next();
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.to.extend_from_slice(b"\\\\"),
+                b'\t' => self.to.extend_from_slice(b"\\t"),
+                b'\n' => self.to.extend_from_slice(b"\\n"),
+                b'\r' => self.to.extend_from_slice(b"\\r"),
+                // The one character PostgreSQL cannot hold: its picture takes its place.
+                0 => self.to.extend_from_slice("\u{2400}".as_bytes()),
+                byte => self.to.push(byte),
+            }
+        }
+        self
+    }
+
+    pub(super) fn number(self, number: i64) -> Self {
+        self.text(itoa::Buffer::new().format(number))
+    }
+
+    pub(super) fn time(self, time: EventTime) -> Self {
+        self.text(&timestamp(time))
+    }
+
+    pub(super) fn maybe(mut self, time: Option<EventTime>) -> Self {
+        if let Some(time) = time {
+            return self.time(time);
+        }
+        self.next();
+        self.to.extend_from_slice(b"\\N");
+        self
+    }
+
+    pub(super) fn end(self) {
+        self.to.push(b'\n');
+    }
+}
+
+/// A time as a `timestamptz` is written.
+pub(super) fn timestamp(time: EventTime) -> Cow<'static, str> {
+    if TIMES.contains(&time) {
+        format_time(time).into()
+    } else if time < TIMES.start {
+        "-infinity".into()
+    } else {
+        "infinity".into()
+    }
+}
+
+/// A name as it is kept: one too long for an index by its beginning and a hash of the whole.
+pub(super) fn id(name: &str) -> Cow<'_, str> {
+    if name.len() <= ID_BYTES {
+        return name.into();
+    }
+    let cut = (0..=KEPT_BYTES).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…{:032x}", &name[..cut], xxh3_128(name.as_bytes())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_stand_as_it_is_stands_in_another_way() {
+        let mut bytes = Vec::new();
+        Row::new(&mut bytes).text("a\\\t\r\n\0").maybe(None).time(EventTime::MAX).number(7).end();
+        assert_eq!(String::from_utf8(bytes).unwrap(), "a\\\\\\t\\r\\n\u{2400}\t\\N\tinfinity\t7\n");
+        let long = ["é".repeat(700), format!("{}x", "é".repeat(700))];
+        let [one, other] = long.each_ref().map(|it| id(it));
+        assert!(one != other && one.len() <= ID_BYTES && id("short") == "short");
+    }
+}

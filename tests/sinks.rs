@@ -1,0 +1,60 @@
+//! Real servers, written by the program: each difference once in effect, whatever happens.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
+mod common;
+#[path = "common/live.rs"]
+mod live;
+#[path = "common/server.rs"]
+mod server;
+
+#[path = "sinks/postgres.rs"]
+mod postgres;
+#[path = "sinks/redis.rs"]
+mod redis;
+#[path = "sinks/webhook.rs"]
+mod webhook;
+
+use common::{Place, eventually};
+use live::Live;
+
+/// A job that reads `whole.jsonl` and writes these sinks; with state, if it is said how often.
+pub(crate) fn job(place: &Place, interval: Option<&str>, sinks: &[String]) {
+    let clock = "[clock]\nmax_out_of_orderness = \"9s\"\n";
+    let state = |every| format!("[state]\npath = \"state\"\ninterval = {every:?}\n");
+    let state = interval.map(state).unwrap_or_default();
+    let source = "[[source]]\nkind = \"file\"\npath = \"whole.jsonl\"\n";
+    let text = format!("segments = \"segments.json\"\n{clock}{state}{source}{}", sinks.concat());
+    place.write("job.toml", text);
+}
+
+/// Runs the job, killed whenever it has written more, by what is stored of it; at last to its end.
+pub(crate) fn killed_often(place: &Place, position: impl Fn() -> Option<i64>) {
+    let mut kills = 0;
+    for _ in 0..6 {
+        let before = position();
+        let mut live = Live::start(place, "run job.toml");
+        let mut has_ended = false;
+        eventually("more is written", || {
+            has_ended = live.has_ended();
+            has_ended || position() > before
+        });
+        live.kill();
+        if has_ended {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 1, "it was too quick to be killed");
+    place.run("run job.toml").fine();
+}
+
+/// Runs the job until it has taken a checkpoint in mid-stream, and kills it.
+pub(crate) fn killed_at_a_checkpoint(place: &Place) {
+    let mut live = Live::start(place, "run job.toml");
+    eventually("a checkpoint is taken", || {
+        assert!(!live.has_ended(), "it was too quick to be killed");
+        !place.run("state state").stdout.is_empty()
+    });
+    live.kill();
+}
