@@ -70,6 +70,12 @@ setup_kafka() { # what a broker runs on, and what fetches it
     command -v mvn >/dev/null || install maven
 }
 
+setup_browser() { # what the console is tested in
+    command -v npm >/dev/null || install nodejs npm
+    command -v chromium >/dev/null || install chromium
+    tests/common/browser.sh >/dev/null
+}
+
 setup_clients() { # Segment's clients, which the tests of the collector run, and a browser for one
     python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
     command -v npm >/dev/null || install nodejs npm
@@ -163,6 +169,7 @@ kafka() {
 test_all() {
     setup
     setup_kafka
+    setup_browser
     setup_clients
     setup_schemathesis
     setup_network

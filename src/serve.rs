@@ -16,6 +16,7 @@
 mod access;
 pub mod api;
 mod connections;
+pub mod console;
 pub mod health;
 pub mod metrics;
 pub mod openapi;

@@ -114,19 +114,31 @@ impl Store {
     /// # Errors
     /// Everything that is wrong with it, or why it cannot be written.
     pub fn put(&self, id: &str, text: &str) -> Result<Saved, StoreError> {
-        let json = parse::json(text).map_err(|syntax| StoreError::Faults(vec![syntax.into()]))?;
-        let json = with_id(json, id)?;
-        let definition = Arc::new(parse::definition(&json).map_err(StoreError::Faults)?);
+        let (json, definition) = definition(Some(id), text)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut catalog = load(&self.path).map_err(StoreError::Standing)?.catalog;
-        let edit = Edit::Put(Arc::clone(&definition));
-        catalog.apply(&edit).map_err(StoreError::Refused)?;
+        self.stand_together(&definition)?;
         let found = files::find(&self.path, id)?;
         let before = found.as_ref().map(files::Found::definition);
         let is_new = before.is_none();
         let version = versions::add(&self.path, id, before, Some(&json))?;
         files::put(&self.path, found, id, &json)?;
         Ok(Saved { definition, version, is_new })
+    }
+
+    /// Looks what would be wrong if it were saved, under this id or its own. Costs a look at all
+    /// files.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&self, id: Option<&str>, text: &str) -> Result<(), StoreError> {
+        let (_, definition) = definition(id, text)?;
+        self.stand_together(&definition)
+    }
+
+    /// Whether a definition can stand beside the others.
+    fn stand_together(&self, definition: &Arc<Definition>) -> Result<(), StoreError> {
+        let mut catalog = load(&self.path).map_err(StoreError::Standing)?.catalog;
+        catalog.apply(&Edit::Put(Arc::clone(definition))).map_err(StoreError::Refused)
     }
 
     /// Deletes the definition of this id.
@@ -143,6 +155,17 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A definition as it is written, and what it says.
+fn definition(id: Option<&str>, text: &str) -> Result<(Json, Arc<Definition>), StoreError> {
+    let json = parse::json(text).map_err(|syntax| StoreError::Faults(vec![syntax.into()]))?;
+    let json = match id {
+        Some(id) => with_id(json, id)?,
+        None => json,
+    };
+    let definition = parse::definition(&json).map_err(StoreError::Faults)?;
+    Ok((json, Arc::new(definition)))
 }
 
 /// A definition with the id it is saved under; one of another id is a fault.

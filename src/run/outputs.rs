@@ -12,7 +12,7 @@ use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Late, Rejected};
 
-use super::{Deliveries, Summary};
+use super::{Deliveries, Summary, viewed};
 use crate::ingest::stream_and_number;
 use crate::say::say;
 use crate::serve::view::View;
@@ -239,6 +239,7 @@ impl Writing {
     }
 
     pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
+        self.view.iter().for_each(|view| viewed::late(view, batch, &self.to.sources));
         for part in parts(&self.cuts, batch, |record| record.clock) {
             for sink in &mut self.to.late {
                 self.lines.clear();
@@ -255,6 +256,7 @@ impl Writing {
     }
 
     pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
+        self.view.iter().for_each(|view| viewed::rejected(view, batch, &self.to.sources));
         for part in parts(&self.cuts, batch, |record| record.clock) {
             for sink in &mut self.to.rejected {
                 self.lines.clear();

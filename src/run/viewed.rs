@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use dataflows::catalog::{Edit, TimedEdit};
-use dataflows::model::EventTime;
-use dataflows::segmentation::Sight;
+use dataflows::model::{Duration, EventTime, Position};
+use dataflows::segmentation::{Late, Rejected, Sight};
+use serde_json::{Value as Json, json};
 use timely::dataflow::ProbeHandle;
 
-use super::outputs::name;
+use super::outputs::{Origin, name};
 use super::{Run, Shared, lock};
 use crate::serve::metrics::{Measured, PartitionMeasured};
+use crate::serve::view::recent::{KEPT, shown};
 use crate::serve::view::{InForce, View};
 
 /// The view of a run that goes on from a time, with the definitions it begins with.
@@ -57,6 +59,41 @@ pub(super) fn turn(
     if !view.is_ready() && has_settled && shared.partitions.are_up_to_date() {
         view.caught_up(time);
     }
+}
+
+/// Records came too late.
+pub(super) fn late(view: &View, batch: &[Late], sources: &[Origin]) {
+    view.late().take(newest(batch).iter().map(|it| {
+        let mut line = place(it.position, sources);
+        line["time"] = json!(it.time);
+        line["clock"] = json!(it.clock);
+        line["late_by"] = json!(Duration::from_ms(it.clock - it.time).to_string());
+        line["reason"] = json!(it.reason);
+        line["segments"] = json!(it.segments);
+        line["record"] = json!(shown(&it.record));
+        line
+    }));
+}
+
+/// Records could not be understood.
+pub(super) fn rejected(view: &View, batch: &[Rejected], sources: &[Origin]) {
+    view.rejected().take(newest(batch).iter().map(|it| {
+        let mut line = place(it.position, sources);
+        line["clock"] = json!((it.clock > EventTime::MIN).then_some(it.clock));
+        line["reason"] = json!(it.reason);
+        line["record"] = json!(shown(&it.record));
+        line
+    }));
+}
+
+/// Those of a batch that will be kept.
+fn newest<T>(batch: &[T]) -> &[T] {
+    &batch[batch.len().saturating_sub(KEPT)..]
+}
+
+fn place(position: Position, sources: &[Origin]) -> Json {
+    let (source, partition) = name(sources, position.partition);
+    json!({ "source": source, "partition": partition, "offset": position.offset })
 }
 
 /// How far the run is.

@@ -6,6 +6,7 @@ mod differences;
 mod estimate;
 mod explain;
 mod extract;
+mod records;
 mod segments;
 mod users;
 
@@ -44,6 +45,12 @@ pub trait Definitions: Send + Sync {
     /// # Errors
     /// They cannot be read.
     fn versions(&self, id: &str) -> Result<Vec<Json>, Refusal>;
+
+    /// What [`put`](Self::put) would find wrong, saving nothing. Without an id, it has its own.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn check(&self, id: Option<&str>, text: &str) -> Result<(), Refusal>;
 
     /// What it says, and whether it would stand beside the others, without saving it; it may have
     /// no id.
@@ -97,6 +104,9 @@ pub fn routes(
         .route("/v1/segments/{id}", get(segments::one))
         .route("/v1/segments/{id}/users", get(segments::users))
         .route("/v1/segments/{id}/versions", get(definitions::versions))
+        .route("/v1/check", post(definitions::check))
+        .route("/v1/late", get(records::late))
+        .route("/v1/rejected", get(records::rejected))
         .route("/v1/segments/{id}/sizes", get(across::sizes))
         .route("/v1/overlap", get(across::overlap))
         .route_layer(from_fn_with_state(metrics.clone(), timed))

@@ -16,6 +16,7 @@
 pub mod drift;
 pub mod overlap;
 pub mod past;
+pub mod recent;
 mod ring;
 mod segments;
 pub mod sizes;
@@ -32,6 +33,7 @@ use super::{Metrics, Questions};
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
+use recent::Recent;
 use ring::Ring;
 use segments::Segments;
 use users::Users;
@@ -41,6 +43,8 @@ pub struct View {
     users: Users,
     segments: Segments,
     ring: Ring,
+    late: Recent,
+    rejected: Recent,
     /// Differences of times that may not be over.
     pending: Mutex<Vec<Difference>>,
     /// All up to this time is in.
@@ -73,6 +77,8 @@ impl View {
             users: Users::default(),
             segments: Segments::default(),
             ring: Ring::new(retained),
+            late: Recent::default(),
+            rejected: Recent::default(),
             pending: Mutex::default(),
             as_of: AtomicI64::new(EventTime::MIN),
             before: AtomicI64::new(EventTime::MIN),
@@ -166,6 +172,16 @@ impl View {
     /// What is measured of the run, and of those who ask.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The last records that came too late.
+    pub fn late(&self) -> &Recent {
+        &self.late
+    }
+
+    /// The last records that could not be understood.
+    pub fn rejected(&self) -> &Recent {
+        &self.rejected
     }
 
     /// What is asked of the workers.

@@ -16,7 +16,7 @@ use crate::definitions::{Store, StoreError};
 use crate::serve::api::{Definitions, Saved};
 use crate::serve::view::View;
 use crate::serve::{
-    Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, health, openapi,
+    Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, console, health, openapi,
 };
 use crate::source::http::Collector;
 
@@ -72,6 +72,7 @@ fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
     Router::new()
         .merge(health::routes(view))
         .merge(openapi::routes())
+        .merge(console::routes())
         .merge(access.guard(Scope::Read, metrics.routes()))
         .merge(api::routes(view, files, &access, metrics))
 }
@@ -104,6 +105,10 @@ impl Definitions for Files {
     fn versions(&self, id: &str) -> Result<Vec<Json>, Refusal> {
         let versions = self.store.versions(id).map_err(refusal)?;
         Ok(versions.into_iter().map(|version| json!(version)).collect())
+    }
+
+    fn check(&self, id: Option<&str>, text: &str) -> Result<(), Refusal> {
+        self.store.check(id, text).map_err(refusal)
     }
 
     fn read(&self, text: &str) -> Result<Definition, Refusal> {

@@ -99,3 +99,28 @@ fn a_mistake_is_told_by_its_path_and_changes_nothing() {
     place.write("segments/bad.json", "{");
     put(&served, "adults", ADULTS).refused(409, "standing_definitions");
 }
+
+#[test]
+fn a_definition_is_checked_and_not_saved() {
+    let (place, served) = served();
+    let before = place.text("segments/all.json");
+    let check =
+        |query: &str, text: &str| served.ask("POST", &format!("/v1/check{query}"), &[], text);
+    assert_eq!(check("?id=adults", ADULTS).fine()["status"], "fine");
+    // Without an id to be saved under it needs its own.
+    assert_eq!(check("", ADULTS).refused(422, "wrong_definition")["path"], "id");
+    let wrong = r#"{"id":"a","rules":{"attribute":"plan","op":"equals","value":"pro"}}"#;
+    let error = check("", wrong).refused(422, "wrong_definition");
+    assert_eq!(error["path"], "rules.op", "{error}");
+    assert_eq!(error, put(&served, "a", wrong).refused(422, "wrong_definition"));
+    let other = check("?id=b", wrong).refused(422, "wrong_definition");
+    assert_eq!(other["faults"][0]["path"], "id", "{other}");
+    let circle = r#"{"id":"pro","rules":{"segment":"both"}}"#;
+    assert_eq!(
+        check("", circle).refused(422, "refused"),
+        put(&served, "pro", circle).refused(422, "refused")
+    );
+    assert_eq!(place.text("segments/all.json"), before);
+    served.get("/v1/segments/adults").refused(404, "unknown_segment");
+    assert_eq!(served.end(), Some(0));
+}

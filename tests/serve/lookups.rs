@@ -154,3 +154,30 @@ fn what_is_measured_can_be_read_by_prometheus() {
         assert!(text.contains(line), "{line} in {text}");
     }
 }
+
+#[test]
+fn records_without_effect_are_told_with_their_reasons() {
+    let place = place(JOB);
+    let served = Served::start(&place);
+    served.send(&[
+        sets("u1", 100_000, "plan", "pro"),
+        sets("u2", 1_000, "plan", "pro"),
+        "no record".to_owned(),
+        sets("u3", 100_001, "plan", "pro"),
+    ]);
+    served.await_segments("u3", &["pro"]);
+    eventually("both are told", || {
+        let [late, rejected] = ["late", "rejected"]
+            .map(|kind| served.get(&format!("/v1/{kind}")).fine()[kind].clone());
+        late.as_array().unwrap().len() + rejected.as_array().unwrap().len() == 2
+    });
+    let late = served.get("/v1/late?limit=1").fine()["late"][0].clone();
+    assert_eq!(late["offset"], 1, "{late}");
+    assert_eq!(late["late_by"], "94s", "{late}");
+    assert!(late["record"].as_str().unwrap().contains("u2"), "{late}");
+    let rejected = served.get("/v1/rejected").fine()["rejected"][0].clone();
+    assert_eq!(rejected["record"], "no record", "{rejected}");
+    assert!(rejected["reason"].as_str().unwrap().contains("JSON"), "{rejected}");
+    served.get("/v1/late?limit=0").refused(400, "bad_request");
+    assert_eq!(served.end(), Some(0));
+}

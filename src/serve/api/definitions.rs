@@ -22,6 +22,12 @@ use crate::serve::view::{InForce, View};
 const WAIT_MS: u64 = 5_000;
 const WAIT_MS_MAX: u64 = 25_000;
 
+/// Under which id it would be saved.
+#[derive(Deserialize)]
+pub(super) struct Under {
+    id: Option<String>,
+}
+
 /// How long to wait.
 #[derive(Deserialize)]
 pub(super) struct Wait {
@@ -51,6 +57,19 @@ pub(super) async fn versions(
             return Err(unknown_segment(&id));
         }
         Ok(Json(json!({ "id": id, "versions": versions })))
+    })
+    .await
+}
+
+/// `POST /v1/check`: what would be wrong with a definition if it were saved. Nothing is.
+pub(super) async fn check(
+    State(asked): State<Asked>,
+    Asks(Under { id }): Asks<Under>,
+    Text(text): Text,
+) -> Result<Json<Value>, Refusal> {
+    aside(move || {
+        asked.definitions.check(id.as_deref(), &text)?;
+        Ok(Json(json!({ "status": "fine" })))
     })
     .await
 }
