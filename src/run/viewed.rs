@@ -10,8 +10,9 @@ use timely::dataflow::ProbeHandle;
 
 use super::outputs::name;
 use super::{Run, Shared, lock};
-use crate::serve::metrics::{Measured, PartitionMeasured};
+use crate::serve::metrics::{Measured, PartitionMeasured, SinkMeasured};
 use crate::serve::view::{InForce, View};
+use crate::sink::delivery::HowItStands;
 
 /// The view of a run that goes on from a time, with the definitions it begins with.
 pub(super) fn begin(run: &Run, before: EventTime) -> Option<Arc<View>> {
@@ -23,6 +24,27 @@ pub(super) fn begin(run: &Run, before: EventTime) -> Option<Arc<View>> {
     }
     run.timeline.edits.iter().for_each(|edit| edited(&view, edit, None));
     Some(view)
+}
+
+/// From now on whoever asks how the run is is told how its sinks stand, too.
+pub(super) fn watch_sinks(view: &View, sinks: Vec<(&'static str, HowItStands)>) {
+    view.metrics().watch_sinks(move || {
+        let measured = |(of, how): &(&'static str, HowItStands)| {
+            let standing = how();
+            SinkMeasured {
+                name: standing.name,
+                of,
+                is_down: standing.is_down,
+                waiting: standing.waiting,
+                bytes: standing.bytes,
+                on_disk: standing.on_disk,
+                written: standing.written,
+                steps: standing.steps,
+                made_final: standing.made_final,
+            }
+        };
+        sinks.iter().map(measured).collect()
+    });
 }
 
 /// An edit is in force, and sees so far, if that is known.
@@ -76,6 +98,7 @@ fn measured(shared: &Shared, view: &View) -> Measured {
         differences,
         watermark: view.as_of(),
         partitions: shared.partitions.clocks_and_lags().into_iter().map(partition).collect(),
-        checkpoint: shared.checkpoints.as_ref().and_then(|them| them.last()),
+        checkpoint: shared.checkpoints.as_ref().map(|them| them.measured()),
+        is_ready: view.is_ready(),
     }
 }

@@ -13,6 +13,7 @@
 //! Costs: about 60 bytes a user who is in a segment and 40 a membership, names apart; the ring 40
 //! a difference.
 
+mod classes;
 pub mod past;
 mod ring;
 mod segments;
@@ -29,6 +30,7 @@ use super::Metrics;
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
+use classes::Classes;
 use ring::Ring;
 use segments::Segments;
 use users::Users;
@@ -37,6 +39,7 @@ use users::Users;
 pub struct View {
     users: Users,
     segments: Segments,
+    classes: Classes,
     ring: Ring,
     /// Differences of times that may not be over.
     pending: Mutex<Vec<Difference>>,
@@ -65,9 +68,12 @@ pub struct AsOf<T> {
 impl View {
     /// Nobody is in anything. The last `retained` differences will be kept.
     pub fn new(retained: usize) -> Self {
+        let (metrics, classes) = (Metrics::default(), Classes::default());
+        metrics.add(|registry| classes.register(registry));
         View {
             users: Users::default(),
             segments: Segments::default(),
+            classes,
             ring: Ring::new(retained),
             pending: Mutex::default(),
             as_of: AtomicI64::new(EventTime::MIN),
@@ -75,7 +81,7 @@ impl View {
             goal: AtomicI64::new(EventTime::MAX),
             is_ready: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            metrics: Metrics::default(),
+            metrics,
             changes: watch::Sender::new(()),
         }
     }
@@ -118,6 +124,7 @@ impl View {
         let news = due.partition_point(|it| it.time < before);
         // The past is told from the present by it, so it must be there first.
         self.ring.push(&due[news..], &numbered[news..]);
+        self.classes.count(&due[news..], &numbered[news..]);
         self.users.apply(due, &numbered, up_to);
         self.segments.apply(due, &numbered, up_to);
     }
@@ -182,7 +189,11 @@ impl View {
 
     /// A definition is in force.
     pub fn define(&self, in_force: InForce) {
+        let definition = Arc::clone(&in_force.definition);
         self.segments.define(in_force);
+        if let Some(segment) = self.segments.get(&definition.id) {
+            self.classes.define(segment.number(), &definition.rule);
+        }
         self.changes.send_replace(());
     }
 

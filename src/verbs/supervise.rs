@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::run::told_to_stop;
-use super::say;
+use super::{error, warn};
 
 /// How long to wait before it is started again: at first, and at most.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -41,11 +41,11 @@ pub(super) fn supervise() -> io::Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
         }
         if stop.load(Ordering::Acquire) {
-            say(format_args!("the job was told to stop, and ended by {status}"));
+            error(format_args!("the job was told to stop, and ended by {status}"));
             return Ok(ExitCode::FAILURE);
         }
         wait = if began.elapsed() >= LONG { AGAIN } else { wait };
-        say(format_args!("the job ended by {status}: starting it again in {wait:?}"));
+        warn(format_args!("the job ended by {status}: starting it again in {wait:?}"));
         let until = Instant::now() + wait;
         while Instant::now() < until && !stop.load(Ordering::Acquire) {
             thread::sleep(LOOK);
