@@ -246,6 +246,9 @@ pub struct Run {
     /// Start it again whenever it dies or loses another process, until it is told to stop
     #[arg(long)]
     pub supervise: bool,
+    /// The process that has started it, and without which it ends
+    #[arg(long, value_name = "PROCESS", hide = true)]
+    pub supervised_by: Option<u32>,
     /// The settings of time
     #[command(flatten)]
     pub clock: Clock,

@@ -22,6 +22,8 @@ mod live;
 mod records;
 #[path = "kafka/recovery.rs"]
 mod recovery;
+#[path = "kafka/secure.rs"]
+mod secure;
 
 use std::process::{Command, Stdio};
 

@@ -10,6 +10,7 @@ use signal_hook::flag;
 use super::collecting::collector;
 use super::replay::carry_out;
 use super::serving::{Serving, serving};
+use super::supervise::end_without;
 use super::what::{Subject, WhatError, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
@@ -36,6 +37,9 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         watch,
         view: serving.as_ref().map(Serving::view),
     };
+    if let Some(supervisor) = arguments.supervised_by {
+        end_without(supervisor, &live.stop);
+    }
     let topics = live.topics.iter().map(|it| it.settings.topics.len()).sum();
     say(format_args!(
         "running {}: {}, {}{}; Ctrl-C ends it",

@@ -6,7 +6,9 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::parent_id;
 use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -35,7 +37,9 @@ pub(super) fn supervise() -> io::Result<ExitCode> {
         let began = Instant::now();
         let own = again(std::env::args_os().skip(1), lives == 0);
         lives += 1;
-        let child = Command::new(std::env::current_exe()?).args(own).spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(own).arg("--supervised-by").arg(std::process::id().to_string());
+        let child = command.spawn()?;
         let status = watch(child, &stop)?;
         if let Some(code @ 0..=LAST_WORD) = status.code() {
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
@@ -52,6 +56,18 @@ pub(super) fn supervise() -> io::Result<ExitCode> {
         }
         wait = (wait * 2).min(AGAIN_MAX);
     }
+}
+
+/// Ends a job in order whose supervisor is gone: the next one would start a second beside it.
+pub(super) fn end_without(supervisor: u32, stop: &Arc<AtomicBool>) {
+    let stop = Arc::clone(stop);
+    thread::spawn(move || {
+        while parent_id() == supervisor {
+            thread::sleep(LOOK);
+        }
+        say(format_args!("the supervisor is gone, so the job ends"));
+        stop.store(true, Ordering::Release);
+    });
 }
 
 /// The arguments of a life. What is to be rebuilt is begun by the first; the others carry on.

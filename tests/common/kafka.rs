@@ -69,6 +69,8 @@ impl Broker {
         let (port, other) = (port(&free[0]), port(&free[1]));
         drop(free);
         let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let properties = properties.replace("PORT", &port.to_string());
+        let properties = properties.replace("OTHER", &other.to_string());
         let listeners = format!(
             "listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{other}\n\
              advertised.listeners=PLAINTEXT://{host}:{port}\n{properties}"

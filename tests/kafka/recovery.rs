@@ -292,3 +292,21 @@ fn supervised_processes_are_killed_and_come_back() {
     }
     same(&place, &expected);
 }
+
+#[test]
+fn a_job_whose_supervisor_is_killed_ends_in_order() {
+    let (broker, place) = (Broker::shared(), Place::new());
+    let (topic, [first, _], _) = halves(&place, broker);
+    broker.send(&topic, 0, &first);
+    let supervisor = Live::start(&place, "--supervise");
+    let mut job = None;
+    eventually("it runs and takes checkpoints", || {
+        job = child(supervisor.id());
+        job.is_some() && newest(&place) > 0
+    });
+    supervisor.kill();
+    let stat = format!("/proc/{}/stat", job.unwrap());
+    let is_there = || fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z "));
+    eventually("it is gone", || !is_there());
+    catch_up(&place, ""); // nobody else writes its state
+}

@@ -73,8 +73,8 @@ impl Shared {
     }
 
     fn troubled(&self, error: &KafkaError) {
+        self.wait(); // what librdkafka has to say of it tells more: it may be a wrong password
         self.watch.trouble(&self.text(error));
-        self.wait();
     }
 
     /// Lets some time pass, in which librdkafka says what is the matter.
