@@ -65,7 +65,7 @@ pub(super) fn end_without(supervisor: u32, stop: &Arc<AtomicBool>) {
         while parent_id() == supervisor {
             thread::sleep(LOOK);
         }
-        say(format_args!("the supervisor is gone, so the job ends"));
+        warn(format_args!("the supervisor is gone, so the job ends"));
         stop.store(true, Ordering::Release);
     });
 }
