@@ -4,54 +4,18 @@
 //! The tree is worked out by the [`oracle`](crate::oracle) from the log up to that time, so it is
 //! also the means to understand a difference that is in doubt.
 
-mod words;
+use std::sync::Arc;
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
-
-use crate::catalog::Timeline;
-use crate::model::time::format_time;
-use crate::model::{EventTime, Value};
+use crate::catalog::{Edit, Timeline};
+use crate::explained::of_rule;
+pub use crate::explained::{Explanation, Node};
+use crate::model::{EventTime, UserKey};
 use crate::oracle::Log;
 use crate::oracle::applied::{Applied, applied};
 use crate::oracle::definitions::Definitions;
 use crate::oracle::facts::Facts;
 use crate::oracle::life::lives;
-use crate::rule::Rule;
-
-/// Why a user is, or is not, in a segment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    /// Whether the user is in the segment.
-    pub member: bool,
-    /// Whether the user exists. One that does not is in nothing, whatever the rule.
-    pub exists: bool,
-    /// The end of the millisecond that is explained.
-    pub at: EventTime,
-    /// The segment and its rule.
-    pub tree: Node,
-    /// When the membership changes by itself, if nothing more comes in.
-    pub next_change: Option<EventTime>,
-}
-
-/// One condition of the rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Node {
-    /// The condition in words.
-    pub what: String,
-    /// The present value of what it looks at; a mean is cut off at six places.
-    #[serde(serialize_with = "as_json")]
-    pub value: Option<Value>,
-    /// Whether it holds.
-    pub truth: bool,
-    /// Whether it met a value of the wrong type: its own, or one of an event in its window.
-    pub mismatch: bool,
-    /// When its truth changes by itself, if nothing more comes in.
-    pub next: Option<EventTime>,
-    /// The conditions it is made of; of a reference, the rule of the segment it refers to.
-    pub children: Vec<Node>,
-}
+use crate::rule::{Definition, Rule};
 
 /// Explains the membership of a user in a segment at the end of a millisecond. Records and edits
 /// later than that are left out of account, save that they made others late.
@@ -78,6 +42,54 @@ pub fn explain(log: &Log<'_>, user: &str, segment: &str, at: EventTime) -> Optio
     })
 }
 
+/// How many users a definition has, counted in a sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Users there are.
+    pub users: u64,
+    /// Users looked at.
+    pub sampled: u64,
+    /// Users of these who are in it.
+    pub matches: u64,
+}
+
+/// Counts who is in a segment of this definition at the end of a millisecond, as if it had been in
+/// force from the start: among users whose hash is not above the `share`, which follows the number
+/// of users there are. Records and edits later than that are left out of account.
+pub fn count_members(
+    log: &Log<'_>,
+    definition: &Arc<Definition>,
+    at: EventTime,
+    share: impl Fn(u64) -> u64,
+) -> Count {
+    let mut timeline = Timeline { initial: log.timeline.initial.clone(), edits: Vec::new() };
+    timeline.initial.retain(|other| other.id != definition.id);
+    timeline.initial.push(Arc::clone(definition));
+    let is_other = |edit: &Edit| match edit {
+        Edit::Put(other) => other.id != definition.id,
+        Edit::Delete(id) => *id != definition.id,
+    };
+    let edits = log.timeline.edits.iter().filter(|it| it.time <= at && is_other(&it.edit));
+    timeline.edits.extend(edits.cloned());
+    let definitions = Definitions::new(&timeline, log.retain);
+    let rule = Rule::Segment(definition.id.clone());
+    let mut records = applied(log);
+    records.records.retain(|record| record.time <= at);
+    let users = records.by_user().into_iter().filter_map(|(user, records)| {
+        let life = lives(&records).into_iter().find(|life| life.covers(at))?;
+        Some((user, life))
+    });
+    let users: Vec<_> = users.collect();
+    let mut count = Count { users: users.len() as u64, ..Count::default() };
+    let share = share(count.users);
+    for (user, life) in users.iter().filter(|(user, _)| UserKey::of(user).bucket() <= share) {
+        let facts = Facts::new(user, life, &definitions, log.clock.granularity);
+        count.sampled += 1;
+        count.matches += u64::from(facts.at(at).holds(&rule));
+    }
+    count
+}
+
 /// What nodes are told from.
 struct Teller<'t, 'a> {
     definitions: &'t Definitions<'a>,
@@ -101,7 +113,7 @@ impl Teller<'_, '_> {
             _ => Vec::new(),
         };
         Node {
-            what: words::of_rule(rule),
+            what: of_rule(rule),
             mismatch: finding.as_ref().is_some_and(|finding| finding.mismatch),
             value: finding.and_then(|finding| finding.value),
             truth,
@@ -115,55 +127,6 @@ impl Teller<'_, '_> {
         let facts = self.facts?;
         let to_come = facts.instants().iter().filter(|instant| **instant > self.at);
         to_come.copied().find(|instant| facts.at(*instant).holds(rule) != truth)
-    }
-}
-
-/// Writes a value as the JSON it was read from, not as our own type.
-fn as_json<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    let json = value.as_ref().map(|value| serde_json::from_str(&value.to_string()));
-    let json: Option<serde_json::Value> = json.transpose().map_err(serde::ser::Error::custom)?;
-    json.serialize(serializer)
-}
-
-/// Draws the tree, a condition to a line.
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match (self.member, self.exists) {
-            (true, _) => "✓ a member",
-            (false, true) => "✗ not a member",
-            (false, false) => "✗ not a member, for there is no such user,",
-        };
-        write!(f, "{verdict} at {}", format_time(self.at))?;
-        write_until(f, self.next_change)?;
-        writeln!(f)?;
-        self.tree.draw(f, "", true)
-    }
-}
-
-impl Node {
-    fn draw(&self, f: &mut fmt::Formatter<'_>, indent: &str, is_last: bool) -> fmt::Result {
-        let mark = if self.truth { "✓" } else { "✗" };
-        write!(f, "{indent}{} {mark} {}", if is_last { "└─" } else { "├─" }, self.what)?;
-        if let Some(value) = &self.value {
-            write!(f, " = {value}")?;
-        }
-        if self.mismatch {
-            f.write_str(" (of the wrong type)")?;
-        }
-        write_until(f, self.next)?;
-        writeln!(f)?;
-        let indent = format!("{indent}{}  ", if is_last { " " } else { "│" });
-        for (index, child) in self.children.iter().enumerate() {
-            child.draw(f, &indent, index + 1 == self.children.len())?;
-        }
-        Ok(())
-    }
-}
-
-fn write_until(f: &mut fmt::Formatter<'_>, next: Option<EventTime>) -> fmt::Result {
-    match next {
-        Some(next) => write!(f, " until {}", format_time(next)),
-        None => Ok(()),
     }
 }
 

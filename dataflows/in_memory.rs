@@ -3,6 +3,7 @@
 //! Records are given in blocks to the workers in turn, in the order of the log, so that they take
 //! every way through the dataflow that records from real sources can take.
 
+mod asking;
 mod crashing;
 mod saving;
 
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
+pub use asking::run_asking;
 pub use crashing::{Stretch, run_crashing};
 pub use saving::run_saving;
 
@@ -26,6 +28,7 @@ use crate::oracle::{Answer, Log};
 use crate::segmentation::{commands, segmentation};
 use crate::streams::Streams;
 
+use asking::Asks;
 use saving::{Reads, Saves};
 
 /// How a log is fed.
@@ -166,11 +169,21 @@ fn feed_saving(
     dealt: Dealt,
     saves: &Arc<Saves>,
 ) -> (Vec<Difference>, Tally) {
+    feed_asking(log, streams, dealt, (saves, &Asks::nothing()))
+}
+
+fn feed_asking(
+    log: &Log<'_>,
+    streams: &Arc<Streams>,
+    dealt: Dealt,
+    (saves, asks): (&Arc<Saves>, &Arc<Asks>),
+) -> (Vec<Difference>, Tally) {
     let (settings, streams) = (log.clock, streams.clone());
     let commands = commands(log.timeline, log.retain);
     let collected = Arc::new(Mutex::new((Vec::new(), Tally::default())));
     let config = timely::Config::process(dealt.blocks.len());
-    let (shared, dealt, saves) = (collected.clone(), Arc::new(dealt), saves.clone());
+    let (shared, dealt) = (collected.clone(), Arc::new(dealt));
+    let (saves, asks) = (saves.clone(), asks.clone());
     let guards = timely::execute(config, move |worker| {
         let probe = ProbeHandle::new();
         let (differences, tallies) = (shared.clone(), shared.clone());
@@ -183,12 +196,15 @@ fn feed_saving(
                 .probe_with(&probe);
             let told = saves.clone();
             outputs.prepared.inspect(move |_| told.prepared()).probe_with(&probe);
+            let replied = asks.clone();
+            outputs.replies.inspect(move |reply| replied.replied(reply)).probe_with(&probe);
             outputs.tally.inspect(move |tally| lock(&tallies).1.add(tally)).probe_with(&probe);
             inputs
         });
         for command in &commands {
             inputs.commands.send(command.clone());
         }
+        asks.ask(&mut inputs);
         let (mut clock, mut reads) = (EventTime::MIN, Reads::new(&saves));
         for mut block in std::mem::take(&mut *lock(&dealt.blocks[worker.index()])) {
             inputs.advance_to(block.clock, block.watermark);

@@ -37,7 +37,7 @@
 //! | what survives a crash, and how it comes back | [`operators::checkpoint`] |
 //! | the way in and the ordered way out | [`operators::feed`], [`operators::release`] |
 //! | the judge: everything recomputed from the whole log | [`oracle`] |
-//! | why a user is in a segment, or is not | [`explain`] |
+//! | why a user is in a segment, or is not | [`explain`], as it is told [`explained`] |
 //! | random worlds for tests; the dataflow over a log in memory | [`generate`], [`in_memory`] |
 //!
 //! # Invariants
@@ -63,6 +63,7 @@ pub mod catalog;
 pub mod clock;
 mod codec;
 pub mod explain;
+pub mod explained;
 pub mod generate;
 pub mod in_memory;
 pub mod mentions;

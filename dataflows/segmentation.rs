@@ -8,6 +8,7 @@
 //!                                           └─ edges ─┴─ compose ─ gates ──┘
 //! late, rejected, tallies ──────────────────────────────────────── gather ─ late, rejected, tallies
 //! saves ──── to every worker, among the commands; prepared: once for each that has worked it out
+//! questions ──── among the saves; replies: what each worker says of its own users
 //! promises ──── to dedup and membership: how old further records may be (`on_event`)
 //! ```
 
@@ -38,7 +39,7 @@ use crate::operators::settled::Promise;
 use crate::rule::Definition;
 use crate::streams::Streams;
 
-pub use crate::operators::membership::Command;
+pub use crate::operators::membership::{Ask, Command, Counted, Question, Reply, Told};
 pub use crate::operators::plan::{Keep, Sight};
 
 /// A record below its partition's clock.
@@ -141,6 +142,8 @@ pub struct Outputs<'scope> {
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
     /// Once for every worker that has worked out what was saved: the segment, and how far it sees.
     pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
+    /// What is said to [questions](Command::Ask), once by every worker.
+    pub replies: Stream<'scope, EventTime, Vec<Reply>>,
     /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.
     pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
@@ -219,6 +222,7 @@ pub fn segmentation<'scope>(
         late: gather(late_stream, "Late"),
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),
+        replies: members.replies.exchange(|_| 0),
         pieces: members.pieces.concat(identifiers),
         tally: to_first(tallies),
         memory: Box::new(move || {

@@ -84,6 +84,12 @@ Examples:
   rivulet explain --segments segments --events events.jsonl --user u1 --segment high_value
   rivulet explain --job job.toml --user u1 --segment high_value --at 2026-01-01T00:05:00Z")]
     Explain(Explain),
+    /// Estimate how many users a definition would have, from a sample of them
+    #[command(after_help = "\
+Examples:
+  rivulet estimate --segments segments --events events.jsonl --rules new.json
+  rivulet estimate --job job.toml --rules new.json --sample 100000 --format json")]
+    Estimate(Estimate),
     /// Write a made-up clickstream, the same for every seed
     #[command(after_help = "\
 Examples:
@@ -310,6 +316,26 @@ pub struct Explain {
     /// Which segment
     #[arg(long, value_name = "ID")]
     pub segment: String,
+    /// At which time [default: that of the last record]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<EventTime>,
+    /// How it is shown [default: text]
+    #[arg(long, value_name = "FORM")]
+    pub format: Option<Format>,
+}
+
+/// Arguments of `estimate`.
+#[derive(Debug, Args)]
+pub struct Estimate {
+    /// What to read, and the segments it may refer to
+    #[command(flatten)]
+    pub what: What,
+    /// A file with the definition; its id may be left out
+    #[arg(long, value_name = "FILE")]
+    pub rules: PathBuf,
+    /// About how many users to look at
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: u64,
     /// At which time [default: that of the last record]
     #[arg(long, value_name = "TIME", value_parser = instant)]
     pub at: Option<EventTime>,

@@ -19,7 +19,9 @@ mod connections;
 pub mod health;
 pub mod metrics;
 pub mod openapi;
+mod questions;
 mod refusal;
+pub mod sample;
 mod settings;
 mod tls;
 pub mod view;
@@ -41,6 +43,7 @@ use tokio::sync::watch;
 
 pub use access::{Access, Denied};
 pub use metrics::Metrics;
+pub use questions::Questions;
 pub use refusal::{Fault, Refusal};
 pub use settings::{Scope, Settings, Tls, Token};
 

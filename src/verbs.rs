@@ -3,6 +3,7 @@
 mod apart;
 mod cluster;
 mod collecting;
+mod estimate;
 mod inspect_log;
 mod kept;
 mod outputs;
@@ -46,6 +47,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             }
         }
         Verb::Explain(arguments) => inspect_log::explain(&arguments)?,
+        Verb::Estimate(arguments) => estimate::estimate(&arguments)?,
         Verb::Generate(arguments) => match generate::run(&arguments) {
             Ok(generate::Summary { records, copies, bytes }) => say(format_args!(
                 "{records} records, {copies} copies of some of them, {bytes} bytes"

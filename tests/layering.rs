@@ -51,6 +51,7 @@ const CORE: &[(&str, &[&str])] = &[
     // The judge must not share a mistake with the accused.
     ("oracle", &["operators", "segmentation", "streams", "in_memory"]),
     ("explain", &["operators", "segmentation", "streams", "in_memory"]),
+    ("explained", &["catalog", "operators", "segmentation", "oracle", "streams", "in_memory"]),
     ("generate", &["operators", "segmentation", "streams", "in_memory"]),
 ];
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
+#[path = "serve/across.rs"]
+mod across;
 #[path = "serve/client.rs"]
 mod client;
 mod common;

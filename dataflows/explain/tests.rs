@@ -84,7 +84,7 @@ fn values_are_plain_json() {
 
 #[test]
 fn conditions_read_as_they_are_written() {
-    let said = |rule: Rule, words: &str| assert_eq!(words::of_rule(&rule), words);
+    let said = |rule: Rule, words: &str| assert_eq!(of_rule(&rule), words);
     let eur = named_where("shop.*", "cur", Eq(value("\"EUR\"")));
     let total = aggregate(eur, Sum(Path::new("a.b")), 0, In(vec![value("1"), value("2")]));
     said(total, "shop.* where cur eq \"EUR\" sum(a.b) in [1,2]");

@@ -101,7 +101,16 @@ pub struct AttributePath {
 impl AttributePath {
     /// Prepares a path.
     pub fn new(path: &Path, store: &mut Store) -> Self {
-        let mut number = |name: &str| store.number(AttributeKey::of(name));
+        AttributePath::by(path, |key| store.number(key))
+    }
+
+    /// The same among attributes that are known: others are missing, whatever they are called.
+    pub fn find_in(path: &Path, store: &Store) -> Self {
+        AttributePath::by(path, |key| store.find(key))
+    }
+
+    fn by(path: &Path, mut number: impl FnMut(AttributeKey) -> AttributeNumber) -> Self {
+        let mut number = |name: &str| number(AttributeKey::of(name));
         let whole = number(path.as_str());
         let inner = path.split().map(|(first, rest)| (number(first), Path::new(rest)));
         AttributePath { whole, inner }

@@ -13,6 +13,7 @@ mod changes;
 mod compare;
 mod evaluate;
 mod matcher;
+mod question;
 mod render;
 mod restore;
 mod save;
@@ -25,6 +26,7 @@ pub use changes::{Changes, Entering, Flip};
 use changes::{emit, emit_to, leave_all};
 use compare::{Before, touch_all};
 use matcher::Matcher;
+pub use question::{Ask, Counted, Question, Reply, Told};
 pub use render::{Inputs, Outputs, membership};
 use save::{Saving, Sweeping};
 pub use tally::Tally;
@@ -60,6 +62,8 @@ pub enum Command {
     /// Before anything of this time or later takes effect, give out what has changed since the last
     /// checkpoint; this is the one of this number.
     Checkpoint(u64),
+    /// Before anything of this time or later takes effect, answer this. It changes nothing.
+    Ask(Arc<Question>),
     /// Of what is taken over from an earlier run at this instant, tell who is in which segment, as
     /// if they had just entered. (Nobody is told otherwise, for they have been.)
     TellMembers,
@@ -297,8 +301,8 @@ impl Membership {
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
             Command::Save(definition, from) => return self.save(&definition, from),
             Command::Commit => return self.commit(at, changes),
-            // The one has been taken when time came to it, the other is noted.
-            Command::Checkpoint(_) | Command::TellMembers => return,
+            // The first two have been taken when time came to them, the other is noted.
+            Command::Checkpoint(_) | Command::Ask(_) | Command::TellMembers => return,
         };
         self.carry_all_over(&edited, at, changes);
     }

@@ -16,6 +16,7 @@ mod compile;
 mod conditions;
 mod defaults;
 mod facts;
+mod found;
 mod gates;
 mod install;
 mod save;
@@ -26,6 +27,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use found::Known;
 pub use save::Prepared;
 use serde::{Deserialize, Serialize};
 pub use sight::Sight;

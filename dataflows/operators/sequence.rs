@@ -61,6 +61,13 @@ impl Progress {
             + self.hits.capacity() * size_of::<(EventTime, usize)>()
     }
 
+    /// What has come of these hits, in the order of time.
+    pub fn of(bounds: &Bounds, hits: impl IntoIterator<Item = (EventTime, usize)>) -> Self {
+        let mut progress = Progress::new(bounds);
+        hits.into_iter().for_each(|(time, step)| progress.advance(bounds, step, time));
+        progress
+    }
+
     /// An event at `time` matches `step`. `settled` is given iff events may come out of order: no
     /// later call will be for a time before it.
     pub fn hit(

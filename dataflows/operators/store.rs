@@ -33,6 +33,11 @@ impl Store {
         })
     }
 
+    /// The number of an attribute, or one that no attribute has.
+    pub fn find(&self, key: AttributeKey) -> AttributeNumber {
+        self.numbers.get(&key).copied().unwrap_or(AttributeNumber(u32::MAX))
+    }
+
     /// The attribute of a number.
     pub fn key(&self, number: AttributeNumber) -> AttributeKey {
         *self.keys.get(number.0 as usize).expect("an attribute number is one of its store")

@@ -72,6 +72,25 @@ impl Window {
         self.len() == 0
     }
 
+    /// One that holds every entry of a log that is later than `after` and has not left by `now`.
+    pub fn over(
+        aggregate: &Aggregate,
+        granularity: Duration,
+        log: &Log,
+        (after, now): (EventTime, EventTime),
+    ) -> Self {
+        let mut window = Window::new(aggregate);
+        let has_left = |time| {
+            aggregate.window.is_some_and(|window| leave_time(time, window, granularity) <= now)
+        };
+        for place in 0..log.len() {
+            if let Some((time, entry)) = log.entry(place) {
+                window.insert(aggregate, time, &entry, time > after && !has_left(time));
+            }
+        }
+        window
+    }
+
     fn count(&mut self) -> &mut u32 {
         match &mut self.0 {
             Sums::Count { count } | Sums::Sum { count, .. } | Sums::Many { count, .. } => count,

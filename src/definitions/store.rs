@@ -42,6 +42,9 @@ pub enum StoreError {
     },
 }
 
+/// What a definition is called that is only asked about, and has no id.
+const UNNAMED: &str = "the rules that are asked about";
+
 /// A file or folder of definitions.
 pub struct Store {
     path: PathBuf,
@@ -86,6 +89,24 @@ impl Store {
             all.push(Version { version, saved_at: None, definition: now });
         }
         Ok(all)
+    }
+
+    /// What a definition says, which may have no id, and whether it would stand beside the others:
+    /// in place of the one of its id, if it has one.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(&self, text: &str) -> Result<Definition, StoreError> {
+        let mut json =
+            parse::json(text).map_err(|syntax| StoreError::Faults(vec![syntax.into()]))?;
+        if let Some(members) = json.as_object_mut() {
+            members.entry("id").or_insert_with(|| UNNAMED.into());
+        }
+        let definition = parse::definition(&json).map_err(StoreError::Faults)?;
+        let mut catalog = load(&self.path).map_err(StoreError::Standing)?.catalog;
+        let edit = Edit::Put(Arc::new(definition.clone()));
+        catalog.apply(&edit).map_err(StoreError::Refused)?;
+        Ok(definition)
     }
 
     /// Saves a definition under this id, which it may leave out.

@@ -21,7 +21,7 @@ use dataflows::model::EventTime;
 use dataflows::model::time::format_time;
 use dataflows::operators::feed::Feed;
 use dataflows::rule::Definition;
-use dataflows::segmentation::{Command, Inputs, Sight, steps};
+use dataflows::segmentation::{Command, Inputs, Question, Sight, steps};
 use dataflows::streams::Streams;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Inspect;
@@ -108,6 +108,10 @@ impl Edits {
             });
             feed
         });
+        if let Some(view) = &shared.view {
+            let partitions = Arc::clone(&shared.partitions);
+            view.questions().wake_by(move || partitions.wake());
+        }
         let lead = (worker.index() == 0).then(|| Lead {
             last: shared.finals.iter().map(MadeFinal::time).max().unwrap_or(EventTime::MIN),
             ..Lead::new(worker.peers(), &run.timeline)
@@ -180,6 +184,21 @@ impl Edits {
         }
         if self.hold_time() || !self.shared.partitions.is_stopped() {
             self.lead(run, time, inputs);
+            self.ask(time, inputs);
+        }
+    }
+
+    /// Passes a question on to all workers, if there is one: about all before this time.
+    fn ask(&self, time: EventTime, inputs: &mut Inputs) {
+        let (Some(lead), Some(view)) = (&self.lead, &self.shared.view) else { return };
+        // Before, what is in force now was not yet.
+        if time <= lead.last || self.hold_time() {
+            return;
+        }
+        if let Some((number, ask)) = view.questions().take(lead.workers) {
+            let question = Question::new(number, ask, |id| lead.in_force.get(id).cloned());
+            inputs.saves.send((time, Command::Ask(Arc::new(question))));
+            inputs.saves.flush();
         }
     }
 

@@ -97,6 +97,7 @@ fn measured(shared: &Shared, view: &View) -> Measured {
         read: shared.partitions.read(),
         differences,
         watermark: view.as_of(),
+        drifting: view.drifting(),
         partitions: shared.partitions.clocks_and_lags().into_iter().map(partition).collect(),
         checkpoint: shared.checkpoints.as_ref().map(|them| them.measured()),
         is_ready: view.is_ready(),

@@ -192,6 +192,11 @@ fn build(
             lock(&to.prepared).push(sight.clone());
         });
         prepared.probe_with(probe);
+        let to = shared.clone();
+        let replies = outputs.replies.inspect(move |reply| {
+            to.view.iter().for_each(|view| view.questions().reply(reply.clone()));
+        });
+        replies.probe_with(probe);
         let write = |shared: &Arc<Shared>| {
             let shared = shared.clone();
             move |written: Result<(), SinkError>| {

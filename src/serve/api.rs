@@ -1,7 +1,10 @@
 //! What can be asked about users and segments, and how definitions are saved: `/v1/…`.
 
+mod across;
 mod definitions;
 mod differences;
+mod estimate;
+mod explain;
 mod extract;
 mod segments;
 mod users;
@@ -41,6 +44,13 @@ pub trait Definitions: Send + Sync {
     /// # Errors
     /// They cannot be read.
     fn versions(&self, id: &str) -> Result<Vec<Json>, Refusal>;
+
+    /// What it says, and whether it would stand beside the others, without saving it; it may have
+    /// no id.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn read(&self, text: &str) -> Result<Definition, Refusal>;
 
     /// Saves it, so that it will come into force.
     ///
@@ -87,8 +97,12 @@ pub fn routes(
         .route("/v1/segments/{id}", get(segments::one))
         .route("/v1/segments/{id}/users", get(segments::users))
         .route("/v1/segments/{id}/versions", get(definitions::versions))
+        .route("/v1/segments/{id}/sizes", get(across::sizes))
+        .route("/v1/overlap", get(across::overlap))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
+        .route("/v1/estimate", post(estimate::estimate))
+        .route("/v1/explain", get(explain::explain))
         .with_state(asked.clone());
     let change = Router::new()
         .route(

@@ -33,6 +33,9 @@ const BOUNDS: [f64; 14] = [
     5.0,
 ];
 
+/// How many segments are told by name.
+const DRIFTING_MAX: usize = 1_000;
+
 /// What the server counts, and what it was told.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -63,6 +66,8 @@ pub struct Measured {
     pub differences: u64,
     /// Up to which time all has been given out.
     pub watermark: Option<EventTime>,
+    /// The segments whose size is not what it usually is.
+    pub drifting: Vec<Arc<str>>,
     /// The partitions that are read by this process.
     pub partitions: Vec<PartitionMeasured>,
     /// The last checkpoint, where the run keeps state.
@@ -198,6 +203,11 @@ impl Collector for Told {
         if let Some(checkpoint) = &measured.checkpoint {
             to.checkpoint(checkpoint)?;
         }
+        let help = "Segments whose size is not what it usually is";
+        to.gauge("segments_drifting", help, None, measured.drifting.len() as f64)?;
+        let help = "1 for a segment whose size is not what it usually is; others are not told";
+        let drifting = measured.drifting.iter().take(DRIFTING_MAX);
+        to.named("segment_drifting", help, "segment", drifting)?;
         let clock = |it: &PartitionMeasured| it.clock.map(seconds);
         let help = "Where the clock of a partition stands, since the epoch";
         to.each("partition_clock", help, Some(&Unit::Seconds), &measured.partitions, clock)?;
@@ -243,6 +253,22 @@ impl To<'_, '_> {
         let Some(bytes) = bytes else { return Ok(()) };
         let help = "What is kept of the last checkpoint";
         self.gauge("checkpoint", help, Some(&Unit::Bytes), *bytes as f64)
+    }
+
+    /// 1 for each of these.
+    fn named<'s>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        those: impl Iterator<Item = &'s Arc<str>>,
+    ) -> fmt::Result {
+        let one = ConstGauge::new(1.0);
+        let mut family = self.0.encode_descriptor(name, help, None, one.metric_type())?;
+        for that in those {
+            one.encode(family.encode_family(&[(label, &**that)])?)?;
+        }
+        Ok(())
     }
 
     fn each(

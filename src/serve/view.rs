@@ -14,9 +14,12 @@
 //! a difference.
 
 mod classes;
+pub mod drift;
+pub mod overlap;
 pub mod past;
 mod ring;
 mod segments;
+pub mod sizes;
 mod users;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -25,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use dataflows::model::{Difference, EventTime};
 use tokio::sync::watch;
 
-use super::Metrics;
+use super::{Metrics, Questions};
 
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
@@ -52,6 +55,7 @@ pub struct View {
     is_ready: AtomicBool,
     is_over: AtomicBool,
     metrics: Metrics,
+    questions: Questions,
     /// Told whenever something has changed.
     changes: watch::Sender<()>,
 }
@@ -82,6 +86,7 @@ impl View {
             is_ready: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             metrics,
+            questions: Questions::default(),
             changes: watch::Sender::new(()),
         }
     }
@@ -126,7 +131,7 @@ impl View {
         self.ring.push(&due[news..], &numbered[news..]);
         self.classes.count(&due[news..], &numbered[news..]);
         self.users.apply(due, &numbered, up_to);
-        self.segments.apply(due, &numbered, up_to);
+        self.segments.apply(due, &numbered, (before, up_to));
     }
 
     /// All that there was to be read at the start has been read; its differences are those up to
@@ -168,6 +173,19 @@ impl View {
     /// What is measured of the run, and of those who ask.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What is asked of the workers.
+    pub fn questions(&self) -> &Questions {
+        &self.questions
+    }
+
+    /// The segments in force whose size is not what it usually is, by id.
+    pub fn drifting(&self) -> Vec<Arc<str>> {
+        let Some(as_of) = self.as_of() else { return Vec::new() };
+        let segments = self.segments.after(None, usize::MAX);
+        let drifting = segments.iter().filter(|it| it.drifting(as_of).is_some());
+        drifting.map(|it| Arc::clone(&it.id)).collect()
     }
 
     /// As of which time it is.

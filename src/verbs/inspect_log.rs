@@ -24,7 +24,7 @@ const READ_BYTES: usize = 1 << 20;
 
 /// What keeps a log from being looked into.
 #[derive(Debug, Error)]
-enum LogError {
+pub(super) enum LogError {
     #[error(
         "verify compares what is final: run it with --emit on_watermark (on_event answers depend \
          on the order of arrival)"
@@ -39,12 +39,12 @@ enum LogError {
 }
 
 /// The records of all inputs, and how many could not be understood.
-struct Whole {
-    arrivals: Vec<Arrival>,
+pub(super) struct Whole {
+    pub(super) arrivals: Vec<Arrival>,
     rejected: u64,
 }
 
-fn read_all(inputs: &[InputFile]) -> Result<Whole, VerbError> {
+pub(super) fn read_all(inputs: &[InputFile]) -> Result<Whole, VerbError> {
     let mut whole = Whole { arrivals: Vec::new(), rejected: 0 };
     for (partition, input) in (0..).zip(inputs) {
         if input.path == Path::new("-") {
@@ -74,7 +74,7 @@ fn read_one(partition: u32, input: &InputFile, whole: &mut Whole) -> Result<(), 
     Ok(())
 }
 
-fn log_of<'a>(subject: &'a Subject, whole: &'a Whole) -> Log<'a> {
+pub(super) fn log_of<'a>(subject: &'a Subject, whole: &'a Whole) -> Log<'a> {
     Log {
         arrivals: &whole.arrivals,
         timeline: &subject.definitions.timeline,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::http::StatusCode;
 use dataflows::catalog::Refusal as Refused;
+use dataflows::rule::Definition;
 use serde_json::{Value as Json, json};
 
 use super::what::Subject;
@@ -104,6 +105,10 @@ impl Definitions for Files {
     fn versions(&self, id: &str) -> Result<Vec<Json>, Refusal> {
         let versions = self.store.versions(id).map_err(refusal)?;
         Ok(versions.into_iter().map(|version| json!(version)).collect())
+    }
+
+    fn read(&self, text: &str) -> Result<Definition, Refusal> {
+        self.store.read(text).map_err(refusal)
     }
 
     fn put(&self, id: &str, text: &str) -> Result<Saved, Refusal> {

@@ -7,8 +7,10 @@ use crate::common::Place;
 #[test]
 fn help_has_examples() {
     let place = Place::new();
-    for verb in ["", "replay", "check", "verify", "explain", "generate", "bench", "state", "schema"]
-    {
+    for verb in [
+        "", "replay", "check", "verify", "explain", "estimate", "generate", "bench", "state",
+        "schema",
+    ] {
         let help = place.run(&format!("{verb} --help")).fine();
         let example = format!("  rivulet {verb}");
         assert!(help.stdout.contains("Examples:\n"), "{verb}");
@@ -97,6 +99,33 @@ fn explain_shows_the_rule() {
     place.run(&format!("{base} pro --at soon")).refused_with(&["soon"]);
     place.write("events.jsonl", "");
     place.run(&format!("{base} pro")).refused_with(&["--at"]);
+}
+
+#[test]
+fn estimate_says_how_large_a_segment_would_be() {
+    let place = Place::new();
+    let base = "estimate --segments segments.json --events many.jsonl --rules new.json";
+    let record = |user: usize| {
+        let plan = if user.is_multiple_of(4) { "pro" } else { "free" };
+        format!(
+            r#"{{"type":"identify","userId":"u{user}","timestamp":{user},"traits":{{"plan":"{plan}"}}}}"#
+        )
+    };
+    place.write("many.jsonl", (0..2_000).map(record).collect::<Vec<_>>().join("\n"));
+    place.write("new.json", r#"{"rules":{"attribute":"plan","op":"eq","value":"pro"}}"#);
+    let text = place.run(base).fine().stdout;
+    assert!(text.starts_with("exactly 500 of 2000 users at 1970-01-01T00:00:01.999Z"), "{text}");
+    let json = place.run(&format!("{base} --sample 600 --format json")).fine().stdout;
+    let json: Json = serde_json::from_str(&json).unwrap();
+    let number = |key: &str| json[key].as_u64().unwrap();
+    assert!(number("low") < number("size") && number("size") < number("high"), "{json}");
+    assert!((500..700).contains(&number("sampled")) && number("users") == 2_000, "{json}");
+    let few = place.run(&format!("{base} --sample 40")).fine().stdout;
+    assert!(few.contains("--sample "), "{few}");
+    place.write("new.json", r#"{"rules":{"attribute":"plan","op":"eqq","value":"pro"}}"#);
+    place.run(base).refused_with(&["new.json", "rules.op", "eq"]);
+    place.write("new.json", r#"{"rules":{"segment":"nowhere"}}"#);
+    place.run(base).refused_with(&["new.json", "nowhere"]);
 }
 
 #[test]

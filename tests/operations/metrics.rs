@@ -12,7 +12,9 @@ use crate::server::Server;
 
 /// The names of all that is exported, and of how it is kept (`_bucket`).
 fn exported(metrics: &str) -> BTreeSet<String> {
-    let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+    // One that tells of nothing now, as no segment drifts, has its type all the same.
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let samples = metrics.lines().filter(|line| !line.starts_with('#')).chain(types);
     samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned()).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::question::Reply;
 use super::tally::Tally;
 use crate::model::{EventTime, Sign};
 use crate::operators::checkpoint::Piece;
@@ -25,6 +26,8 @@ pub struct Changes {
     pub edges: Vec<(Edge, EventTime, isize)>,
     /// Definitions that have been worked out for all users of this worker.
     pub prepared: Vec<Sight>,
+    /// What was said to questions.
+    pub replies: Vec<Reply>,
     /// What a checkpoint adds to what is kept.
     pub pieces: Vec<Piece>,
     /// Who entered and left nodes whose members are noted.

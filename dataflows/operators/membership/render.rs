@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -11,7 +12,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use super::{Alarm, Changes, Command, Entering, Flip, Instant, Membership, Tally};
+use super::{Alarm, Changes, Command, Entering, Flip, Instant, Membership, Question, Reply, Tally};
 use crate::clock::Emit;
 use crate::model::{Change, EventTime, Incoming, Update};
 use crate::operators::checkpoint::{Piece, Restored};
@@ -45,6 +46,8 @@ pub struct Outputs<'scope> {
     pub edges: Stream<'scope, EventTime, Vec<(Edge, EventTime, isize)>>,
     /// Definitions that were saved and have been worked out by this worker.
     pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
+    /// What this worker says to questions.
+    pub replies: Stream<'scope, EventTime, Vec<Reply>>,
     /// What checkpoints add to what is kept, of this worker.
     pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
@@ -53,7 +56,7 @@ pub struct Outputs<'scope> {
     pub state: Rc<RefCell<Membership>>,
 }
 
-const OUTPUTS: usize = 6;
+const OUTPUTS: usize = 7;
 /// How many instants are worked off before other operators get their turn.
 const INSTANTS_PER_TURN: usize = 4_096;
 
@@ -103,6 +106,9 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
                 for (at, command) in batches.flat_map(|batch| batch.drain(..)) {
                     match command {
                         Command::Checkpoint(number) => _ = ahead.checkpoints.insert(at, number),
+                        Command::Ask(question) => {
+                            ahead.questions.entry(at).or_default().push(question);
+                        }
                         command => ahead.commands.insert(at, command),
                     }
                 }
@@ -143,7 +149,7 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
                 Some(next) => {
                     capabilities.iter_mut().for_each(|it| it.downgrade(&next.max(*it.time())));
                 }
-                None if ahead.checkpoints.is_empty() => held = None,
+                None if ahead.checkpoints.is_empty() && ahead.questions.is_empty() => held = None,
                 None => {}
             }
         }
@@ -162,6 +168,7 @@ fn new_outputs<'scope>(
     let (tally, tally_stream) = builder.new_output();
     let (prepared, prepared_stream) = builder.new_output();
     let (pieces, pieces_stream) = builder.new_output();
+    let (replies, replies_stream) = builder.new_output();
     let written = Written {
         differences: OutputBuilder::from(differences),
         flips: OutputBuilder::from(flips),
@@ -169,6 +176,7 @@ fn new_outputs<'scope>(
         tally: OutputBuilder::from(tally),
         prepared: OutputBuilder::from(prepared),
         pieces: OutputBuilder::from(pieces),
+        replies: OutputBuilder::from(replies),
     };
     let outputs = Outputs {
         differences: differences_stream,
@@ -177,6 +185,7 @@ fn new_outputs<'scope>(
         tally: tally_stream,
         prepared: prepared_stream,
         pieces: pieces_stream,
+        replies: replies_stream,
         state: Rc::new(RefCell::new(state)),
     };
     (written, outputs)
@@ -185,7 +194,7 @@ fn new_outputs<'scope>(
 /// Keeps the capabilities of the earliest time at which something waits.
 fn hold(held: &mut Option<[Capability<EventTime>; OUTPUTS]>, arrived: &InputCapability<EventTime>) {
     if held.as_ref().is_none_or(|[first, ..]| arrived.time() < first.time()) {
-        *held = Some([0, 1, 2, 3, 4, 5].map(|output| arrived.retain(output)));
+        *held = Some([0, 1, 2, 3, 4, 5, 6].map(|output| arrived.retain(output)));
     }
 }
 
@@ -198,6 +207,8 @@ struct Ahead {
     commands: Wheel<Command>,
     /// Checkpoints to come, by time. Where time stands for good, one of a later time never comes.
     checkpoints: BTreeMap<EventTime, u64>,
+    /// Questions about what is before a time, by time.
+    questions: BTreeMap<EventTime, Vec<Arc<Question>>>,
     restored: Wheel<Restored>,
     settled: Settled,
     instant: Instant,
@@ -217,6 +228,7 @@ impl Ahead {
             copies: Wheel::default(),
             commands: Wheel::default(),
             checkpoints: BTreeMap::new(),
+            questions: BTreeMap::new(),
             restored: Wheel::default(),
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
@@ -253,7 +265,9 @@ impl Ahead {
         let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
         for _ in 0..INSTANTS_PER_TURN {
             let next = self.next(state);
-            self.checkpoint(next.into_iter().chain(bound).min(), state, changes);
+            let come_to = next.into_iter().chain(bound).min();
+            self.checkpoint(come_to, state, changes);
+            self.answer(come_to, state, changes);
             self.look_ahead(state);
             self.count(state);
             let Some(at) = next.filter(&passed) else { return next };
@@ -276,6 +290,18 @@ impl Ahead {
         {
             let (before, number) = next.remove_entry();
             state.checkpoint(number, before, changes);
+        }
+    }
+
+    /// Answers the questions to which time has come.
+    fn answer(&mut self, come_to: Option<EventTime>, state: &Membership, changes: &mut Changes) {
+        while let Some(next) = self.questions.first_entry()
+            && come_to.is_none_or(|come_to| *next.key() <= come_to)
+        {
+            let (before, questions) = next.remove_entry();
+            for question in questions {
+                state.reply(&question, before.saturating_sub(1), changes);
+            }
         }
     }
 
@@ -349,19 +375,21 @@ struct Written {
     tally: Output<Tally>,
     prepared: Output<Sight>,
     pieces: Output<Piece>,
+    replies: Output<Reply>,
 }
 
 impl Written {
     fn write(
         &mut self,
         changes: &mut Changes,
-        [first, second, third, fourth, fifth, sixth]: &[Capability<EventTime>; OUTPUTS],
+        [first, second, third, fourth, fifth, sixth, seventh]: &[Capability<EventTime>; OUTPUTS],
     ) {
         give(&mut self.differences, first, changes.differences.drain(..));
         give(&mut self.flips, second, changes.flips.drain(..));
         give(&mut self.edges, third, changes.edges.drain(..));
         give(&mut self.prepared, fifth, changes.prepared.drain(..));
         give(&mut self.pieces, sixth, changes.pieces.drain(..));
+        give(&mut self.replies, seventh, changes.replies.drain(..));
         let tally = std::mem::take(&mut changes.tally);
         give(&mut self.tally, fourth, Some(tally).filter(|tally| !tally.is_empty()));
     }

@@ -114,6 +114,27 @@ impl Log {
         }
     }
 
+    /// An entry, and its time.
+    pub fn entry(&self, place: usize) -> Option<(EventTime, Entry)> {
+        Some(match &self.0 {
+            Entries::Narrow(narrow) if narrow.holds_amounts() => {
+                (narrow.time(place)?, Entry::Amount(self.amount(place)?))
+            }
+            Entries::Narrow(narrow) => (narrow.time(place)?, Entry::Happened),
+            Entries::Wide(wide) => match &**wide {
+                Wide::Happened(times) => (*times.get(place)?, Entry::Happened),
+                Wide::Amounts(entries) => {
+                    let (time, amount) = entries.get(place)?;
+                    (*time, Entry::Amount(*amount))
+                }
+                Wide::Values(entries) => {
+                    let (time, position, value) = entries.get(place)?;
+                    (*time, Entry::Value(*position, value.clone()))
+                }
+            },
+        })
+    }
+
     pub(super) fn amount(&self, place: usize) -> Option<Amount> {
         match &self.0 {
             Entries::Narrow(narrow) => {

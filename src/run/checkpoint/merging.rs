@@ -11,8 +11,9 @@ use dataflows::operators::checkpoint::{Collection, Forget, Piece, merge};
 use super::keeper::{collection, name, put};
 use crate::state::{BatchEntry, StateError, Store};
 
-/// So many batches of a collection are left as they are.
-const FEW: usize = 8;
+/// So many batches of a collection are left as they are. Events that have left their windows are
+/// dropped by whole batches, which costs nothing; so the more are left, the less is merged in vain.
+const FEW: usize = 32;
 /// A batch that merging makes is about so large; what is larger becomes several.
 const PAGES_A_BATCH: usize = 256;
 

@@ -8,6 +8,7 @@ use dataflows::model::EventTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::across::{drifting, steps, volatility};
 use super::extract::{Asks, Id, instant, limit};
 use super::{Asked, aside, time, unknown_segment};
 use crate::serve::Refusal;
@@ -32,14 +33,28 @@ pub(super) async fn all(
     let next = segments.last().filter(|_| segments.len() == limit).map(|it| it.id.to_string());
     let one = |segment: &Arc<crate::serve::view::Segment>| {
         let name = segment.in_force().and_then(|it| it.definition.name.clone());
-        json!({ "id": &*segment.id, "name": name, "size": segment.size() })
+        let drift = as_of.and_then(|as_of| segment.drifting(as_of));
+        json!({
+            "id": &*segment.id, "name": name, "size": segment.size(), "drift": drift.map(drifting),
+        })
     };
     let segments: Vec<_> = segments.iter().map(one).collect();
     Ok(Json(json!({ "segments": segments, "next": next, "as_of": time(as_of) })))
 }
 
+/// What is told besides.
+#[derive(Deserialize)]
+pub(super) struct Besides {
+    #[serde(default)]
+    history: bool,
+}
+
 /// `GET /v1/segments/{id}`: one of them, with its definition.
-pub(super) async fn one(State(asked): State<Asked>, Id(id): Id) -> Result<Json<Value>, Refusal> {
+pub(super) async fn one(
+    State(asked): State<Asked>,
+    Id(id): Id,
+    Asks(besides): Asks<Besides>,
+) -> Result<Json<Value>, Refusal> {
     let as_of = asked.view.as_of();
     let segment = asked.view.segment(&id).ok_or_else(|| unknown_segment(&id))?;
     let in_force = asked.view.in_force(&id).ok_or_else(|| unknown_segment(&id))?;
@@ -51,11 +66,16 @@ pub(super) async fn one(State(asked): State<Asked>, Id(id): Id) -> Result<Json<V
     })
     .await?;
     let (since, complete_from) = standing(&in_force);
+    let of_late = |as_of| volatility(segment.volatility(as_of));
+    let history = besides.history.then(|| steps(&segment, EventTime::MIN));
     Ok(Json(json!({
         "id": &*segment.id,
         "name": in_force.definition.name,
         "description": in_force.definition.description,
         "size": size,
+        "drift": as_of.and_then(|as_of| segment.drifting(as_of)).map(drifting),
+        "volatility": as_of.map(of_late),
+        "history": history,
         "as_of": time(as_of),
         "in_force_since": since,
         "complete_from": complete_from,

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use dataflows::model::{Difference, EventTime, Sign};
 use dataflows::rule::Definition;
 use hashbrown::HashMap;
 
-use super::{read, write};
+use super::drift::Drifting;
+use super::sizes::{Sizes, Step, Volatility};
+use super::{lock, read, write};
 
 /// All segments there are or have been, each with a number that stays its own.
 #[derive(Default)]
@@ -30,6 +32,7 @@ pub struct Segment {
     in_force: RwLock<Option<InForce>>,
     members: RwLock<Members>,
     size: AtomicUsize,
+    sizes: Mutex<Sizes>,
 }
 
 #[derive(Debug)]
@@ -136,19 +139,30 @@ impl Segments {
         }
     }
 
-    /// Applies differences; a segment takes all of its own at once.
-    pub(super) fn apply(&self, due: &[Difference], numbers: &[u32], up_to: EventTime) {
+    /// Applies differences; a segment takes all of its own at once. Those before a time are no news.
+    pub(super) fn apply(
+        &self,
+        due: &[Difference],
+        numbers: &[u32],
+        (before, up_to): (EventTime, EventTime),
+    ) {
         let mut order: Vec<_> = numbers.iter().copied().zip(0_usize..).collect();
         order.sort_unstable();
         for same in order.chunk_by(|left, right| left.0 == right.0) {
             let segment = same.first().and_then(|(number, _)| self.numbered_by(*number));
             let Some(segment) = segment else { continue };
             let mut members = write(&segment.members);
+            let mut sizes = lock(&segment.sizes);
             for (_, index) in same {
-                let Difference { user, sign, .. } = &due[*index];
+                let Difference { time, user, sign, .. } = &due[*index];
                 match sign {
                     Sign::Entered => _ = members.users.insert(Arc::clone(user)),
                     Sign::Left => _ = members.users.remove(user),
+                }
+                if *time < before {
+                    sizes.begin(members.users.len());
+                } else {
+                    sizes.change(*time, *sign, members.users.len());
                 }
             }
             members.up_to = up_to;
@@ -166,12 +180,28 @@ impl Segment {
             in_force: RwLock::default(),
             members: RwLock::new(members),
             size: AtomicUsize::new(0),
+            sizes: Mutex::default(),
         }
     }
 
     /// How many are in it.
     pub fn size(&self) -> usize {
         self.size.load(Ordering::Acquire)
+    }
+
+    /// The steps of its history that end after a time, the oldest first.
+    pub fn sizes_since(&self, since: EventTime) -> Vec<Step> {
+        lock(&self.sizes).since(since)
+    }
+
+    /// Who entered and left of late, as of a time.
+    pub fn volatility(&self, as_of: EventTime) -> Volatility {
+        lock(&self.sizes).volatility(as_of, self.size())
+    }
+
+    /// Whether its size is not what it usually is, as of a time.
+    pub fn drifting(&self, as_of: EventTime) -> Option<Drifting> {
+        lock(&self.sizes).drifting(as_of)
     }
 
     /// Its definition, unless it is deleted.

@@ -112,7 +112,60 @@ fn who_reads_too_slowly_is_told_where_it_goes_on() {
     assert_eq!(rest.len(), usize::try_from(1_000 - floor.time).unwrap());
 }
 
+#[test]
+fn what_a_restart_knows_is_no_history() {
+    let view = View::new(100);
+    view.define(everyone("s"));
+    view.go_on_from(100);
+    view.take(&[entered(99, "s", "u"), entered(99, "s", "v")]);
+    view.advance(100);
+    let segment = view.segment("s").unwrap();
+    assert!(segment.sizes_since(0).is_empty());
+    view.take(&[left(2_500, "s", "u")]);
+    view.advance(2_501);
+    let step = sizes::Step { from: 2_000, until: 3_000, size: 1, entered: 0, left: 1 };
+    assert_eq!(segment.sizes_since(0), [step]);
+    assert!(view.drifting().is_empty());
+}
+
 proptest! {
+    /// Whoever is in what, combinations are counted as by hand: now, and at every time retained.
+    #[test]
+    fn overlaps_are_as_counted_by_hand(
+        flips in prop::collection::vec((0_usize..4, 0_u8..12), 1..80),
+        back in 0_i64..40,
+    ) {
+        let (view, mut members, mut history) = (View::new(10_000), BTreeSet::new(), Vec::new());
+        (0..4).for_each(|it| view.define(everyone(&format!("s{it}"))));
+        for (time, (segment, user)) in (1..).zip(flips) {
+            let (id, user) = (format!("s{segment}"), format!("u{user}"));
+            if members.remove(&(segment, user.clone())) {
+                view.take(&[left(time, &id, &user)]);
+            } else {
+                view.take(&[entered(time, &id, &user)]);
+                members.insert((segment, user));
+            }
+            history.push(members.clone());
+            view.advance(time + 1);
+        }
+        let now = i64::try_from(history.len()).unwrap();
+        let at = (now - back).max(1);
+        let members = &history[usize::try_from(at - 1).unwrap()];
+        let segments = view.segments_after(None, 10);
+        let found = view.overlap(&segments, at).unwrap();
+        prop_assert_eq!(found.len(), 15);
+        let of_user = |user: &str| -> usize {
+            (0..4).filter(|it| members.contains(&(*it, user.to_owned()))).map(|it| 1 << it).sum()
+        };
+        let of: Vec<_> = (0..12).map(|user| of_user(&format!("u{user}"))).collect();
+        for it in found {
+            let size = of.iter().filter(|of| *of & it.of == it.of).count();
+            let only = of.iter().filter(|of| **of == it.of).count();
+            prop_assert_eq!((it.size, it.only), (size as u64, only as u64));
+        }
+        prop_assert_eq!(view.overlap(&segments, now + 1), Err(NoPast::NotYet(Some(now))));
+    }
+
     /// Any flips, in any steps of the frontier: at every time that is retained, users and segments
     /// agree with the flips up to then.
     #[test]

@@ -10,7 +10,7 @@ use crate::rule::{
 };
 
 /// A rule; of one that is made of others, only how they are put together.
-pub(super) fn of_rule(rule: &Rule) -> String {
+pub fn of_rule(rule: &Rule) -> String {
     match rule {
         Rule::All(_) => "all of".to_owned(),
         Rule::Any(_) => "any of".to_owned(),
