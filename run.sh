@@ -99,6 +99,10 @@ setup_servers() { # what the tests of sinks write to; each test starts its own
     [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}"
 }
 
+setup_prometheus() { # what alerts and dashboard are held against
+    command -v promtool >/dev/null || install prometheus
+}
+
 build() { cargo build --release --locked; }
 
 # Announces a step, runs it, says how long it took.
@@ -174,6 +178,7 @@ test_all() {
     setup_schemathesis
     setup_network
     setup_servers
+    setup_prometheus
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"
         say "The tests named $1 pass. (Not run: format, lints, real data.)"

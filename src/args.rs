@@ -7,6 +7,7 @@ use dataflows::model::time::parse_time;
 use dataflows::model::{Duration, EventTime};
 
 use crate::run::Until;
+use crate::say::Form;
 use crate::{bench, generate};
 
 /// Who is in which segment, the moment it changes
@@ -16,6 +17,10 @@ pub struct Arguments {
     /// What to do
     #[command(subcommand)]
     pub verb: Verb,
+    /// In what form things are said on standard error
+    #[arg(long, global = true, value_name = "FORM", default_value = "text", env = "RIVULET_LOG")]
+    #[arg(hide_env_values = true, hide_possible_values = true)]
+    pub log: Form,
 }
 
 const EXAMPLES: &str = "\

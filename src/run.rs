@@ -285,6 +285,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         return Ok(Writing::new(outputs, None).finish()?); // told to stop before there was anything
     };
     let view = viewed::begin(&run, before.unwrap_or(EventTime::MIN));
+    view.iter().for_each(|view| viewed::watch_sinks(view, outputs.deliveries.standing()));
     let edited = run.edited(&finals);
     let streams = Arc::new(run.streams());
     let shared = Arc::new(Shared {

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use crate::args::{Arguments, Check, Schema, Verb};
 use crate::job::Job;
-use crate::say::say;
+use crate::say::{error, say, warn};
 use crate::{bench, generate, schema};
 
 pub use what::WhatError;

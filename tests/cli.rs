@@ -6,6 +6,8 @@ mod common;
 
 #[path = "cli/files.rs"]
 mod files;
+#[path = "cli/logs.rs"]
+mod logs;
 #[path = "cli/pipes.rs"]
 mod pipes;
 #[path = "cli/replay.rs"]

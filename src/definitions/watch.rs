@@ -16,7 +16,7 @@ use dataflows::catalog::Catalog;
 use notify::{RecursiveMode, Watcher as _};
 
 use super::{files, load};
-use crate::say::say;
+use crate::say::{say, warn};
 
 /// How long nothing may have changed before files are read: an edit of several is one.
 const QUIET: Duration = Duration::from_millis(150);
@@ -108,7 +108,7 @@ impl Shared {
             }
             Err(problems) => {
                 let path = self.path.display();
-                say(format_args!("{problems}\n{path}: what was in force stays; mend it and save"));
+                warn(format_args!("{problems}\n{path}: what was in force stays; mend it and save"));
                 true
             }
         }
@@ -138,7 +138,7 @@ fn tell_of_changes(path: &Path) -> (Receiver<()>, Option<notify::RecommendedWatc
         Ok(watcher) => (told, Some(watcher)),
         Err(error) => {
             let every = POLL.as_secs();
-            say(format_args!(
+            warn(format_args!(
                 "{}: changes are not told here ({error}): it is looked at every {every} s",
                 path.display()
             ));

@@ -15,7 +15,7 @@ use super::handshake::{Handshake, Nonce, Own, Refusal, Step, Verdict};
 use super::link;
 use super::statement::Difference;
 use super::wire::Wire;
-use crate::say::{Trouble, say};
+use crate::say::{Trouble, warn};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -137,7 +137,7 @@ impl Meeting {
             let missing = self.missing();
             let patience = if missing == told_of { PATIENCE_LATER } else { PATIENCE };
             if told.elapsed() >= patience {
-                say(format_args!("waiting for {}", self.describe(&missing)));
+                warn(format_args!("waiting for {}", self.describe(&missing)));
                 (told, told_of) = (Instant::now(), missing);
             }
             thread::park_timeout(LOOK);

@@ -82,6 +82,7 @@ pub(super) struct Checkpoints {
     /// How far this process was in those it has reported, and the scribe has not seen committed.
     passed: Mutex<VecDeque<Passed>>,
     trouble: Mutex<InTrouble>,
+    began: Instant,
 }
 
 /// Since when.
@@ -101,7 +102,7 @@ struct Progress {
     /// What is committed: everything before this time.
     committed: Option<EventTime>,
     /// When this process has committed one last, and how large it was.
-    last: Option<CheckpointMeasured>,
+    last: Option<(Instant, u64)>,
     /// When the last one was begun.
     begun: Instant,
     /// Whether everything before the one that is being taken has been given out.
@@ -128,6 +129,7 @@ impl Checkpoints {
             outbox: Mutex::default(),
             passed: Mutex::default(),
             trouble: Mutex::default(),
+            began: Instant::now(),
         }
     }
 
@@ -209,12 +211,15 @@ impl Checkpoints {
 
     /// This process has committed one, of so many bytes.
     pub(super) fn committed_now(&self, bytes: u64) {
-        lock(&self.progress).last = Some(CheckpointMeasured { at: Instant::now(), bytes });
+        lock(&self.progress).last = Some((Instant::now(), bytes));
     }
 
-    /// The last one that this process has committed.
-    pub(super) fn last(&self) -> Option<CheckpointMeasured> {
-        lock(&self.progress).last
+    /// How old the last one is that this process has committed, and whether more can be.
+    pub(super) fn measured(&self) -> CheckpointMeasured {
+        let last = lock(&self.progress).last;
+        let is_failing = lock(&self.trouble).fails.is_some();
+        let (at, bytes) = last.map_or((self.began, None), |(at, bytes)| (at, Some(bytes)));
+        CheckpointMeasured { at, bytes, interval: self.interval, is_failing }
     }
 
     /// A worker of this process has given out a piece. Waits while the keeper has much to do.

@@ -4,7 +4,7 @@ use dataflows::model::{Difference, EventTime};
 use dataflows::segmentation::{Late, Rejected};
 
 use super::outputs::{Origin, name};
-use crate::sink::delivery::{Delivery, Item, MadeFinal};
+use crate::sink::delivery::{Delivery, HowItStands, Item, MadeFinal};
 use crate::sink::{SinkError, line};
 
 /// The outputs of a run that are delivered.
@@ -23,6 +23,17 @@ impl Deliveries {
     pub fn made_final(&self) -> Vec<MadeFinal> {
         let all = self.differences.iter().chain(&self.late).chain(&self.rejected);
         all.map(|delivery| delivery.made_final()).collect()
+    }
+
+    /// How each of them stands, and of what it is told.
+    pub(super) fn standing(&self) -> Vec<(&'static str, HowItStands)> {
+        let all = [
+            ("differences", &self.differences),
+            ("late", &self.late),
+            ("rejected", &self.rejected),
+        ];
+        let each = all.into_iter().flat_map(|(of, some)| some.iter().map(move |it| (of, it)));
+        each.map(|(of, delivery)| (of, delivery.standing())).collect()
     }
 
     /// Whether any wants to be told who is in which segment, where the run goes on from.

@@ -6,7 +6,7 @@
 use std::fmt::Display;
 use std::panic::{self, PanicHookInfo};
 
-use crate::say::say;
+use crate::say::{error, warn};
 
 /// The code of a process that has lost another one: whoever started it may start it again.
 pub const LOST: i32 = 3;
@@ -17,7 +17,7 @@ pub(super) fn end_when_lost(hosts: &[String]) {
     panic::set_hook(Box::new(move |panic| match lost(panic) {
         Some(how) => {
             let who = which(&hosts).unwrap_or_else(|| "another process of the cluster".to_owned());
-            say(format_args!(
+            error(format_args!(
                 "{who} is gone ({how}): this one ends, too. Start all of them again with the same \
                  arguments, or with --supervise; with state they go on from the last checkpoint"
             ));
@@ -29,7 +29,7 @@ pub(super) fn end_when_lost(hosts: &[String]) {
 
 /// Ends this process, which is to be started again.
 pub(super) fn start_again(why: &dyn Display) -> ! {
-    say(format_args!("{why}"));
+    warn(format_args!("{why}"));
     end()
 }
 

@@ -11,9 +11,10 @@ use timely::dataflow::ProbeHandle;
 
 use super::outputs::{Origin, name};
 use super::{Run, Shared, lock};
-use crate::serve::metrics::{Measured, PartitionMeasured};
+use crate::serve::metrics::{Measured, PartitionMeasured, SinkMeasured};
 use crate::serve::view::recent::{KEPT, shown};
 use crate::serve::view::{InForce, View};
+use crate::sink::delivery::HowItStands;
 
 /// The view of a run that goes on from a time, with the definitions it begins with.
 pub(super) fn begin(run: &Run, before: EventTime) -> Option<Arc<View>> {
@@ -25,6 +26,27 @@ pub(super) fn begin(run: &Run, before: EventTime) -> Option<Arc<View>> {
     }
     run.timeline.edits.iter().for_each(|edit| edited(&view, edit, None));
     Some(view)
+}
+
+/// From now on whoever asks how the run is is told how its sinks stand, too.
+pub(super) fn watch_sinks(view: &View, sinks: Vec<(&'static str, HowItStands)>) {
+    view.metrics().watch_sinks(move || {
+        let measured = |(of, how): &(&'static str, HowItStands)| {
+            let standing = how();
+            SinkMeasured {
+                name: standing.name,
+                of,
+                is_down: standing.is_down,
+                waiting: standing.waiting,
+                bytes: standing.bytes,
+                on_disk: standing.on_disk,
+                written: standing.written,
+                steps: standing.steps,
+                made_final: standing.made_final,
+            }
+        };
+        sinks.iter().map(measured).collect()
+    });
 }
 
 /// An edit is in force, and sees so far, if that is known.
@@ -114,6 +136,7 @@ fn measured(shared: &Shared, view: &View) -> Measured {
         watermark: view.as_of(),
         drifting: view.drifting(),
         partitions: shared.partitions.clocks_and_lags().into_iter().map(partition).collect(),
-        checkpoint: shared.checkpoints.as_ref().and_then(|them| them.last()),
+        checkpoint: shared.checkpoints.as_ref().map(|them| them.measured()),
+        is_ready: view.is_ready(),
     }
 }

@@ -1,11 +1,13 @@
 //! What is measured, for Prometheus: `/metrics`.
 //!
-//! The server counts its own; the run says now and then how far it is ([`Measured`]). All of it is
-//! of the process that is asked.
+//! The server counts its own; the run says now and then how far it is ([`Measured`]). Others
+//! [add](Metrics::add) what they count themselves. All of it is of the process that is asked.
+
+mod sinks;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -21,6 +23,8 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use sinks::SinkMeasured;
+
 /// How often the run says how far it is.
 const EVERY: Duration = Duration::from_millis(500);
 /// The bounds of the times of answers, in seconds.
@@ -35,7 +39,7 @@ const DRIFTING_MAX: usize = 1_000;
 /// What the server counts, and what it was told.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    registry: Arc<Registry>,
+    registry: Arc<Mutex<Registry>>,
     told: Arc<Told>,
     /// Connections that are open.
     pub connections: Gauge,
@@ -66,8 +70,10 @@ pub struct Measured {
     pub drifting: Vec<Arc<str>>,
     /// The partitions that are read by this process.
     pub partitions: Vec<PartitionMeasured>,
-    /// The last checkpoint, if there is one.
+    /// The last checkpoint, where the run keeps state.
     pub checkpoint: Option<CheckpointMeasured>,
+    /// Whether it can be asked.
+    pub is_ready: bool,
 }
 
 /// How far a partition is.
@@ -83,17 +89,25 @@ pub struct PartitionMeasured {
     pub lag: Option<u64>,
 }
 
-/// A checkpoint.
+/// The last checkpoint, and whether there will be more.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckpointMeasured {
-    /// When it was committed.
+    /// When it was committed; while there is none yet, when the run began.
     pub at: Instant,
-    /// What is kept of it, in bytes.
-    pub bytes: u64,
+    /// What is kept of it, in bytes, if there is one.
+    pub bytes: Option<u64>,
+    /// How long from one to the next.
+    pub interval: Duration,
+    /// Whether the last attempt to write has failed.
+    pub is_failing: bool,
 }
 
 #[derive(Debug, Default)]
 struct Told(Mutex<(Option<Instant>, Measured)>);
+
+/// When the process began to count, in seconds since the epoch.
+#[derive(Debug)]
+struct Began(f64);
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -107,7 +121,9 @@ impl Default for Metrics {
         let help = "How long answers about users and segments took, up to their head";
         registry.register_with_unit("lookup", help, Unit::Seconds, answers.clone());
         registry.register_collector(Box::new(Arc::clone(&told)));
-        Metrics { registry: Arc::new(registry), told, connections, refused, answers }
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        registry.register_collector(Box::new(Began(began.as_secs_f64())));
+        Metrics { registry: Arc::new(Mutex::new(registry)), told, connections, refused, answers }
     }
 }
 
@@ -122,6 +138,17 @@ impl Metrics {
         *self.told.lock() = (Some(Instant::now()), measured);
     }
 
+    /// Adds what others count.
+    pub fn add(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Adds the sinks of a run, which are asked how they stand whenever this is.
+    pub fn watch_sinks(&self, sinks: impl Fn() -> Vec<SinkMeasured> + Send + Sync + 'static) {
+        let sinks = Box::new(sinks::Sinks(Box::new(sinks)));
+        self.add(|registry| registry.register_collector(sinks));
+    }
+
     /// `/metrics`.
     pub fn routes(&self) -> Router {
         Router::new().route("/metrics", get(answer)).with_state(self.clone())
@@ -131,7 +158,7 @@ impl Metrics {
 async fn answer(State(metrics): State<Metrics>) -> Response {
     let mut body = String::new();
     // Writing into text does not fail.
-    let _ = text::encode(&mut body, &metrics.registry);
+    metrics.add(|registry| _ = text::encode(&mut body, registry));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     axum::response::IntoResponse::into_response(([(CONTENT_TYPE, kind)], body))
 }
@@ -157,10 +184,12 @@ impl Told {
 impl Collector for Told {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (at, measured) = self.lock().clone();
+        let mut to = To(&mut encoder);
+        let help = "1 once it can be asked: all there was at the start has taken effect";
+        to.gauge("ready", help, None, f64::from(u8::from(measured.is_ready)))?;
         if at.is_none() {
             return Ok(());
         }
-        let mut to = To(&mut encoder);
         to.count("records_read", "Records read by this process", measured.read)?;
         to.count("records_applied", "Records that took effect", measured.applied)?;
         to.count("records_late", "Records that came too late", measured.late)?;
@@ -171,10 +200,8 @@ impl Collector for Told {
             let help = "Up to which event time all has been given out, since the epoch";
             to.gauge("watermark", help, Some(&Unit::Seconds), seconds(time))?;
         }
-        if let Some(CheckpointMeasured { at, bytes }) = measured.checkpoint {
-            let age = at.elapsed().as_secs_f64();
-            to.gauge("checkpoint_age", "Since the last checkpoint", Some(&Unit::Seconds), age)?;
-            to.gauge("checkpoint", "What is kept of it", Some(&Unit::Bytes), bytes as f64)?;
+        if let Some(checkpoint) = &measured.checkpoint {
+            to.checkpoint(checkpoint)?;
         }
         let help = "Segments whose size is not what it usually is";
         to.gauge("segments_drifting", help, None, measured.drifting.len() as f64)?;
@@ -187,6 +214,13 @@ impl Collector for Told {
         let lag = |it: &PartitionMeasured| it.lag.map(|lag| lag as f64);
         let help = "Records of a partition that are to be read yet";
         to.each("partition_lag_records", help, None, &measured.partitions, lag)
+    }
+}
+
+impl Collector for Began {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "When the process began, since the epoch";
+        To(&mut encoder).gauge("start_time", help, Some(&Unit::Seconds), self.0)
     }
 }
 
@@ -206,6 +240,19 @@ impl To<'_, '_> {
     fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: f64) -> fmt::Result {
         let gauge = ConstGauge::new(value);
         gauge.encode(self.0.encode_descriptor(name, help, unit, gauge.metric_type())?)
+    }
+
+    fn checkpoint(&mut self, checkpoint: &CheckpointMeasured) -> fmt::Result {
+        let CheckpointMeasured { at, bytes, interval, is_failing } = checkpoint;
+        let (age, seconds) = (at.elapsed().as_secs_f64(), Some(&Unit::Seconds));
+        self.gauge("checkpoint_age", "Since the last checkpoint, or the start", seconds, age)?;
+        let help = "From one checkpoint to the next, as the job has it";
+        self.gauge("checkpoint_interval", help, seconds, interval.as_secs_f64())?;
+        let help = "1 while no checkpoint can be written";
+        self.gauge("checkpoint_failing", help, None, f64::from(u8::from(*is_failing)))?;
+        let Some(bytes) = bytes else { return Ok(()) };
+        let help = "What is kept of the last checkpoint";
+        self.gauge("checkpoint", help, Some(&Unit::Bytes), *bytes as f64)
     }
 
     /// 1 for each of these.

@@ -13,6 +13,7 @@
 //! Costs: about 60 bytes a user who is in a segment and 40 a membership, names apart; the ring 40
 //! a difference.
 
+mod classes;
 pub mod drift;
 pub mod overlap;
 pub mod past;
@@ -33,6 +34,7 @@ use super::{Metrics, Questions};
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
+use classes::Classes;
 use recent::Recent;
 use ring::Ring;
 use segments::Segments;
@@ -42,6 +44,7 @@ use users::Users;
 pub struct View {
     users: Users,
     segments: Segments,
+    classes: Classes,
     ring: Ring,
     late: Recent,
     rejected: Recent,
@@ -73,9 +76,12 @@ pub struct AsOf<T> {
 impl View {
     /// Nobody is in anything. The last `retained` differences will be kept.
     pub fn new(retained: usize) -> Self {
+        let (metrics, classes) = (Metrics::default(), Classes::default());
+        metrics.add(|registry| classes.register(registry));
         View {
             users: Users::default(),
             segments: Segments::default(),
+            classes,
             ring: Ring::new(retained),
             late: Recent::default(),
             rejected: Recent::default(),
@@ -85,7 +91,7 @@ impl View {
             goal: AtomicI64::new(EventTime::MAX),
             is_ready: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            metrics: Metrics::default(),
+            metrics,
             questions: Questions::default(),
             changes: watch::Sender::new(()),
         }
@@ -129,6 +135,7 @@ impl View {
         let news = due.partition_point(|it| it.time < before);
         // The past is told from the present by it, so it must be there first.
         self.ring.push(&due[news..], &numbered[news..]);
+        self.classes.count(&due[news..], &numbered[news..]);
         self.users.apply(due, &numbered, up_to);
         self.segments.apply(due, &numbered, (before, up_to));
     }
@@ -216,7 +223,11 @@ impl View {
 
     /// A definition is in force.
     pub fn define(&self, in_force: InForce) {
+        let definition = Arc::clone(&in_force.definition);
         self.segments.define(in_force);
+        if let Some(segment) = self.segments.get(&definition.id) {
+            self.classes.define(segment.number(), &definition.rule);
+        }
         self.changes.send_replace(());
     }
 

@@ -17,7 +17,7 @@ use dataflows::model::{Difference, EventTime};
 
 use super::SinkError;
 use super::buffer::Place;
-use super::delivery::{Delivery, Item, MadeFinal};
+use super::delivery::{Delivery, HowItStands, Item, MadeFinal};
 use super::queue::{Due, Pace, Queue, Stop};
 use super::selection::Selection;
 use crate::say::Trouble;
@@ -247,6 +247,11 @@ impl Delivery for Courier {
         self.queue.made_final.clone()
     }
 
+    fn standing(&self) -> HowItStands {
+        let queue = Arc::clone(&self.queue);
+        Arc::new(move || queue.standing())
+    }
+
     fn finish(&mut self) -> Result<(), SinkError> {
         self.queue.finish()?;
         // All is final, so it ends at once. Had it panicked, the queue would have told.
@@ -313,6 +318,7 @@ impl<D: Destination> Carrier<D> {
             let asked = match self.attempt(due) {
                 Ok(()) => {
                     self.to.is_well();
+                    queue.is_down.store(false, Ordering::Release);
                     return Ok(true);
                 }
                 Err(Failure::Fault(fault)) => return Err(fault),
@@ -321,6 +327,7 @@ impl<D: Destination> Carrier<D> {
                     asked
                 }
             };
+            queue.is_down.store(true, Ordering::Release);
             self.to.disconnect();
             self.is_connected = false;
             let asked = asked.unwrap_or_default().min(ASKED_MAX);

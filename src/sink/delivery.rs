@@ -75,11 +75,38 @@ pub trait Delivery: Send {
     /// Up to when all is final, for others to look at.
     fn made_final(&self) -> MadeFinal;
 
+    /// How it stands, for people who watch it.
+    fn standing(&self) -> HowItStands;
+
     /// Waits until all before the last frontier is final.
     ///
     /// # Errors
     /// It cannot be delivered, or not since the run was told to stop.
     fn finish(&mut self) -> Result<(), SinkError>;
+}
+
+/// Tells how a sink stands. Other threads may ask at any time, also while it blocks.
+pub type HowItStands = Arc<dyn Fn() -> Standing + Send + Sync>;
+
+/// How a sink stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// What is written, as people know it.
+    pub name: String,
+    /// Whether it could not be written when it was last tried.
+    pub is_down: bool,
+    /// How many items wait, or are on their way: in memory, and on disk.
+    pub waiting: usize,
+    /// About how many bytes of memory they take.
+    pub bytes: usize,
+    /// How many of them wait on disk.
+    pub on_disk: usize,
+    /// How many items were written.
+    pub written: u64,
+    /// In how many steps.
+    pub steps: u64,
+    /// All before this event time is final, if any is.
+    pub made_final: Option<EventTime>,
 }
 
 /// Up to when all that a sink was given is final. Other threads may look at it at any time.

@@ -12,7 +12,7 @@ use dataflows::model::EventTime;
 
 use super::SinkError;
 use super::buffer::{Buffer, Place};
-use super::delivery::{Item, MadeFinal};
+use super::delivery::{Item, MadeFinal, Standing};
 use crate::say::Trouble;
 
 /// How much may wait, or be on its way, before whoever gives more has to wait: enough for some
@@ -48,6 +48,8 @@ pub(super) struct Queue {
     /// Nothing is written before time has passed this.
     hold: EventTime,
     pub(super) made_final: MadeFinal,
+    /// Whether what was tried last has failed.
+    pub(super) is_down: AtomicBool,
     stop: Stop,
     /// That items wait on disk, and that those who give them wait.
     on_disk: Trouble,
@@ -63,6 +65,9 @@ struct State {
     /// What waits in memory and what is on its way.
     bytes: usize,
     on_its_way: usize,
+    /// How many items were written, and in how many steps.
+    written: u64,
+    steps: u64,
     /// All before this has been given.
     frontier: EventTime,
     last: EventTime,
@@ -96,6 +101,8 @@ impl Queue {
             buffer: buffer.map(Buffer::new),
             bytes: 0,
             on_its_way: 0,
+            written: 0,
+            steps: 0,
             frontier: made_final.time(),
             last: EventTime::MIN,
             stopped: None,
@@ -107,7 +114,23 @@ impl Queue {
         };
         let (state, changed) = (Mutex::new(state), Condvar::new());
         let (on_disk, full) = Default::default();
-        Queue { name, pace, hold, made_final, stop, on_disk, full, state, changed }
+        let is_down = AtomicBool::new(false);
+        Queue { name, pace, hold, made_final, is_down, stop, on_disk, full, state, changed }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let state = lock(&self.state);
+        let on_disk = state.buffer.as_ref().map_or(0, Buffer::items);
+        Standing {
+            name: self.name.clone(),
+            is_down: self.is_down.load(Ordering::Acquire),
+            waiting: state.items.len() + state.on_its_way + on_disk,
+            bytes: state.bytes,
+            on_disk,
+            written: state.written,
+            steps: state.steps,
+            made_final: Some(self.made_final.time()).filter(|time| *time > EventTime::MIN),
+        }
     }
 
     /// What is written, as people know it.
@@ -259,6 +282,8 @@ impl Queue {
         let mut state = lock(&self.state);
         state.bytes -= due.items.iter().map(Item::bytes).sum::<usize>();
         state.on_its_way = 0;
+        state.written += due.items.len() as u64;
+        state.steps += 1;
         self.changed.notify_all();
     }
 

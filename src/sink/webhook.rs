@@ -26,7 +26,7 @@ use super::SinkError;
 use super::courier::{Begin, Courier, Destination, Failure, Mark, Terms, Watch, first_connection};
 use super::delivery::Item;
 use super::queue::{Due, Pace};
-use crate::say::say;
+use crate::say::error;
 use dead::{DeadLetters, Letter};
 pub use fault::WebhookFault;
 use message::{Key, Message};
@@ -246,7 +246,7 @@ impl Writer {
         };
         let tries = self.tries;
         self.dead.add(&Letter::new(message, reason.clone(), status, tries))?;
-        say(format_args!(
+        error(format_args!(
             "{}: batch {} was not taken ({reason}, {tries} tries) and is kept in {}; deliver it with \
              `rivulet redeliver`",
             self.watch.name(),

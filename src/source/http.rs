@@ -8,6 +8,7 @@
 
 mod answer;
 mod body;
+mod counted;
 mod event;
 mod keys;
 mod log;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use axum::Router;
+use prometheus_client::registry::Registry;
 
 use event::Names;
 pub use keys::{HASH, WriteKey, WriteKeys};
@@ -66,6 +68,11 @@ impl Collector {
     pub fn router(&self, bearer: Option<Bearer>, is_encrypted: bool) -> Router {
         let (log, keys) = (Arc::clone(&self.log), self.keys.clone());
         routes::router(Collects { log, keys, bearer, is_encrypted, names: Names::new() })
+    }
+
+    /// Adds what is counted here to what is measured.
+    pub fn measure(&self, registry: &mut Registry) {
+        counted::register(&self.log, registry);
     }
 
     /// The log, to be read.

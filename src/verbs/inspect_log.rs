@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::replay::run_of;
 use super::what::{Subject, subject};
-use super::{VerbError, counted, print, say};
+use super::{VerbError, counted, error, print, say, warn};
 use crate::args::{Explain, Format, Verify};
 use crate::format;
 use crate::run::{self, Cluster, InputFile, Outputs};
@@ -90,7 +90,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<bool, VerbError> {
         return Err(LogError::NotFinal.into());
     }
     for refused in &subject.definitions.refused {
-        say(format_args!("refused: {refused}"));
+        warn(format_args!("refused: {refused}"));
     }
     let whole = read_all(&subject.inputs)?;
     let expected = answer(&log_of(&subject, &whole));
@@ -111,7 +111,7 @@ pub(super) fn verify(arguments: &Verify) -> Result<bool, VerbError> {
             counted(usize::try_from(summary.read()).unwrap_or(usize::MAX), "record")
         ));
     } else {
-        say(format_args!(
+        error(format_args!(
             "{} (- recomputed from the whole log, + replayed). This is a bug of Rivulet: please \
              report it with the log and the definitions.",
             counted(disagreements, "disagreement")

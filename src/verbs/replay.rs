@@ -12,7 +12,7 @@ use super::cluster::cluster;
 use super::kept::kept;
 use super::outputs::{origins, outputs};
 use super::what::{Subject, subject};
-use super::{VerbError, counted, say};
+use super::{VerbError, counted, say, warn};
 use crate::args::Replay;
 use crate::job::{Output, Target};
 use crate::run::{self, Cluster, Live, Outputs, Run, RunError, Summary};
@@ -32,7 +32,7 @@ pub(super) fn carry_out(
 ) -> Result<(), VerbError> {
     let began = Instant::now();
     for refused in &subject.definitions.refused {
-        say(format_args!("refused: {refused}"));
+        warn(format_args!("refused: {refused}"));
     }
     if subject.state.is_some() && live.is_none() {
         say(format_args!("a replay keeps no state: it reads all and starts from nothing"));
@@ -171,7 +171,7 @@ fn tell(summary: &Summary, cost: &Cost) {
     }
     for (segment, count) in &tally.mismatches {
         let values = counted(usize::try_from(*count).unwrap_or(usize::MAX), "value");
-        say(format_args!("segment {segment}: {values} of the wrong type"));
+        warn(format_args!("segment {segment}: {values} of the wrong type"));
     }
 }
 

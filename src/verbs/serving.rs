@@ -59,6 +59,7 @@ pub(super) fn serving(
     let mut routes = routes(settings, &view, files);
     if let Some(collector) = collector {
         routes = routes.merge(collecting::routes(collector, settings));
+        view.metrics().add(|registry| collector.measure(registry));
     }
     let server = Server::start(settings, routes, view.metrics())?;
     say(format_args!("listening on {}", server.url()));

@@ -8,7 +8,7 @@ use dataflows::model::time::format_time;
 use serde_json::{Value as Json, json};
 use thiserror::Error;
 
-use super::{VerbError, counted, print, say};
+use super::{VerbError, counted, error, print, say};
 use crate::args::State;
 use crate::job::Job;
 use crate::state::{Listed, Location, Manifest, Store};
@@ -59,7 +59,7 @@ pub(super) fn state(arguments: &State) -> Result<bool, VerbError> {
             "{checkpoints} of {}: all whole",
             entities(batches, "batch", "batches")
         )),
-        _ => say(format_args!("{checkpoints}: {}", counted(faults, "fault"))),
+        _ => error(format_args!("{checkpoints}: {}", counted(faults, "fault"))),
     }
     Ok(faults == 0 || !arguments.check)
 }
@@ -92,7 +92,7 @@ fn show(
         }
     }
     for line in wrong {
-        say(format_args!("checkpoint {number}: {line}"));
+        error(format_args!("checkpoint {number}: {line}"));
     }
     Ok(())
 }

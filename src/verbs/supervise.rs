@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::run::told_to_stop;
-use super::say;
+use super::{error, warn};
 
 /// How long to wait before it is started again: at first, and at most.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -45,11 +45,11 @@ pub(super) fn supervise() -> io::Result<ExitCode> {
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
         }
         if stop.load(Ordering::Acquire) {
-            say(format_args!("the job was told to stop, and ended by {status}"));
+            error(format_args!("the job was told to stop, and ended by {status}"));
             return Ok(ExitCode::FAILURE);
         }
         wait = if began.elapsed() >= LONG { AGAIN } else { wait };
-        say(format_args!("the job ended by {status}: starting it again in {wait:?}"));
+        warn(format_args!("the job ended by {status}: starting it again in {wait:?}"));
         let until = Instant::now() + wait;
         while Instant::now() < until && !stop.load(Ordering::Acquire) {
             thread::sleep(LOOK);
@@ -65,7 +65,7 @@ pub(super) fn end_without(supervisor: u32, stop: &Arc<AtomicBool>) {
         while parent_id() == supervisor {
             thread::sleep(LOOK);
         }
-        say(format_args!("the supervisor is gone, so the job ends"));
+        warn(format_args!("the supervisor is gone, so the job ends"));
         stop.store(true, Ordering::Release);
     });
 }

@@ -21,7 +21,7 @@ use crate::ingest::{Decision, GoOn, Recalled, index};
 use crate::job::StateSettings;
 use crate::mesh::{Checkpoint, digest};
 use crate::run::lock;
-use crate::say::{Chain, say};
+use crate::say::{Chain, say, warn};
 use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
 
 /// Where a job keeps its state, and what stands there.
@@ -304,7 +304,7 @@ fn whole(store: &Store, newest: Manifest) -> Result<Option<Manifest>, StateError
 
 fn tell_damage(number: u64, reason: &StateError) {
     let reason = Chain(reason);
-    say(format_args!("checkpoint {number} is not whole, an earlier one is used: {reason}"));
+    warn(format_args!("checkpoint {number} is not whole, an earlier one is used: {reason}"));
 }
 
 fn since(place: &str, number: u64, definition: &Json) -> Result<Since, StateError> {

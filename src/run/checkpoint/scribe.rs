@@ -110,7 +110,7 @@ impl Earlier {
                 })
             });
             let decisions = decisions.unwrap_or_else(|error| {
-                crate::say::say(format_args!(
+                crate::say::warn(format_args!(
                     "{}: what was decided there since the last checkpoint is not known: records \
                      of partitions that were idle then may count that were late before",
                     crate::say::Chain(&error)

@@ -19,6 +19,8 @@ pub(super) struct Refused {
     status: StatusCode,
     /// A word that programs can tell it by.
     code: &'static str,
+    /// As what it is counted.
+    pub(super) reason: &'static str,
     message: String,
     /// After how many seconds it may be sent again.
     again_s: Option<u32>,
@@ -26,7 +28,7 @@ pub(super) struct Refused {
 
 impl Refused {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Refused { status, code, message: message.into(), again_s: None }
+        Refused { status, code, reason: code, message: message.into(), again_s: None }
     }
 
     /// It is not what it should be.
@@ -55,13 +57,14 @@ impl Refused {
 impl From<NotKept> for Refused {
     fn from(why: NotKept) -> Self {
         let busy = StatusCode::TOO_MANY_REQUESTS;
-        let (status, message, again_s) = match why {
-            NotKept::Busy => (busy, "more comes than the disk takes", 1),
-            NotKept::Behind => (busy, "more has come than was worked on", 5),
-            NotKept::Trouble => (StatusCode::SERVICE_UNAVAILABLE, "it cannot be kept now", 5),
+        let failed = StatusCode::SERVICE_UNAVAILABLE;
+        let (status, reason, message, again_s) = match why {
+            NotKept::Busy => (busy, "disk_busy", "more comes than the disk takes", 1),
+            NotKept::Behind => (busy, "behind", "more has come than was worked on", 5),
+            NotKept::Trouble => (failed, "disk_failed", "it cannot be kept now", 5),
         };
         let again_s = Some(again_s);
-        Refused { again_s, ..Refused::new(status, "try_again", message) }
+        Refused { again_s, reason, ..Refused::new(status, "try_again", message) }
     }
 }
 

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use nix::fcntl::{Flock, FlockArg};
 use tokio::sync::oneshot;
@@ -33,6 +34,7 @@ use tokio::sync::oneshot;
 pub use fault::LogFault;
 pub use reader::{LogPartition, Track};
 
+use super::counted::Counted;
 use crate::say::{Chain, Trouble};
 use disk::{Disk, System};
 use files::Part;
@@ -93,6 +95,7 @@ pub struct Log {
     backlog: AtomicU64,
     wake: Mutex<Option<Wake>>,
     trouble: Trouble,
+    counted: Counted,
     /// Keeps other processes away.
     _lock: Flock<File>,
 }
@@ -149,6 +152,7 @@ impl Log {
             end: AtomicU64::new(found.end),
             wake: Mutex::default(),
             trouble: Trouble::default(),
+            counted: Counted::default(),
             _lock: held,
         });
         let own = Arc::clone(&log);
@@ -195,6 +199,16 @@ impl Log {
         self.backlog.load(Ordering::Acquire)
     }
 
+    /// How many bytes may be on disk and not read yet.
+    pub fn max_backlog(&self) -> u64 {
+        self.max_backlog
+    }
+
+    /// What is counted of it.
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
     /// Says that no one will read what is before this offset again: deletes the files that hold
     /// nothing else, oldest first. The one that is written stays.
     ///
@@ -233,7 +247,11 @@ impl Log {
                 std::mem::swap(&mut queue.draft, &mut draft);
                 std::mem::swap(&mut queue.waiting, &mut waiting);
             }
+            let began = Instant::now();
             let kept = self.commit(writer, &mut draft);
+            if kept.is_ok() {
+                self.counted.keep(draft.records(), began.elapsed());
+            }
             draft.clear();
             // One that is not waited for any more has been kept, too.
             waiting.drain(..).for_each(|done| _ = done.send(kept));

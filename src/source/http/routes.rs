@@ -62,7 +62,10 @@ pub(super) fn router(collects: Collects) -> Router {
             let send = move |State(to): State<Arc<Collects>>, headers: HeaderMap, body: Body| async move {
                 match to.take(*kind, &headers, body).await {
                     Ok(()) => kept(),
-                    Err(refused) => refused.into_response(),
+                    Err(refused) => {
+                        to.log.counted().refuse(refused.reason);
+                        refused.into_response()
+                    }
                 }
             };
             router = router.route(&format!("/v1/{name}"), post(send).options(asked));
@@ -134,7 +137,9 @@ impl Collects {
                 None => self.batch(&members, received)?,
             }
         };
-        Ok(self.log.append(records).await?)
+        self.log.append(records).await?;
+        self.log.counted().take();
+        Ok(())
     }
 
     fn single(
