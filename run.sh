@@ -203,12 +203,14 @@ bench() {
     setup
     build
     # Rows that are measured against a broker get one, unless KAFKA_BROKERS names another.
-    local word rows='' wants_broker=''
+    local word before='' rows='' wants_broker=''
     for word in "$@"; do
-        case $word in
-            kafka* | recovery | state-bytes) wants_broker=1 ;;
-            [a-z]*) rows=1 ;;
+        case $before:$word in
+            --runs:* | --out:* | --json:*) ;;
+            *:kafka* | *:recovery | *:state-bytes) wants_broker=1 ;;
+            *:[a-z]*) rows=1 ;;
         esac
+        before=$word
     done
     [ -n "$rows" ] || wants_broker=1
     case " $* " in *" --list "*) wants_broker='' ;; esac
