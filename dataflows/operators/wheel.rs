@@ -37,8 +37,9 @@ pub struct Wheel<T> {
     /// was put in earlier.
     far: BTreeMap<EventTime, Bucket<T>>,
     opened: Opened<T>,
-    /// Indexes into the opened bucket, by due time, latest first.
-    order: Vec<u32>,
+    /// Indexes into the opened bucket, by due time, latest first. What comes for an instant for which
+    /// much waits already, as in a restart, goes in at an end, which costs nothing in a deque.
+    order: VecDeque<u32>,
     /// The number of the opened bucket; earlier ones are empty.
     opened_bucket: EventTime,
     spare: Vec<Bucket<T>>,
@@ -51,7 +52,7 @@ impl<T> Default for Wheel<T> {
             base: 0,
             far: BTreeMap::new(),
             opened: Vec::new(),
-            order: Vec::new(),
+            order: VecDeque::new(),
             opened_bucket: EventTime::MIN,
             spare: Vec::new(),
         }
@@ -111,7 +112,7 @@ impl<T> Wheel<T> {
         if self.order.is_empty() {
             self.open_next()?;
         }
-        self.order.last().map(|index| self.opened[*index as usize].0)
+        self.order.back().map(|index| self.opened[*index as usize].0)
     }
 
     fn open_next(&mut self) -> Option<()> {
@@ -178,13 +179,13 @@ impl<T> Wheel<T> {
         if self.next_due() != Some(at) {
             return;
         }
-        while let Some(index) = self.order.last() {
+        while let Some(index) = self.order.back() {
             let (due, item) = &mut self.opened[*index as usize];
             if *due != at {
                 break;
             }
             into.extend(item.take());
-            self.order.pop();
+            self.order.pop_back();
         }
     }
 
