@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::events::{EventPage, EventReader};
+use super::events::{EventPage, EventReader, extent};
 use super::pages::{PAGE_BYTES, keyed, push};
 use super::{Collection, Piece, Unreadable, identifiers};
 use crate::codec::Stopped;
@@ -68,19 +68,34 @@ fn users(pieces: &[Piece], forget: Forget) -> Merged<'_> {
     Ok(full)
 }
 
-/// Where an erasure may make something older void, the pages as they are. Else events user by user,
-/// each user's in their order, without what is void.
+/// The pages of which something is needed: as they are, unless what was erased can be left out, or
+/// they are small.
 fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
-    if !forget.erasures {
-        return Ok(pages(pieces).map(<[u8]>::to_vec).collect());
+    let (mut pages, mut erases): (Vec<&[u8]>, _) = (Vec::new(), false);
+    for page in self::pages(pieces) {
+        let extent = extent(page).map_err(|stopped| (page, stopped))?;
+        erases |= extent.erases;
+        // What is before an erasure in a page that is void is as old.
+        if extent.latest >= forget.before {
+            pages.push(page);
+        }
     }
-    let pages: Vec<&[u8]> = pages(pieces).collect();
+    let bytes: usize = pages.iter().map(|page| page.len()).sum();
+    let are_small = bytes < pages.len() * PAGE_BYTES / 4;
+    if forget.erasures && (erases || are_small) {
+        return events_by_user(&pages, forget);
+    }
+    Ok(pages.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// Events user by user, each user's in their order, without what is void.
+fn events_by_user<'a>(pages: &[&'a [u8]], forget: Forget) -> Merged<'a> {
     let mut readers = Vec::with_capacity(pages.len());
     let mut entries = Vec::new();
-    for (index, page) in pages.iter().enumerate() {
-        let reader = EventReader::new(page).map_err(|stopped| (*page, stopped))?;
+    for (index, &page) in pages.iter().enumerate() {
+        let reader = EventReader::new(page).map_err(|stopped| (page, stopped))?;
         for event in reader.users() {
-            let (user, rest) = event.map_err(|stopped| (*page, stopped))?;
+            let (user, rest) = event.map_err(|stopped| (page, stopped))?;
             entries.push((user, index, rest));
         }
         readers.push(reader);
