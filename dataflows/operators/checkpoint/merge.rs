@@ -129,3 +129,51 @@ fn events_by_user<'a>(pages: &[&'a [u8]], forget: Forget) -> Merged<'a> {
     full.extend(Some(last).filter(|page| !page.is_empty()));
     Ok(full)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::window::Entry;
+
+    /// A page of events at these times, of so many users in turn; at 0, one is erased.
+    fn page(users: &[&str], times: &[EventTime]) -> Vec<u8> {
+        let mut page = EventPage::default();
+        for (user, time) in users.iter().cycle().zip(times) {
+            let event = (StreamId(3), 33, &Entry::Happened);
+            page.push(UserKey::of(user), *time, Some(event).filter(|_| *time != 0));
+        }
+        page.finish()
+    }
+
+    fn merged(pages: Vec<Vec<u8>>, forget: Forget) -> Vec<Vec<u8>> {
+        let collection = Collection::Events;
+        let piece = Piece { number: 1, before: 0, collection, until: 0, pages };
+        merge(collection, &[piece], forget).unwrap().pages
+    }
+
+    #[test]
+    fn a_page_goes_over_as_it_is_or_not_at_all() {
+        let times: Vec<_> = (1..=100).collect();
+        let (old, new) = (page(&["a", "b"], &times[..50]), page(&["a"], &times[50..]));
+        for erasures in [false, true] {
+            let both = |before| merged(vec![old.clone(), new.clone()], Forget { before, erasures });
+            assert_eq!(both(50), [old.clone(), new.clone()]);
+            assert_eq!(both(51), [new.clone()]);
+            assert!(both(101).is_empty());
+        }
+    }
+
+    #[test]
+    fn of_who_was_erased_nothing_is_left() {
+        let pages = vec![page(&["a", "b"], &[1; 40]), page(&["a"], &[0]), page(&["a"], &[2])];
+        let forget = Forget { before: EventTime::MIN, erasures: true };
+        let kept = merged(pages.clone(), forget).concat();
+        let count = |user| {
+            let key = UserKey::of(user).to_bytes();
+            kept.windows(key.len()).filter(|bytes| **bytes == key).count()
+        };
+        assert_eq!((count("a"), count("b")), (1, 20));
+        // Older ones may stand elsewhere.
+        assert_eq!(merged(pages.clone(), Forget { erasures: false, ..forget }), pages);
+    }
+}
