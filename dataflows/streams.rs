@@ -3,7 +3,8 @@
 //! Every behavioural condition reads one stream per selector and property; conditions that ask for
 //! the same events share it, whatever their windows and thresholds. A source asks [`Streams`] what
 //! is [`Wanted`] of an event by its name, decodes only those properties, and passes on the
-//! [`Hit`]s.
+//! [`Hit`]s. The events of a stream may also be [counted](Streams::count), whether a rule asks for
+//! them or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +99,10 @@ pub struct Streams {
     ids: HashMap<Stream, StreamId>,
     by_name: HashMap<Arc<str>, Vec<StreamId>>,
     by_prefix: Vec<(Arc<str>, StreamId)>,
+    /// By stream, which counter counts its events.
+    counters: Vec<Option<u32>>,
+    /// How many counters there are.
+    counts: u32,
 }
 
 /// What the rules want of events of one name.
@@ -165,6 +170,26 @@ impl Streams {
         self.fingerprints.push(fingerprint(&stream));
         self.list.push(stream);
         id
+    }
+
+    /// Has the events of a stream counted, each once, by the next counter: the first is 0. Counters
+    /// are to be the same in every process. A stream has one at most.
+    pub fn count(&mut self, stream: Stream) {
+        let id = self.add(stream);
+        let place = usize::try_from(id.0).unwrap_or(usize::MAX);
+        self.counters.resize(self.counters.len().max(place + 1), None);
+        self.counters[place] = Some(self.counts);
+        self.counts += 1;
+    }
+
+    /// Whether any events are counted.
+    pub fn are_counted(&self) -> bool {
+        self.counts > 0
+    }
+
+    /// The counter of a stream, if its events are counted.
+    pub fn counter(&self, id: StreamId) -> Option<u32> {
+        self.counters.get(usize::try_from(id.0).ok()?).copied().flatten()
     }
 
     /// The index of a stream that has been added.

@@ -35,7 +35,7 @@ use dataflows::model::{Duration, EventTime};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::Sight;
-use dataflows::streams::Streams;
+use dataflows::streams::{Stream, Streams};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -131,6 +131,8 @@ pub struct Run {
     pub clock: ClockSettings,
     /// How far back new definitions see.
     pub retain: Option<Duration>,
+    /// The events that are counted, by counter; none, where nobody is told.
+    pub counted: Vec<Stream>,
     /// Who works.
     pub cluster: Cluster,
     /// What a run has that goes on until it is told to stop; `None` for a replay.
@@ -349,6 +351,7 @@ impl Run {
                 streams.add_rule(&definition.rule);
             }
         }
+        self.counted.iter().for_each(|stream| streams.count(stream.clone()));
         streams
     }
 

@@ -229,6 +229,7 @@ fn run_over<T: Send>(
         timeline: setting.timeline.clone(),
         clock,
         retain: None,
+        counted: Vec::new(),
         cluster: Cluster::single(setting.workers),
         live: None,
         state: None,

@@ -74,6 +74,7 @@ listen = "127.0.0.1:8080"
             tokens: Vec::new(),
             connections: 1_024,
             differences: 262_144,
+            sketches: None,
         }),
         cluster: ClusterSettings::default(),
     };
