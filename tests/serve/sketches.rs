@@ -1,17 +1,22 @@
 //! What sketches count: distinct users, the most frequent values, memberships to hand out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::client::{JOB, START, Served, place, sets};
+use crate::client::{JOB, START, Served, place, pypi, sets};
 use crate::harness::eventually;
 
 const MINUTE: i64 = 60_000;
-const SKETCHES: &str = "[serve.sketches]\nevents = [\"buy\", \"shop.*\"]\nsegments = [\"pro\", \"de\"]\n\
+/// What the job counts.
+pub(crate) const SKETCHES: &str = "[serve.sketches]\nevents = [\"buy\", \"shop.*\"]\nsegments = [\"pro\", \"de\"]\n\
     top = [{ event = \"page\", by = \"path\" }]\npane = \"1s\"\nwindow = \"1h\"\n";
 
-fn event(user: &str, after_ms: i64, name: &str, more: &str) -> String {
+/// An event of a user, so many milliseconds after the start.
+pub(crate) fn event(user: &str, after_ms: i64, name: &str, more: &str) -> String {
     let time = START + after_ms;
     format!(r#"{{"type":"track","userId":"{user}","event":"{name}","timestamp":{time}{more}}}"#)
 }
@@ -55,7 +60,10 @@ fn distinct_users_are_counted_over_windows_each_once() {
     assert_eq!(answer["final"], false, "more may come");
     // The window begins with a pane, at most one before it would.
     let answer = exactly("event=buy&window=20s", 20);
-    assert_eq!((&answer["from"], &answer["to"]), (&(START + 180_000).into(), &(START + 200_000).into()));
+    assert_eq!(
+        (&answer["from"], &answer["to"]),
+        (&(START + 180_000).into(), &(START + 200_000).into())
+    );
     exactly("event=buy&window=19500ms", 20);
     exactly("event=buy&window=19s", 19);
     exactly("event=shop.*", 250);
@@ -239,5 +247,56 @@ fn a_job_that_counts_nothing_says_so() {
     let error = served.get("/v1/distinct?event=buy").refused(404, "not_counted");
     assert!(error["hint"].as_str().unwrap().contains("[serve.sketches]"), "{error}");
     served.get("/v1/top?event=page&by=path").refused(404, "not_counted");
+    assert_eq!(served.end(), Some(0));
+}
+
+/// Which of these users a filter knows, as another program reads it.
+fn known(place: &crate::common::Place, filter: &[u8], users: &[String]) -> Vec<bool> {
+    std::fs::write(place.path("filter"), filter).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/bloom.py");
+    let mut child = Command::new(pypi("xxhash", "4.1.0").join("python"))
+        .args([script, place.path("filter")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text = format!("{}\n", users.join("\n"));
+    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()).unwrap());
+    let done = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(done.status.success());
+    String::from_utf8(done.stdout).unwrap().lines().map(|line| line == "1").collect()
+}
+
+#[test]
+fn members_are_handed_out_to_be_asked_elsewhere() {
+    let place = place(JOB);
+    let served = Served::start(&place);
+    let (_, empty) = {
+        served.send(&[sets("u", 0, "plan", "free")]);
+        eventually("time goes on", || served.get("/v1/segments/pro/bloom").status == 200);
+        served.bytes("/v1/segments/pro/bloom")
+    };
+    let members: Vec<_> = (0..3_000).map(|it| format!("mémber-{it}")).collect();
+    let others: Vec<_> = (0..20_000).map(|it| format!("other-{it}")).collect();
+    served.send(&members.iter().map(|it| sets(it, 10, "plan", "pro")).collect::<Vec<_>>());
+    await_time(&served, 20);
+    assert!(known(&place, &empty, &members).iter().all(|is_known| !is_known));
+    for (query, asked_for) in [("", 0.01), ("?false_positives=0.001", 0.001)] {
+        let (headers, filter) = served.bytes(&format!("/v1/segments/pro/bloom{query}"));
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        assert_eq!(header("rivulet-users"), "3000");
+        assert_eq!(header("rivulet-as-of"), (START + 20).to_string());
+        assert_eq!(header("rivulet-false-positives"), asked_for.to_string());
+        assert!(known(&place, &filter, &members).iter().all(|is_known| *is_known));
+        let wrong = known(&place, &filter, &others).iter().filter(|is_known| **is_known).count();
+        let expected = asked_for * 20_000.0;
+        assert!((wrong as f64) < expected + 5.0 * f64::sqrt(expected), "{wrong}");
+        assert!(wrong > 0, "none is taken for a member: the filter is too large");
+    }
+    served.get("/v1/segments/none/bloom").refused(404, "unknown_segment");
+    served.get("/v1/segments/pro/bloom?false_positives=0").refused(400, "bad_request");
+    served.get("/v1/segments/pro/bloom?false_positives=often").refused(400, "bad_request");
     assert_eq!(served.end(), Some(0));
 }
