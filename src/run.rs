@@ -131,8 +131,6 @@ pub struct Run {
     pub clock: ClockSettings,
     /// How far back new definitions see.
     pub retain: Option<Duration>,
-    /// The events that are counted, by counter; none, where nobody is told.
-    pub counted: Vec<Stream>,
     /// Who works.
     pub cluster: Cluster,
     /// What a run has that goes on until it is told to stop; `None` for a replay.
@@ -167,6 +165,8 @@ pub struct Live {
     pub until_caught_up: bool,
     /// Whether it has been told to stop.
     pub stop: Arc<AtomicBool>,
+    /// The events that are counted, by counter.
+    pub counted: Vec<Stream>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
     /// That view, in the process where all comes together.
@@ -351,7 +351,8 @@ impl Run {
                 streams.add_rule(&definition.rule);
             }
         }
-        self.counted.iter().for_each(|stream| streams.count(stream.clone()));
+        let counted = self.live.iter().flat_map(|live| &live.counted);
+        counted.for_each(|stream| streams.count(stream.clone()));
         streams
     }
 

@@ -229,7 +229,6 @@ fn run_over<T: Send>(
         timeline: setting.timeline.clone(),
         clock,
         retain: None,
-        counted: Vec::new(),
         cluster: Cluster::single(setting.workers),
         live: None,
         state: None,

@@ -93,7 +93,6 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
             ..ClockSettings::default()
         },
         retain: None,
-        counted: Vec::new(),
         cluster: Cluster::single(1),
         live: None,
         state: None,

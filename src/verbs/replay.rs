@@ -59,11 +59,7 @@ pub(super) fn carry_out(
         Sink::divert_prints();
     }
     let stats = arguments.stats.as_deref().filter(|_| writes).map(Sink::file).transpose()?;
-    let counted = match (&live, subject.serve.as_ref().and_then(|it| it.sketches.as_ref())) {
-        (Some(_), Some(sketches)) => sketches.streams(),
-        _ => Vec::new(), // nobody is told
-    };
-    let run = Run { live, state: kept, counted, ..run_of(subject, cluster) };
+    let run = Run { live, state: kept, ..run_of(subject, cluster) };
     let summary = match run::run(run, outputs) {
         Ok((summary, _)) => summary,
         Err(RunError::Sink(SinkError::Closed)) => return Ok(()),
@@ -86,7 +82,6 @@ pub(super) fn run_of(subject: Subject, cluster: Cluster) -> Run {
         timeline: subject.definitions.timeline,
         clock: subject.clock,
         retain: subject.retain,
-        counted: Vec::new(),
         cluster,
         live: None,
         state: None,
