@@ -173,7 +173,7 @@ impl Ingest {
                 }
                 continue;
             }
-            let Ok(Understood { user, name, time, id, change }) = record.content else {
+            let Ok(Understood { user, name, time, id, mut change }) = record.content else {
                 unreachable!("what was not understood has been rejected");
             };
             match turn.clock.observe(time) {
@@ -186,15 +186,12 @@ impl Ingest {
                     if self.named.insert(user) {
                         updates.push(Incoming::Name(user, name.shared(chunk)));
                     }
-                    if let (Some(counted), Change::Event(hits)) = (&mut counted, &change) {
-                        counted.extend(self.seen(hits).map(|(counter, value)| Seen {
-                            counter,
-                            user,
-                            time,
-                            at,
-                            position,
-                            value,
-                        }));
+                    if let (Some(counted), Change::Event(hits)) = (&mut counted, &mut change) {
+                        let seen =
+                            |(counter, value)| Seen { counter, user, time, at, position, value };
+                        counted.extend(self.seen(hits).map(seen));
+                        // What is only counted is no matter of the rules.
+                        hits.retain(|hit| self.streams.is_asked(hit.stream));
                     }
                     if let Some(id) = id {
                         stamps.push(Stamp { time, at, position, id, user });

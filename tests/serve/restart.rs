@@ -1,6 +1,6 @@
 //! A job that is killed answers as before, from the first moment it is ready.
 
-use crate::client::{Served, place, sets, texts};
+use crate::client::{START, Served, place, sets, texts};
 use crate::common::Running;
 use crate::harness::{Broker, eventually};
 use crate::sketches::event;
@@ -74,6 +74,19 @@ fn a_restarted_job_answers_as_before() {
     served.await_ready();
     served.await_segments("u1", &["both", "de", "pro"]);
     served.await_segments("u2", &["pro"]);
+    // Time goes on by the wall, ahead of which records may be; each is counted by one process or the
+    // other.
+    let later = as_of(&served) - START + 60_000;
+    let buy = |number| {
+        let user = format!("u{}", number % 40);
+        event(&user, later, "buy", &format!(r#","messageId":"{}""#, number % 60))
+    };
+    for (partition, records) in [(0, 70), (1, 90)] {
+        broker.send(&topic, partition, &(0..records).map(buy).collect::<Vec<_>>());
+        broker.send(&topic, partition, &[sets("clock", later + 1, "tick", "x")]);
+    }
+    eventually("all is counted", || distinct(&served, "event=buy").0 == 40);
+    assert_eq!(distinct(&served, "segment=pro&and=event:buy").0, 2);
     assert_eq!(served.end(), Some(0));
     let other = other.end();
     assert!(!other.stderr.contains("listening"), "{other:?}");
