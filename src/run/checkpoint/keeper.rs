@@ -8,12 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dataflows::model::EventTime;
-use dataflows::operators::checkpoint::{Collection, Piece};
+use dataflows::operators::checkpoint::{Collection, Piece, is_needed};
 use serde_json::{Value as Json, json};
 
 use super::decided::{Decided, Passed};
 use super::history::History;
-use super::merging::{is_needed, merge_some};
+use super::merging::merge_some;
 use super::resumed::Resumed;
 use super::scribe::{Earlier, forget};
 use super::{Report, Shares, Told};
