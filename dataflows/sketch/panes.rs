@@ -2,11 +2,12 @@
 //!
 //! ```text
 //!   coarse panes, 60 times as long            fine panes
-//! |───────────────|───────────────|─|─|─|─|─|─|─|─|─|─|─| as of
-//!                                 └ rolled up to here, at least 60 fine panes back
+//! |───────────────|───────────────|───────|─|─|─|─|─|─|─| as of
+//!                                         └ rolled up to here, 60 fine panes back
 //! ```
-//! Costs: a look-up in an ordered map per entry; a window is put together from at most 120 fine
-//! panes and the coarse ones. What is older than the longest window is dropped. Panes are handed out
+//! Costs: a look-up in an ordered map per entry; a window is put together from at most 61 fine
+//! panes and the coarse ones. As time goes on one pane after the other is rolled up, so nobody waits for
+//! sixty. What is older than the longest window is dropped. Panes are handed out
 //! as they are: one that changes while it is read is copied once.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use crate::model::{Duration, EventTime};
 
-/// How many fine panes are rolled up into a coarse one, and how many there are at least.
+/// How many fine panes there are, and how many are rolled up into a coarse one.
 pub const FINE: i64 = 60;
 
 /// What a pane holds: a sketch that can be put together from others.
@@ -80,7 +81,7 @@ impl<S: Sketch> Panes<S> {
         let closed_to = std::mem::replace(&mut self.closed_to, open);
         self.fine.range_mut(closed_to..open).for_each(|(_, it)| Arc::make_mut(it).close());
         let coarse_ms = self.coarse_ms();
-        self.rolled_to = self.rolled_to.max(floor(open.saturating_sub(coarse_ms), coarse_ms));
+        self.rolled_to = self.rolled_to.max(open.saturating_sub(coarse_ms));
         while let Some(pane) = self.fine.first_entry().filter(|it| *it.key() < self.rolled_to) {
             let (begins, sketch) = pane.remove_entry();
             let into = self.coarse.entry(floor(begins, coarse_ms)).or_default();
@@ -175,8 +176,8 @@ mod tests {
                 let slack = time - window + 1 - from;
                 assert!((0..if window <= 600 { 10 } else { 600 }).contains(&slack), "{slack}");
             }
-            // 120 fine ones at most, the window in coarse ones, and what is begun at either end.
-            assert!(panes.len() <= 121 + 12, "{}", panes.len());
+            // The window in coarse ones, and what is begun at either end, too.
+            assert!(panes.len() <= 61 + 12, "{}", panes.len());
         }
     }
 

@@ -2,14 +2,16 @@
 
 mod across;
 mod bloom;
-mod counted;
 mod definitions;
 mod differences;
+mod distinct;
 mod estimate;
 mod explain;
 mod extract;
 mod records;
 mod segments;
+mod sketches;
+mod top;
 mod users;
 
 use std::sync::Arc;
@@ -112,8 +114,8 @@ pub fn routes(
         .route("/v1/rejected", get(records::rejected))
         .route("/v1/segments/{id}/sizes", get(across::sizes))
         .route("/v1/overlap", get(across::overlap))
-        .route("/v1/distinct", get(counted::distinct))
-        .route("/v1/top", get(counted::top))
+        .route("/v1/distinct", get(distinct::distinct))
+        .route("/v1/top", get(top::top))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
         .route("/v1/estimate", post(estimate::estimate))

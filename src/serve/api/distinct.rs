@@ -1,22 +1,21 @@
-//! What sketches have counted: how many different users, and what there is most of.
+//! How many different users did something, or were in a segment, as sketches have counted them.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use dataflows::model::{Duration, EventTime, UserKey};
 use dataflows::sketch::set::CONFIDENCE;
-use dataflows::sketch::top::{DELTA, EPSILON, LEAST_SHARE};
-use dataflows::sketch::{Count, Distinct, Set, Top};
+use dataflows::sketch::{Count, Distinct, Set};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::extract::{Asks, limit};
+use super::extract::Asks;
+use super::sketches::{not_counted, sketches, tell, window};
 use super::{Asked, aside, unknown_segment};
 use crate::serve::Refusal;
 use crate::serve::view::past::NoPast;
-use crate::serve::view::sketches::{Counted, Held, Sketches, Window};
+use crate::serve::view::sketches::{Counted, Held, Sketches};
 use crate::serve::view::{Segment, View};
 
 /// Whose users, and when.
@@ -123,16 +122,6 @@ fn counted_as(count: &Count, method: &str) -> Value {
     })
 }
 
-fn tell(answer: &mut Value, window: Window) {
-    answer["from"] = window.from.into();
-    answer["to"] = window.to.into();
-    answer["complete_from"] = match window.complete_from {
-        Some(EventTime::MAX) => "never".into(),
-        other => json!(other),
-    };
-    answer["final"] = window.is_final.into();
-}
-
 /// What is asked for besides, and how it is put together.
 fn second(
     view: &View,
@@ -174,31 +163,6 @@ fn segment_operand(view: &View, id: &str, key: &str) -> Result<Operand, Refusal>
     Ok(Operand::Segment(place, segment))
 }
 
-fn sketches(view: &View) -> Result<&Sketches, Refusal> {
-    view.sketches().ok_or_else(|| {
-        let message = "this job counts nothing by sketches";
-        let refusal = Refusal::new(StatusCode::NOT_FOUND, "not_counted", message);
-        refusal.with_hint("say in [serve.sketches] of the job file what is to be counted")
-    })
-}
-
-fn not_counted(what: &str, list: &str, key: &str) -> Refusal {
-    let message = format!("{what} is not counted by this job");
-    Refusal::new(StatusCode::NOT_FOUND, "not_counted", message)
-        .with_path(key)
-        .with_hint(format!("add it to serve.sketches.{list} in the job file, and start it again"))
-}
-
-fn window(sketches: &Sketches, text: Option<&str>) -> Result<Duration, Refusal> {
-    let longest = sketches.settings().span.window;
-    let Some(text) = text else { return Ok(longest) };
-    let read = Duration::parse(text).ok();
-    read.filter(|it| it.ms() > 0 && *it <= longest).ok_or_else(|| {
-        let message = format!("{text:?} is no window: a duration such as 1h, at most {longest}");
-        Refusal::bad_request(message).with_path("window")
-    })
-}
-
 impl Operand {
     fn counted(&self) -> Counted {
         match self {
@@ -229,53 +193,4 @@ impl Operation {
             Operation::Not => "not",
         }
     }
-}
-
-/// Of what there is most, and how many are listed.
-#[derive(Deserialize)]
-pub(super) struct Most {
-    event: String,
-    by: String,
-    window: Option<String>,
-    limit: Option<usize>,
-}
-
-/// `GET /v1/top`: the most frequent values of a property of an event within a window.
-pub(super) async fn top(
-    State(asked): State<Asked>,
-    Asks(most): Asks<Most>,
-) -> Result<Json<Value>, Refusal> {
-    let sketches = sketches(&asked.view)?;
-    let (window, limit) = (window(sketches, most.window.as_deref())?, limit(most.limit)?);
-    let Most { event, by, .. } = most;
-    let tops = &sketches.settings().top;
-    let place = tops.iter().position(|it| *it.0 == *event && it.1.as_str() == by);
-    let what = || format!("property {by:?} of event {event:?}");
-    let place = place.ok_or_else(|| not_counted(&what(), "top", "event"))?;
-    aside(move || {
-        let held = asked.view.sketches().and_then(|sketches| sketches.top(place, window));
-        let (panes, stretch) = held.ok_or(NoPast::NotYet(None))?;
-        let ranked = Top::ranked(panes.iter().map(|it| &**it));
-        let error = ranked.error();
-        let one = |(value, count): &(dataflows::model::Value, u64)| {
-            let value: Value = serde_json::from_str(&value.to_string()).unwrap_or_default();
-            json!({ "value": value, "count": count, "at_least": count.saturating_sub(error) })
-        };
-        let values: Vec<_> = ranked.values.iter().take(limit).map(one).collect();
-        let mut answer = json!({
-            "event": event,
-            "by": by,
-            "values": values,
-            "total": ranked.total,
-            "unranked": ranked.unranked,
-            "overestimates_only": true,
-            "error": error,
-            "epsilon": EPSILON,
-            "delta": DELTA,
-            "least_share": LEAST_SHARE,
-        });
-        tell(&mut answer, stretch);
-        Ok(Json(answer))
-    })
-    .await
 }
