@@ -74,6 +74,7 @@ listen = "127.0.0.1:8080"
             tokens: Vec::new(),
             connections: 1_024,
             differences: 262_144,
+            sketches: None,
         }),
         cluster: ClusterSettings::default(),
     };
@@ -171,7 +172,7 @@ path = "late"
          you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
-         differences, token; did you mean \"token\"?",
+         differences, sketches, token; did you mean \"token\"?",
         ],
     );
 }

@@ -12,7 +12,7 @@ use super::{JobReader, Word};
 use crate::serve::{Scope, Settings, Tls, Token};
 
 const SERVE_KEYS: &[&str] =
-    &["listen", "cert", "key", "allow_http", "connections", "differences", "token"];
+    &["listen", "cert", "key", "allow_http", "connections", "differences", "sketches", "token"];
 const TOKEN_KEYS: &[&str] = &["name", "sha256", "scopes"];
 const LISTEN: &str = "address:port, such as 127.0.0.1:8080";
 const HASH: &str = "64 hexadecimal digits";
@@ -40,6 +40,7 @@ impl JobReader<'_> {
         let allow_http = self.reader.optional(&node.get("allow_http"), flag);
         let connections = self.count(&node.get("connections"), CONNECTIONS_MAX);
         let differences = self.count(&node.get("differences"), DIFFERENCES_MAX);
+        let sketches = self.sketches(&node.get("sketches"));
         let token = node.get("token");
         let tokens = match token.is_present() {
             true => self.tables(&token, "[[serve.token]]", Self::token),
@@ -51,6 +52,7 @@ impl JobReader<'_> {
             tokens: tokens?,
             connections: connections?.unwrap_or(CONNECTIONS),
             differences: differences?.unwrap_or(DIFFERENCES),
+            sketches: sketches?,
         };
         self.is_safe(node, &settings, allow_http?.unwrap_or(false)).then_some(Some(settings))
     }

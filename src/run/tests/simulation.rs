@@ -177,6 +177,7 @@ impl World {
             wall: Wall::system(),
             until_caught_up: false,
             stop: Arc::default(),
+            counted: Vec::new(),
             watch: None,
             view: None,
         });
