@@ -286,7 +286,6 @@ fn live_and_die(seed: u64) -> bool {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test may be told its seed")]
 fn whenever_it_dies_the_sink_has_each_difference_once() {
     if let Some(seed) = std::env::var("RIVULET_SEED").ok().and_then(|text| text.parse().ok()) {
         live_and_die(seed);
