@@ -81,8 +81,8 @@ fn the_first_ten_minutes_go_as_told() {
                 typed += 1;
             }
         } else {
-            // The line before says which file it is: `segments/high_value.json`
-            let name = before.split('`').nth(1).unwrap_or_else(|| panic!("no file: {before:?}"));
+            // The line before ends by saying which file it is.
+            let name = before.rsplit('`').nth(1).unwrap_or_else(|| panic!("no file: {before:?}"));
             place.write(name, lines.join("\n") + "\n");
             written += 1;
         }
