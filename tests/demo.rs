@@ -3,39 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
+#[path = "common/browser.rs"]
+mod browser;
 mod common;
 
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use browser::{packages, pictures, root};
 use common::{Lines, Place, Running};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// How long a visit with all its looks may take.
 const DEADLINE: Duration = Duration::from_secs(240);
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The folder of npm packages a script sees to.
-fn packages(script: &str) -> String {
-    let done = Command::new("bash").arg(root().join(script)).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().trim().to_owned()
-}
-
-/// Where the pictures go.
-fn pictures() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
 
 /// The demo, with a few simulated visitors, and what it says at first.
 struct Demo {
@@ -49,10 +33,11 @@ struct Demo {
 
 impl Demo {
     /// In a folder, in which it is to leave nothing.
-    fn start(place: &Place, redis: &str) -> Self {
+    fn start(place: &Place, redis: &str, window: &str) -> Self {
         let mut command = Command::new("node");
         command.arg(root().join("fixtures/shop/demo.mjs"));
         command.args(["--port", "0", "--engine-port", "0", "--visitors", "4", "--redis", redis]);
+        command.args(["--window", window]);
         command.args(["--program", env!("CARGO_BIN_EXE_rivulet")]);
         command.args(["--packages", &packages("fixtures/shop/packages.sh")]);
         fs::create_dir_all(place.path("tmp")).unwrap();
@@ -85,11 +70,11 @@ impl Demo {
     }
 }
 
-/// Visits the shop in a browser; the names of the checks that were done.
-fn visited(shop: &str) -> Vec<String> {
+/// Visits the shop in a browser, in a way of the script's; the names of the checks that were done.
+fn visited(shop: &str, how: &[&str]) -> Vec<String> {
     let mut command = Command::new("node");
     command.arg(root().join("tests/demo/shop.mjs"));
-    command.args([&packages("tests/common/browser.sh"), shop]).arg(pictures());
+    command.args([&packages("tests/common/browser.sh"), shop]).arg(pictures()).args(how);
     let mut running =
         Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let said = Lines::of(running.child.stdout.take().unwrap());
@@ -113,13 +98,14 @@ fn visited(shop: &str) -> Vec<String> {
 
 fn check(redis: &str, reads: &str) {
     let place = Place::new();
-    let demo = Demo::start(&place, redis);
+    // Long enough for all that is looked at meanwhile, on a busy machine, too.
+    let demo = Demo::start(&place, redis, "30m");
     assert!(demo.reads.contains(reads), "{}", demo.reads);
-    let done = visited(&demo.shop);
+    let done = visited(&demo.shop, &[]);
     assert_eq!(done.len(), 4, "{done:?}");
     let last = demo.end(&place);
-    // The two changes of the visit that a click brought by itself.
-    assert!(last.contains("click to changed page: 2, p50 "), "{last}");
+    // The changes of the visit, all of which a click brought.
+    assert!(last.contains("click to changed page: 3, p50 "), "{last}");
     assert!(!last.contains("LOST"), "{last}");
 }
 
@@ -131,6 +117,14 @@ fn the_page_changes_by_the_engines_own_view() {
 #[test]
 fn the_page_changes_by_redis() {
     check("auto", "from Redis");
+}
+
+#[test]
+fn time_alone_changes_the_page() {
+    let place = Place::new();
+    let demo = Demo::start(&place, "off", "5s");
+    assert_eq!(visited(&demo.shop, &["fall"]).len(), 1);
+    demo.end(&place);
 }
 
 #[test]
