@@ -10,6 +10,8 @@ help() {
     cat <<'TEXT'
 ./run.sh               set up what is missing, build, and replay a real clickstream
 ./run.sh kafka         the same from topic to topic: starts a broker of its own on loopback, fills it
+./run.sh demo          a shop whose home page changes as its visitor does, with the console beside it,
+                       until Ctrl-C; --for 30s ends it by itself, --help has the other flags
 ./run.sh test [NAME]   everything the CI runs; with a name, only the tests it is part of
 ./run.sh bench [ROW…]  every promised figure, measured five times, in one table (about half an hour);
                        --list names the rows, --peers[=DIR] runs Flink and plain Rust beside it
@@ -76,6 +78,13 @@ setup_browser() { # what the console is tested in
     tests/common/browser.sh >/dev/null
 }
 
+setup_shop() { # what the shop of the demo runs on
+    command -v npm >/dev/null || install nodejs npm
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
+        { say "the shop needs Node 20 or newer, this is $(node --version)"; return 1; }
+    fixtures/shop/packages.sh >/dev/null
+}
+
 setup_clients() { # Segment's clients, which the tests of the collector run, and a browser for one
     python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
     command -v npm >/dev/null || install nodejs npm
@@ -119,7 +128,7 @@ step() {
     fi
 }
 
-demo() {
+replay() {
     setup
     build
     "$rivulet" replay --job fixtures/jobs/otto.toml --workers 2 --format text
@@ -129,6 +138,7 @@ demo() {
     say "fixtures/segments/otto. Next, try:"
     say "  $rivulet verify --job fixtures/jobs/otto.toml      the same, recomputed from scratch"
     say "  $rivulet replay --help                             your own events and segments"
+    say "  ./run.sh demo                                      a shop that changes as you click"
     say "  ./run.sh test                                      everything the CI runs"
 }
 
@@ -171,10 +181,22 @@ kafka() {
     say "caught-up it goes on until Ctrl-C. Each difference is there once, however often it is killed."
 }
 
+demo() {
+    case " $* " in *" --help "*) exec node fixtures/shop/demo.mjs --help ;; esac
+    setup
+    setup_shop
+    build
+    local packages
+    packages=$(fixtures/shop/packages.sh)
+    # In the place of this script, so that Ctrl-C reaches nothing else; it ends what it starts.
+    exec node fixtures/shop/demo.mjs --program "$rivulet" --packages "$packages" "$@"
+}
+
 test_all() {
     setup
     setup_kafka
     setup_browser
+    setup_shop
     setup_clients
     setup_schemathesis
     setup_network
@@ -229,11 +251,12 @@ chaos() {
         cargo test --release --locked --test chaos -- --nocapture
 }
 
-verb=${1:-demo}
+verb=${1:-replay}
 [ $# -eq 0 ] || shift
 case $verb in
-    demo) demo ;;
+    replay) replay ;;
     kafka) kafka ;;
+    demo) demo "$@" ;;
     test) test_all "$@" ;;
     bench) bench "$@" ;;
     chaos) chaos "$@" ;;

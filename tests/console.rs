@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
+#[path = "common/browser.rs"]
+mod browser;
 #[path = "serve/client.rs"]
 #[expect(dead_code, reason = "a part of it is used here")]
 mod client;
@@ -12,12 +14,12 @@ mod harness;
 
 use std::fs;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+use browser::{packages, pictures, root};
 use client::Served;
 use common::{Lines, Place, Running};
 
@@ -35,10 +37,6 @@ const JOB: &str = "segments = \"segments\"\n[clock]\nemit = \"on_event\"\nidle_t
 const TOKEN: &str = "[[serve.token]]\nname = \"reader\"\nscopes = [\"read\"]\n\
     sha256 = \"SHA\"\n";
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 /// The shop of the fixtures: its definitions, and the first of its records.
 fn shop(job: &str) -> (Place, Vec<String>) {
     let place = Place::new();
@@ -54,21 +52,6 @@ fn shop(job: &str) -> (Place, Vec<String>) {
     (place, text.lines().take(RECORDS).map(str::to_owned).collect())
 }
 
-/// The packages that drive the browser, installed where they are not there yet.
-fn packages() -> String {
-    let script = root().join("tests/common/browser.sh");
-    let done = Command::new("bash").arg(script).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).unwrap().trim().to_owned()
-}
-
-/// Where the pictures go.
-fn pictures() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
 /// The event time of a record.
 fn time_of(record: &str) -> i64 {
     let json: Json = serde_json::from_str(record).unwrap();
@@ -81,7 +64,7 @@ fn checked(served: &Served, script: &str, mut time: i64) -> Vec<String> {
     let mut running = Running::start(
         Command::new("node")
             .arg(root().join("tests/console").join(script))
-            .args([&packages(), &served.url])
+            .args([&packages("tests/common/browser.sh"), &served.url])
             .arg(pictures())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

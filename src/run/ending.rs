@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use dataflows::clock::Emit;
 use dataflows::model::EventTime;
 use dataflows::operators::feed::Feed;
 use serde::{Deserialize, Serialize};
@@ -101,13 +102,15 @@ pub(super) struct Ends {
     told_kept: EventTime,
     to_all: Option<Feed<Word>>,
     flushed: Instant,
+    /// How far sinks that are delivered to know that time has come, where they are told at once.
+    told: Option<EventTime>,
 }
 
 impl Ends {
     pub(super) fn new(
         worker: &mut Worker,
         live: &Live,
-        cluster: &Cluster,
+        (cluster, emit): (&Cluster, Emit),
         shared: &Arc<Shared>,
     ) -> Self {
         let to_all = (cluster.hosts.len() > 1).then(|| {
@@ -130,6 +133,7 @@ impl Ends {
             told_kept: EventTime::MIN,
             to_all,
             flushed: Instant::now(),
+            told: (emit == Emit::OnEvent).then_some(EventTime::MIN),
         }
     }
 
@@ -187,14 +191,20 @@ impl Ends {
 
     /// Passes on what has been given out, and to the sources how far that is.
     fn look_after(&mut self, probe: &ProbeHandle<EventTime>) {
+        let frontier = probe.with_frontier(|frontier| frontier.first().copied());
+        let frontier = frontier.unwrap_or(EventTime::MAX);
+        // Decisions in milliseconds are those of sinks, too.
+        if self.told.is_some_and(|told| told < frontier) {
+            self.told = Some(frontier);
+            self.tell_outputs(|outputs| outputs.advance(frontier));
+        }
         if self.flushed.elapsed() < FLUSH {
             return;
         }
         self.flushed = Instant::now();
         self.shared.partitions.pass(|time| !probe.less_equal(&time));
-        let frontier = probe.with_frontier(|frontier| frontier.first().copied());
         self.tell_outputs(|outputs| {
-            outputs.advance(frontier.unwrap_or(EventTime::MAX))?;
+            outputs.advance(frontier)?;
             outputs.flush()
         });
     }

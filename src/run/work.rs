@@ -35,7 +35,10 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     let probe = ProbeHandle::new();
     let (mut inputs, memory) = build(worker, run, streams, shared, &probe);
     let mut pace = Pace::new(worker, run, shared);
-    let mut ends = run.live.as_ref().map(|live| Ends::new(worker, live, &run.cluster, shared));
+    let mut ends = run
+        .live
+        .as_ref()
+        .map(|live| Ends::new(worker, live, (&run.cluster, run.clock.emit), shared));
     let commands = match &run.state {
         None => commands(&run.timeline, run.retain),
         Some(_) => commands_as_they_come(&run.timeline),
