@@ -81,6 +81,9 @@ impl Collector {
     }
 }
 
+/// What the routes are, as parts of an OpenAPI document.
+pub const OPENAPI: &str = include_str!("http/openapi.json");
+
 /// What the log is called among the sources of a job: as no topic may be, and no file is.
 pub const NAME: &str = "http /v1";
 

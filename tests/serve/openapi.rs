@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::client::{JOB, Served, pause, place, sets};
+use crate::common::Place;
 
 /// How long it may take, all of it: a first time it is installed.
 const DEADLINE: Duration = Duration::from_secs(280);
@@ -37,16 +38,21 @@ fn schemathesis() -> String {
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
 }
 
-#[test]
-fn the_server_does_what_its_document_says() {
-    let (program, place) = (schemathesis(), place(JOB));
+/// Holds the document against the server, so many operations of it; meanwhile does something now
+/// and then.
+fn holds(
+    place: &Place,
+    served: &Served,
+    more: &[&str],
+    operations: usize,
+    mut meanwhile: impl FnMut(),
+) {
+    let program = schemathesis();
     place.write("schemathesis.toml", CONFIG);
-    let served = Served::start(&place);
-    served.send(&[sets("u1", 0, "plan", "pro"), sets("u2", 10, "country", "DE")]);
-    served.await_segments("u2", &["de"]);
     let said = std::fs::File::create(place.path("said")).unwrap();
     let mut child = Command::new(program)
         .args(["--config-file", "schemathesis.toml", "run"])
+        .args(more)
         .arg(format!("{}/openapi.json", served.url))
         .args(["--max-examples", "10", "--seed", "1", "--no-color"])
         .args(["--generation-database", "none"])
@@ -56,7 +62,7 @@ fn the_server_does_what_its_document_says() {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    let (began, mut time) = (Instant::now(), 1_000);
+    let began = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
@@ -65,14 +71,36 @@ fn the_server_does_what_its_document_says() {
             child.kill().unwrap();
             panic!("it hangs: {}", place.text("said"));
         }
-        // Time goes on, so that what is saved comes into force.
-        time += 10;
-        served.send(&[sets("clock", time, "tick", "x")]);
+        meanwhile();
         pause();
     };
     let said = place.text("said");
     assert!(status.success(), "{said}");
-    assert!(said.contains("18 selected"), "{said}");
+    assert!(said.contains(&format!("{operations} selected")), "{said}");
     served.get("/healthz").fine();
+}
+
+#[test]
+fn the_server_does_what_its_document_says() {
+    let place = place(JOB);
+    let served = Served::start(&place);
+    served.send(&[sets("u1", 0, "plan", "pro"), sets("u2", 10, "country", "DE")]);
+    served.await_segments("u2", &["de"]);
+    let mut time = 1_000;
+    holds(&place, &served, &[], 18, || {
+        // Time goes on, so that what is saved comes into force.
+        time += 10;
+        served.send(&[sets("clock", time, "tick", "x")]);
+    });
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn so_does_the_collector_where_there_is_one() {
+    let source = "kind = \"http\"\nlog = \"log\"";
+    let place = place(&JOB.replace("kind = \"file\"\npath = \"-\"", source));
+    let served = Served::start(&place);
+    let paths = "^/v1/(track|identify|page|screen|group|alias|batch)$";
+    holds(&place, &served, &["--include-path-regex", paths], 7, || {});
     assert_eq!(served.end(), Some(0));
 }
