@@ -34,10 +34,10 @@ const WORKERS: usize = 1;
 /// How many users are asked about at once.
 const MANY: u64 = 20;
 /// Connections of those who send, and of those who ask.
-const SENDERS: usize = 8;
+const SENDERS: usize = 32;
 const ASKERS: usize = 16;
 /// Connections when too much is sent.
-const CROWD: usize = 64;
+const CROWD: usize = 512;
 /// How long one who waits for a membership pauses between two looks.
 const LOOK_AGAIN: Duration = Duration::from_micros(500);
 /// How long anything may be waited for.
@@ -98,7 +98,7 @@ fn job(data: &Data, folder: &Path) -> Result<PathBuf, BenchError> {
     };
     let job = format!(
         "name = \"bench\"\nsegments = {}\n[clock]\nemit = \"on_event\"\n[serve]\n\
-         listen = \"127.0.0.1:0\"\n[[source]]\nkind = \"http\"\nlog = {}\n[[sink]]\nkind = \"file\"\n\
+         listen = \"127.0.0.1:0\"\nconnections_per_address = 1024\n[[source]]\nkind = \"http\"\nlog = {}\n[[sink]]\nkind = \"file\"\n\
          path = {}\n",
         text(&segments)?,
         text(&folder.join("log"))?,
@@ -255,7 +255,7 @@ impl Bench {
     }
 
     fn estimates(&self) -> Result<Option<Tally>, BenchError> {
-        let plan = self.plan(1, if self.size.quick { 150.0 } else { 3.0 });
+        let plan = self.plan(1, if self.size.quick { 1_000.0 } else { 3.0 });
         let users = u64::from(self.users) / 2;
         let estimate = async |to: &mut Connection<'_>, _| {
             let answer = to.post("/v1/estimate", WANTED.into()).await?;
@@ -289,6 +289,9 @@ impl Bench {
         self.figures.set("overload_memory_bytes", most);
         let answered = (sent.done + sent.refused) as f64;
         self.figures.set("overload_refused_share", sent.refused as f64 / answered.max(1.0));
+        let offered =
+            answered * BATCH as f64 / sent.lasted.max(Duration::from_micros(1)).as_secs_f64();
+        self.figures.set("overload_answered_events_per_s", offered);
         self.figures.set("overload_events_per_s", sent.per_s() * BATCH as f64);
         Ok(())
     }

@@ -114,7 +114,7 @@ pub(super) struct Plan {
     pub(super) connections: usize,
     /// How many fall due in a second.
     pub(super) per_s: f64,
-    /// What falls due before is sent, and not counted.
+    /// What is answered before is not counted.
     pub(super) warm_up: Duration,
     /// How long they are counted.
     pub(super) measured: Duration,
@@ -152,7 +152,8 @@ impl Tally {
 
     /// How many were done in a second.
     pub(super) fn per_s(&self) -> f64 {
-        self.done as f64 / self.lasted.as_secs_f64()
+        // Where nothing was counted, it lasted no time at all.
+        self.done as f64 / self.lasted.max(Duration::from_micros(1)).as_secs_f64()
     }
 }
 
@@ -178,8 +179,9 @@ pub(super) fn open_loop(
                 next.set(number + 1);
                 pacer.until(began + due(number)).await;
                 let outcome = work(&mut connection, number).await?;
-                if due(number) >= plan.warm_up {
-                    tally.borrow_mut().count(outcome, began.elapsed().saturating_sub(due(number)));
+                let now = began.elapsed();
+                if now >= plan.warm_up {
+                    tally.borrow_mut().count(outcome, now.saturating_sub(due(number)));
                 }
             }
         });
@@ -187,7 +189,7 @@ pub(super) fn open_loop(
         done.map(|_| began.elapsed())
     })?;
     let mut tally = tally.into_inner();
-    tally.lasted = end.min(plan.warm_up + plan.measured).saturating_sub(plan.warm_up);
+    tally.lasted = end.saturating_sub(plan.warm_up);
     for number in next.get()..counted {
         if due(number) < end {
             tally.unsent += 1;
