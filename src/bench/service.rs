@@ -121,7 +121,7 @@ impl Bench {
     }
 
     fn rate(&self, full: f64) -> f64 {
-        if self.size.quick { full / 50.0 } else { full }
+        if self.size.quick { (full / 50.0).max(20.0) } else { full }
     }
 
     fn seconds(&self, full: f64) -> Duration {
@@ -255,7 +255,7 @@ impl Bench {
     }
 
     fn estimates(&self) -> Result<Option<Tally>, BenchError> {
-        let plan = self.plan(1, if self.size.quick { 1_000.0 } else { 3.0 });
+        let plan = self.plan(1, 3.0);
         let users = u64::from(self.users) / 2;
         let estimate = async |to: &mut Connection<'_>, _| {
             let answer = to.post("/v1/estimate", WANTED.into()).await?;
