@@ -212,7 +212,7 @@ fn what_cannot_be_read_in_time_is_to_come_again() {
     let body = r#"{"userId":"u"}"#;
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     // While another one has its turn, six of these fit into a hundred bytes.
-    let (go, wait) = std::sync::mpsc::channel();
+    let (go, wait) = std::sync::mpsc::sync_channel(1);
     let all = (0..20).map(|_| post(body.to_owned()));
     let all = runtime.block_on(async {
         let first = tokio::spawn(async move { own.take(10, move || wait.recv()).await });

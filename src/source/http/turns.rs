@@ -70,7 +70,7 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use futures_util::future::join_all;
     use tokio::runtime::Builder;
@@ -83,7 +83,7 @@ mod tests {
         runtime.block_on(async {
             let turns = Arc::new(Turns::of(1, 100));
             let begin = |bytes| {
-                let ((go, wait), own) = (channel::<()>(), Arc::clone(&turns));
+                let ((go, wait), own) = (sync_channel::<()>(1), Arc::clone(&turns));
                 let begun = tokio::spawn(async move { own.take(bytes, move || wait.recv()).await });
                 (go, begun)
             };
