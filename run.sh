@@ -85,7 +85,8 @@ setup_clients() { # Segment's clients, which the tests of the collector run, and
 
 setup_schemathesis() { # what holds the OpenAPI document against the server
     python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
-    tests/common/schemathesis.sh >/dev/null
+    tests/common/pypi.sh schemathesis 4.32.5 >/dev/null
+    tests/common/pypi.sh xxhash 4.1.0 >/dev/null
 }
 
 setup_network() { # what tests make machines of their own with, between which links can be cut

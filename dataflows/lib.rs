@@ -35,6 +35,8 @@
 //! | second copies | [`operators::dedup`] |
 //! | references: differential joins and counts in one `iterate` | [`operators::compose`] |
 //! | what survives a crash, and how it comes back | [`operators::checkpoint`] |
+//! | which counted events are second copies | [`operators::counted`] |
+//! | distinct users, the most frequent values, memberships to hand out: sketches with their errors | [`sketch`] |
 //! | the way in and the ordered way out | [`operators::feed`], [`operators::release`] |
 //! | the judge: everything recomputed from the whole log | [`oracle`] |
 //! | why a user is in a segment, or is not | [`explain`], as it is told [`explained`] |
@@ -72,4 +74,5 @@ pub mod operators;
 pub mod oracle;
 pub mod rule;
 pub mod segmentation;
+pub mod sketch;
 pub mod streams;

@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod cell;
 pub mod checkpoint;
 pub mod compose;
+pub mod counted;
 pub mod dedup;
 pub mod feed;
 pub mod held;

@@ -2,6 +2,7 @@
 //! are.
 //!
 //! ```text
+//! seen ── counted, without copies ─ counted
 //! stamps ── dedup ── copies ─┐
 //! updates ───────────────────┼─ membership ─┬──────────────── differences ─┐
 //! commands ──────────────────┘              ├─ flips ─┐                    ├─ release ─ differences
@@ -30,6 +31,7 @@ use crate::operators::checkpoint::{
     Handed, Piece, Place, Restored, Survival, Unreadable, hand_over, record_identifiers,
 };
 use crate::operators::compose::compose;
+use crate::operators::counted::counted;
 use crate::operators::dedup::{Said, dedup};
 use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
@@ -39,6 +41,7 @@ use crate::operators::settled::Promise;
 use crate::rule::Definition;
 use crate::streams::Streams;
 
+pub use crate::operators::counted::Seen;
 pub use crate::operators::membership::{Ask, Command, Counted, Question, Reply, Told};
 pub use crate::operators::plan::{Keep, Sight};
 
@@ -78,6 +81,8 @@ pub struct Inputs {
     pub updates: Feed<Incoming>,
     /// What tells second copies, for those of them that carry an identifier.
     pub stamps: Feed<Stamp>,
+    /// Those of them that are counted, where any are.
+    pub seen: Option<Feed<Seen>>,
     /// Edits of the plan, the same on every worker.
     pub commands: Feed<(EventTime, Command)>,
     /// Edits while the stream flows, of any one worker: [`Command::Save`], and when every worker has
@@ -144,6 +149,8 @@ pub struct Outputs<'scope> {
     pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
     /// What is said to [questions](Command::Ask), once by every worker.
     pub replies: Stream<'scope, EventTime, Vec<Reply>>,
+    /// What is counted, each once and final, not in order within one batch; where anything is.
+    pub counted: Option<Stream<'scope, EventTime, Vec<Seen>>>,
     /// What checkpoints add to what is kept: of this worker, and two or three for each checkpoint.
     pub pieces: Stream<'scope, EventTime, Vec<Piece>>,
     /// What was counted.
@@ -168,6 +175,8 @@ pub fn segmentation<'scope>(
     let (late, late_stream) = Feed::<(EventTime, Late)>::new(scope, "Late records");
     let (rejected, rejected_stream) = Feed::<(EventTime, Rejected)>::new(scope, "Rejected records");
     let (feed, promises_stream) = Feed::new(scope, "Promises");
+    let seen = streams.are_counted().then(|| Feed::<Seen>::new(scope, "Seen"));
+    let (seen, seen_stream) = seen.unzip();
     let (from, workers) = (scope.index(), scope.peers());
     let promises = Promises { feed, emit: settings.emit, from, workers, last: None };
     let (records, holds_saves) = (ProbeHandle::new(), false);
@@ -176,6 +185,7 @@ pub fn segmentation<'scope>(
     let inputs = Inputs {
         updates,
         stamps,
+        seen,
         commands,
         saves,
         restored,
@@ -191,6 +201,7 @@ pub fn segmentation<'scope>(
         Said::Copy(copy) => Ok(copy),
         Said::Applied(stamp) => Err(stamp),
     });
+    let counts = seen_stream.map(|seen| counted(seen, copies.clone()));
     let identifiers = record_identifiers(applied, saves_stream.clone(), settings.dedup_horizon);
 
     let members = membership(
@@ -223,6 +234,7 @@ pub fn segmentation<'scope>(
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),
         replies: members.replies.exchange(|_| 0),
+        counted: counts,
         pieces: members.pieces.concat(identifiers),
         tally: to_first(tallies),
         memory: Box::new(move || {
@@ -376,6 +388,7 @@ impl Inputs {
     pub fn advance_to(&mut self, time: EventTime, watermark: EventTime) {
         self.updates.advance_to(time);
         self.stamps.advance_to(time);
+        self.seen.iter_mut().for_each(|seen| seen.advance_to(time));
         self.commands.advance_to(time);
         self.saves.advance_to(self.reached(time));
         self.restored.advance_to(time);

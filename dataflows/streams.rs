@@ -3,7 +3,8 @@
 //! Every behavioural condition reads one stream per selector and property; conditions that ask for
 //! the same events share it, whatever their windows and thresholds. A source asks [`Streams`] what
 //! is [`Wanted`] of an event by its name, decodes only those properties, and passes on the
-//! [`Hit`]s.
+//! [`Hit`]s. The events of a stream may also be [counted](Streams::count), whether a rule asks for
+//! them or not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -98,6 +99,12 @@ pub struct Streams {
     ids: HashMap<Stream, StreamId>,
     by_name: HashMap<Arc<str>, Vec<StreamId>>,
     by_prefix: Vec<(Arc<str>, StreamId)>,
+    /// By stream, whether rules ask for it.
+    asked: Vec<bool>,
+    /// By stream, which counter counts its events.
+    counters: Vec<Option<u32>>,
+    /// How many counters there are.
+    counts: u32,
 }
 
 /// What the rules want of events of one name.
@@ -146,13 +153,20 @@ impl Streams {
     pub fn know(&self, rule: &Rule) -> bool {
         let mut is_known = true;
         rule.walk(&mut |node| {
-            is_known &= Stream::of_rule(node).iter().all(|stream| self.id(stream).is_some());
+            let is_asked = |it: &Stream| self.id(it).is_some_and(|id| self.is_asked(id));
+            is_known &= Stream::of_rule(node).iter().all(is_asked);
         });
         is_known
     }
 
-    /// The index of a stream, which is added if it is new.
+    /// The index of a stream that rules ask for, which is added if it is new.
     pub fn add(&mut self, stream: Stream) -> StreamId {
+        let id = self.index(stream);
+        self.asked[id.0 as usize] = true;
+        id
+    }
+
+    fn index(&mut self, stream: Stream) -> StreamId {
         if let Some(id) = self.ids.get(&stream) {
             return *id;
         }
@@ -163,8 +177,33 @@ impl Streams {
         }
         self.ids.insert(stream.clone(), id);
         self.fingerprints.push(fingerprint(&stream));
+        self.asked.push(false);
+        self.counters.push(None);
         self.list.push(stream);
         id
+    }
+
+    /// Has the events of a stream counted, each once, by the next counter: the first is 0. Counters
+    /// are to be the same in every process. A stream has one at most.
+    pub fn count(&mut self, stream: Stream) {
+        let id = self.index(stream);
+        self.counters[id.0 as usize] = Some(self.counts);
+        self.counts += 1;
+    }
+
+    /// Whether any events are counted.
+    pub fn are_counted(&self) -> bool {
+        self.counts > 0
+    }
+
+    /// Whether rules ask for a stream; else it is only counted.
+    pub fn is_asked(&self, id: StreamId) -> bool {
+        self.asked.get(id.0 as usize).copied().unwrap_or(false)
+    }
+
+    /// The counter of a stream, if its events are counted.
+    pub fn counter(&self, id: StreamId) -> Option<u32> {
+        self.counters.get(id.0 as usize).copied().flatten()
     }
 
     /// The index of a stream that has been added.
@@ -273,5 +312,27 @@ mod tests {
         let mismatch = Hit { stream: spent, payload: Payload::Mismatch };
         assert_eq!(hits(r#"{"amount":"5","order":{"currency":"EUR"}}"#), [mismatch, happened]);
         assert!(streams.wanted("click").streams.is_empty());
+    }
+
+    #[test]
+    fn what_is_only_counted_is_not_known_to_rules_before_one_asks() {
+        let buys = Stream {
+            events: selector(NamePattern::Exact("buy".into()), None),
+            take: Take::Nothing,
+        };
+        let rule = serde_json::json!({
+            "event": "buy", "aggregate": "count", "window": "1h", "op": "gte", "value": 1,
+        });
+        let definition = serde_json::json!({ "id": "s", "rules": rule });
+        let rule = crate::rule::parse::definition(&definition).unwrap().rule;
+        let mut streams = Streams::default();
+        streams.count(buys.clone());
+        let id = streams.id(&buys).unwrap();
+        assert_eq!((streams.counter(id), streams.is_asked(id)), (Some(0), false));
+        assert!(streams.are_counted() && !streams.know(&rule));
+        assert_eq!(streams.hits(&streams.wanted("buy"), &Value::Null).len(), 1);
+        streams.add_rule(&rule);
+        assert_eq!((streams.counter(id), streams.is_asked(id)), (Some(0), true));
+        assert!(streams.know(&rule) && streams.len() == 1);
     }
 }

@@ -35,7 +35,7 @@ use dataflows::model::{Duration, EventTime};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::Sight;
-use dataflows::streams::Streams;
+use dataflows::streams::{Stream, Streams};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -165,6 +165,8 @@ pub struct Live {
     pub until_caught_up: bool,
     /// Whether it has been told to stop.
     pub stop: Arc<AtomicBool>,
+    /// The events that are counted, by counter.
+    pub counted: Vec<Stream>,
     /// The watch over its definitions, in the process that has it.
     pub watch: Option<Watch>,
     /// That view, in the process where all comes together.
@@ -349,6 +351,8 @@ impl Run {
                 streams.add_rule(&definition.rule);
             }
         }
+        let counted = self.live.iter().flat_map(|live| &live.counted);
+        counted.for_each(|stream| streams.count(stream.clone()));
         streams
     }
 
@@ -385,3 +389,6 @@ impl Lag {
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

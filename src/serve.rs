@@ -48,7 +48,7 @@ pub use access::{Access, Denied};
 pub use metrics::Metrics;
 pub use questions::Questions;
 pub use refusal::{Fault, Refusal};
-pub use settings::{Scope, Settings, Tls, Token};
+pub use settings::{Scope, Settings, Sketches, Tls, Token};
 
 /// How long a client may take to shake hands, to send the headers of a request, or to begin the
 /// next one.

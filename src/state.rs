@@ -49,4 +49,4 @@ pub use manifest::{BatchEntry, MANIFEST_VERSION, Manifest, SourcePosition, now};
 pub use store::{Checked, Decisions, Latest, Listed, Skipped, Store, Tidied};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const PURE: &[&str] = &[
     "bincode",
     "chrono",
+    "datasketches",
     "differential-dataflow",
     "hashbrown",
     "regex",
@@ -45,6 +46,19 @@ const CORE: &[(&str, &[&str])] = &[
     ("rule", &["catalog", "operators", "segmentation", "oracle", "in_memory", "clock", "streams"]),
     ("clock", &["rule", "catalog", "operators", "segmentation", "oracle", "in_memory"]),
     ("catalog", &["operators", "segmentation", "oracle", "in_memory", "streams"]),
+    (
+        "sketch",
+        &[
+            "rule",
+            "catalog",
+            "operators",
+            "segmentation",
+            "oracle",
+            "in_memory",
+            "clock",
+            "streams",
+        ],
+    ),
     ("streams", &["operators", "segmentation", "oracle", "in_memory"]),
     ("operators", &["segmentation", "oracle", "in_memory", "explain", "generate"]),
     ("segmentation", &["oracle", "in_memory", "explain", "generate"]),

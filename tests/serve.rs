@@ -21,3 +21,5 @@ mod openapi;
 mod restart;
 #[path = "serve/safety.rs"]
 mod safety;
+#[path = "serve/sketches.rs"]
+mod sketches;

@@ -89,7 +89,7 @@ impl Reader {
         if let Some(reason) = structure::oversize(line.len() as u64) {
             return Err(Fault::Reason(reason));
         }
-        let text = std::str::from_utf8(line).map_err(|_| Fault::Structure)?;
+        let text = simdutf8::basic::from_utf8(line).map_err(|_| Fault::Structure)?;
         let found = self.layout.find(text)?;
         let says =
             if self.mapping.is_segment() { segment_says(&found)? } else { self.says(&found)? };

@@ -7,9 +7,12 @@ use std::sync::atomic::Ordering;
 
 use dataflows::catalog::{TimedEdit, Timeline};
 use dataflows::clock::{ClockSettings, Emit, Punctuality};
-use dataflows::model::{EventTime, Incoming, Position, Stamp, Update, UserKey};
+use dataflows::model::{
+    Change, EventTime, Hit, Incoming, Payload, Position, Stamp, Update, UserKey, Value,
+};
 use dataflows::operators::users::KeyHasher;
-use dataflows::segmentation::{Inputs, Late, Rejected};
+use dataflows::segmentation::{Inputs, Late, Rejected, Seen};
+use dataflows::sketch::Top;
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
 
@@ -146,6 +149,7 @@ impl Ingest {
         let first = records.first().map(|record| (record.offset, turn.clock.now()));
         let (mut latest, mut sent) = (None, 0);
         let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
+        let mut counted = inputs.seen.as_mut().map(|seen| seen.open());
         updates.reserve(records.len());
         stamps.reserve(records.len());
         for record in records.drain(..) {
@@ -169,7 +173,7 @@ impl Ingest {
                 }
                 continue;
             }
-            let Ok(Understood { user, name, time, id, change }) = record.content else {
+            let Ok(Understood { user, name, time, id, mut change }) = record.content else {
                 unreachable!("what was not understood has been rejected");
             };
             match turn.clock.observe(time) {
@@ -181,6 +185,13 @@ impl Ingest {
                     sent += 1;
                     if self.named.insert(user) {
                         updates.push(Incoming::Name(user, name.shared(chunk)));
+                    }
+                    if let (Some(counted), Change::Event(hits)) = (&mut counted, &mut change) {
+                        let seen =
+                            |(counter, value)| Seen { counter, user, time, at, position, value };
+                        counted.extend(self.seen(hits).map(seen));
+                        // What is only counted is no matter of the rules.
+                        hits.retain(|hit| self.streams.is_asked(hit.stream));
                     }
                     if let Some(id) = id {
                         stamps.push(Stamp { time, at, position, id, user });
@@ -217,6 +228,18 @@ impl Ingest {
         partitions.wake_others();
         self.done = (Some(task.chunk), records);
         latest.map(|latest| (latest, sent))
+    }
+
+    /// By which counters an event is counted, and what they take from it.
+    fn seen(&self, hits: &[Hit]) -> impl Iterator<Item = (u32, Option<Value>)> {
+        let counter = |hit: &Hit| {
+            let value = match &hit.payload {
+                Payload::Value(value) if Top::is_ranked(value) => Some(Value::clone(value)),
+                _ => None,
+            };
+            Some((self.streams.counter(hit.stream)?, value))
+        };
+        hits.iter().filter_map(counter)
     }
 
     fn effective(&self, time: EventTime) -> EventTime {

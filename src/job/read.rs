@@ -6,6 +6,7 @@ mod http;
 mod options;
 mod serve;
 mod servers;
+mod sketches;
 mod state;
 mod topics;
 mod webhooks;

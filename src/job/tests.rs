@@ -75,6 +75,7 @@ listen = "127.0.0.1:8080"
             connections: 1_024,
             connections_per_address: 256,
             differences: 262_144,
+            sketches: None,
         }),
         cluster: ClusterSettings::default(),
     };
@@ -172,7 +173,7 @@ path = "late"
          you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
-         connections_per_address, differences, token; did you mean \"token\"?",
+         connections_per_address, differences, sketches, token; did you mean \"token\"?",
         ],
     );
 }

@@ -218,6 +218,10 @@ impl Edits {
             let Some(catalog) = watch.and_then(|watch| watch.take()) else { return };
             let wanted: Vec<_> = catalog.iter().cloned().collect();
             lead.waiting = steps(&lead.in_force, &wanted).into();
+            if lead.waiting.is_empty() {
+                // Read again, and the same: no command, so questions need not wait for time to move.
+                return;
+            }
             let known = lock(&self.shared.known).streams.clone();
             let new: Vec<_> = lead.new_ones().filter(|it| !known.know(&it.rule)).collect();
             if !new.is_empty() {

@@ -197,6 +197,13 @@ fn build(
             to.view.iter().for_each(|view| view.questions().reply(reply.clone()));
         });
         replies.probe_with(probe);
+        if let Some(counted) = outputs.counted {
+            let to = shared.clone();
+            let counted = counted.inspect_batch(move |_, batch| {
+                to.view.iter().for_each(|view| view.count(batch));
+            });
+            counted.probe_with(probe);
+        }
         let write = |shared: &Arc<Shared>| {
             let shared = shared.clone();
             move |written: Result<(), SinkError>| {

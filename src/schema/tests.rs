@@ -350,6 +350,16 @@ fn what_is_served_is_right_or_wrong_for_both() {
     check("[serve]\nlisten = \"${ADDRESS}\"", true);
     check(&format!("[serve]\nlisten = \"0.0.0.0:1\"\n{files}\n{}", token(hash, "read")), true);
     check(&format!("[serve]\nlisten = \"127.0.0.1:1\"\n{}", token(hash, "ingest")), true);
+    let sketches =
+        |what: &str| format!("[serve]\nlisten = \"127.0.0.1:1\"\n[serve.sketches]\n{what}");
+    check(&sketches("events = [\"buy\", \"shop.*\"]\nwindow = \"1h\"\npane = \"1s\""), true);
+    check(&sketches("segments = [\"pro\"]"), true);
+    check(&sketches("top = [{ event = \"*\", by = \"page.path\" }]"), true);
+    check(&sketches("window = \"1h\""), false);
+    check(&sketches("events = []"), false);
+    check(&sketches("events = [\"a*b\"]"), false);
+    check(&sketches("events = [\"a\", \"a\"]"), false);
+    check(&sketches("top = [{ event = \"a\" }]"), false);
     check("[serve]", false);
     check("[serve]\nlisten = \":8080\"", false);
     check("[serve]\nlisten = \"0.0.0.0:8080\"", false);

@@ -1,13 +1,17 @@
 //! What can be asked about users and segments, and how definitions are saved: `/v1/…`.
 
 mod across;
+mod bloom;
 mod definitions;
 mod differences;
+mod distinct;
 mod estimate;
 mod explain;
 mod extract;
 mod records;
 mod segments;
+mod sketches;
+mod top;
 mod users;
 
 use std::sync::Arc;
@@ -103,12 +107,15 @@ pub fn routes(
         .route("/v1/segments", get(segments::all))
         .route("/v1/segments/{id}", get(segments::one))
         .route("/v1/segments/{id}/users", get(segments::users))
+        .route("/v1/segments/{id}/bloom", get(bloom::bloom))
         .route("/v1/segments/{id}/versions", get(definitions::versions))
         .route("/v1/check", post(definitions::check))
         .route("/v1/late", get(records::late))
         .route("/v1/rejected", get(records::rejected))
         .route("/v1/segments/{id}/sizes", get(across::sizes))
         .route("/v1/overlap", get(across::overlap))
+        .route("/v1/distinct", get(distinct::distinct))
+        .route("/v1/top", get(top::top))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
         .route("/v1/estimate", post(estimate::estimate))

@@ -3,6 +3,12 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use dataflows::model::Path;
+use dataflows::rule::{NamePattern, Selector};
+use dataflows::sketch::Span;
+use dataflows::streams::{Stream, Take};
 
 /// Where and to whom a job answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,37 @@ pub struct Settings {
     pub connections_per_address: usize,
     /// How many of the last differences are retained, for past times and those who read them late.
     pub differences: usize,
+    /// What is counted by sketches; nothing, if not said.
+    pub sketches: Option<Sketches>,
+}
+
+/// What is counted by sketches, over windows of event time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sketches {
+    /// The events whose users are counted: names, or how they begin (`shop.*`).
+    pub events: Vec<Arc<str>>,
+    /// The segments whose users are.
+    pub segments: Vec<Arc<str>>,
+    /// Events, each with the property whose most frequent values are asked for.
+    pub top: Vec<(Arc<str>, Path)>,
+    /// How time is cut, and how long a window may be.
+    pub span: Span,
+}
+
+impl Sketches {
+    /// The streams that are counted: those of the events, then those of the properties.
+    pub fn streams(&self) -> Vec<Stream> {
+        let named = |event: &Arc<str>, take| {
+            let name = match event.strip_suffix('*') {
+                Some(prefix) => NamePattern::Prefix(prefix.into()),
+                None => NamePattern::Exact(Arc::clone(event)),
+            };
+            Stream { events: Selector { name, filter: None }, take }
+        };
+        let events = self.events.iter().map(|event| named(event, Take::Nothing));
+        let tops = self.top.iter().map(|(event, by)| named(event, Take::Value(by.clone())));
+        events.chain(tops).collect()
+    }
 }
 
 /// What a server shows that it is who it is, both in PEM.

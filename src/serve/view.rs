@@ -21,15 +21,18 @@ pub mod recent;
 mod ring;
 mod segments;
 pub mod sizes;
+pub mod sketches;
 mod users;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use dataflows::clock::Emit;
 use dataflows::model::{Difference, EventTime};
+use dataflows::segmentation::Seen;
 use tokio::sync::watch;
 
-use super::{Metrics, Questions};
+use super::{Metrics, Questions, settings};
 
 pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
@@ -38,6 +41,7 @@ use classes::Classes;
 use recent::Recent;
 use ring::Ring;
 use segments::Segments;
+use sketches::Sketches;
 use users::Users;
 
 /// The memberships of all users as of the time up to which differences have come.
@@ -60,6 +64,7 @@ pub struct View {
     is_over: AtomicBool,
     metrics: Metrics,
     questions: Questions,
+    sketches: Option<Sketches>,
     /// Told whenever something has changed.
     changes: watch::Sender<()>,
 }
@@ -93,8 +98,15 @@ impl View {
             is_over: AtomicBool::new(false),
             metrics,
             questions: Questions::default(),
+            sketches: None,
             changes: watch::Sender::new(()),
         }
+    }
+
+    /// The same, counting by sketches, where anything is to be; events come as they are emitted.
+    #[must_use]
+    pub fn with_sketches(self, settings: Option<&settings::Sketches>, emit: Emit) -> Self {
+        View { sketches: settings.map(|it| Sketches::new(it.clone(), emit)), ..self }
     }
 
     /// An earlier run has given out everything before this time. Its memberships will come as
@@ -102,11 +114,17 @@ impl View {
     pub fn go_on_from(&self, before: EventTime) {
         self.before.store(before, Ordering::Release);
         self.ring.begin(before);
+        self.sketches.iter().for_each(|sketches| sketches.begin(before));
     }
 
     /// Takes differences. They can be asked for once it [advances](Self::advance) beyond them.
     pub fn take(&self, differences: &[Difference]) {
         lock(&self.pending).extend_from_slice(differences);
+    }
+
+    /// Takes events that are counted, likewise.
+    pub fn count(&self, seen: &[Seen]) {
+        self.sketches.iter().for_each(|sketches| sketches.take(seen));
     }
 
     /// All before this time has been taken. Called by one thread at a time.
@@ -125,6 +143,8 @@ impl View {
             self.apply(&due, up_to);
         }
         self.as_of.store(up_to, Ordering::Release);
+        // Last: as of its time, members are known.
+        self.sketches.iter().for_each(|sketches| sketches.advance(&due, up_to));
         self.look_whether_ready(up_to);
         self.changes.send_replace(());
     }
@@ -194,6 +214,11 @@ impl View {
     /// What is asked of the workers.
     pub fn questions(&self) -> &Questions {
         &self.questions
+    }
+
+    /// What is counted by sketches, if anything is.
+    pub fn sketches(&self) -> Option<&Sketches> {
+        self.sketches.as_ref()
     }
 
     /// The segments in force whose size is not what it usually is, by id.

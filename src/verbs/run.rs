@@ -18,6 +18,7 @@ use crate::definitions::Watch;
 use crate::ingest::Wall;
 use crate::job::{self, Target};
 use crate::run::{Live, Until};
+use crate::serve::Sketches;
 
 /// Runs a job.
 pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
@@ -28,12 +29,15 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let watch = watched(arguments, &subject, &read_now)?;
     let collector = collector(arguments, &subject)?;
     let serving = serving(arguments, &subject, &read_now, collector.as_ref())?;
+    // In every process: where a record is read it is known whether it counts.
+    let sketches = subject.serve.as_ref().and_then(|serve| serve.sketches.as_ref());
     let live = Live {
         topics: subject.topics.clone(),
         log: collector.as_ref().map(|it| Arc::clone(it.log())),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
+        counted: sketches.map(Sketches::streams).unwrap_or_default(),
         watch,
         view: serving.as_ref().map(Serving::view),
     };

@@ -50,7 +50,8 @@ pub(super) fn serving(
 ) -> Result<Option<Serving>, ServeError> {
     let is_first = arguments.workers.process.unwrap_or(0) == 0;
     let Some(settings) = subject.serve.as_ref().filter(|_| is_first) else { return Ok(None) };
-    let view = Arc::new(View::new(settings.differences));
+    let view = View::new(settings.differences);
+    let view = Arc::new(view.with_sketches(settings.sketches.as_ref(), subject.clock.emit));
     let files = Files {
         store: Store::new(&subject.segments),
         read_now: Arc::clone(read_now),

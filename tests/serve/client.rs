@@ -2,7 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::TcpStream;
-use std::process::{ChildStdin, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -95,6 +96,15 @@ impl Served {
             request = request.header(*name, *value);
         }
         Answer::of(self.agent.run(request.body(body.to_owned()).unwrap()).unwrap())
+    }
+
+    /// What is answered in bytes, and the headers.
+    pub(crate) fn bytes(&self, path: &str) -> (ureq::http::HeaderMap, Vec<u8>) {
+        let mut response = self.agent.get(format!("{}{path}", self.url)).call().unwrap();
+        assert_eq!(response.status(), 200);
+        let mut bytes = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut bytes).unwrap();
+        (response.headers().clone(), bytes)
     }
 
     /// The segments of a user, by now.
@@ -211,6 +221,14 @@ fn agent() -> Agent {
 
 pub(crate) fn texts(json: &Json) -> Vec<String> {
     json.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+/// Where the programs of a package from PyPI are, which is installed where it is not there yet.
+pub(crate) fn pypi(package: &str, version: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/common/pypi.sh");
+    let done = Command::new("bash").arg(script).args([package, version]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap().trim().into()
 }
 
 /// A record that sets an attribute, so many milliseconds after the start.

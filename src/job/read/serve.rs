@@ -19,6 +19,7 @@ const SERVE_KEYS: &[&str] = &[
     "connections",
     "connections_per_address",
     "differences",
+    "sketches",
     "token",
 ];
 const TOKEN_KEYS: &[&str] = &["name", "sha256", "scopes"];
@@ -51,6 +52,7 @@ impl JobReader<'_> {
         let connections = self.count(&node.get("connections"), CONNECTIONS_MAX);
         let per_address = self.count(&node.get("connections_per_address"), CONNECTIONS_MAX);
         let differences = self.count(&node.get("differences"), DIFFERENCES_MAX);
+        let sketches = self.sketches(&node.get("sketches"));
         let token = node.get("token");
         let tokens = match token.is_present() {
             true => self.tables(&token, "[[serve.token]]", Self::token),
@@ -63,6 +65,7 @@ impl JobReader<'_> {
             connections: connections?.unwrap_or(CONNECTIONS),
             connections_per_address: per_address?.unwrap_or(PER_ADDRESS),
             differences: differences?.unwrap_or(DIFFERENCES),
+            sketches: sketches?,
         };
         self.is_safe(node, &settings, allow_http?.unwrap_or(false)).then_some(Some(settings))
     }

@@ -9,13 +9,11 @@ use std::sync::Arc;
 use dataflows::model::EventTime;
 
 use super::View;
-use super::past::NoPast;
+use super::past::{NoPast, PAGE};
 use super::segments::{Page, Segment};
 
 /// How many segments may be laid over one another.
 pub const SEGMENTS_MAX: usize = 8;
-/// How many users a page has.
-const PAGE: usize = 10_000;
 
 /// Some of the segments, by the bits of their places, and who is in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

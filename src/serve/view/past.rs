@@ -10,6 +10,9 @@ use super::ring::{Entry, Gone, Place};
 use super::segments::{Page, Segment};
 use super::{View, known};
 
+/// How many users a page has, where all of them are read.
+pub(super) const PAGE: usize = 10_000;
+
 /// Why there is no answer as of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPast {
@@ -70,6 +73,24 @@ impl View {
             let (page, after) = segment.page(&Page { otherwise, ..page.clone() });
             if before == after {
                 return Ok((page, size.saturating_add_signed(-changed)));
+            }
+        }
+    }
+
+    /// All users of a segment at a time, in bytewise order. They come page by page, so nobody else
+    /// waits for more than one.
+    ///
+    /// # Errors
+    /// The time is beyond what is known.
+    pub fn all_users_at(&self, segment: &Segment, at: EventTime) -> Result<Vec<Arc<str>>, NoPast> {
+        let mut all: Vec<Arc<str>> = Vec::new();
+        loop {
+            let page = Page::new(all.last().map(|it| &**it), PAGE);
+            let (users, _) = self.users_at(segment, page, at)?;
+            let is_last = users.len() < PAGE;
+            all.extend(users);
+            if is_last {
+                return Ok(all);
             }
         }
     }
