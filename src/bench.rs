@@ -22,6 +22,7 @@ mod plots;
 mod resources;
 mod rows;
 mod saving;
+mod service;
 mod shapes;
 mod table;
 mod topics;
@@ -47,7 +48,7 @@ use table::Samples;
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Which rows of the table; without any, all of them
+    /// Which rows of the table, or the first part of their names; without any, all of them
     #[arg(value_name = "ROW")]
     pub rows: Vec<String>,
     /// Name the rows, and measure nothing
@@ -113,13 +114,9 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(args: &'a Args, size: Size) -> Result<Self, BenchError> {
-        let known = |name: &String| {
-            let row = ROWS.iter().find(|row| row.id == *name);
-            row.ok_or_else(|| BenchError::Row { row: name.clone() })
-        };
         let rows = match args.rows.as_slice() {
             [] => ROWS.iter().collect(),
-            names => names.iter().map(known).collect::<Result<_, _>>()?,
+            names => rows::named(names)?,
         };
         let machine = Machine::here();
         let peers = match &args.peers {

@@ -7,6 +7,7 @@
 //! | what | at most | beyond it |
 //! |---|---|---|
 //! | connections at a time | [`Settings::connections`] | 503, `Retry-After`, closed |
+//! | of one address | [`Settings::connections_per_address`] | the same |
 //! | TLS handshake, headers of a request, wait for the next one | [`HEADERS_TIME`] | closed |
 //! | headers | [`HEADERS_MAX`], together [`HEADERS_BYTES`] | 431 |
 //! | body | [`BODY_BYTES`], unless a route says otherwise | 413 |
@@ -22,6 +23,7 @@ pub mod metrics;
 pub mod openapi;
 mod questions;
 mod refusal;
+mod room;
 pub mod sample;
 mod settings;
 mod tls;
@@ -126,7 +128,7 @@ impl Server {
             listener,
             tls,
             routes: limited(routes),
-            connections: settings.connections,
+            room: room::Room::new(settings.connections, settings.connections_per_address),
             metrics: metrics.clone(),
         };
         let thread = std::thread::Builder::new().name("serve".to_owned()).spawn(move || {

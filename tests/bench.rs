@@ -59,6 +59,22 @@ fn some_rows_can_be_picked_and_data_is_used_again() {
 }
 
 #[test]
+fn the_first_part_of_names_stands_for_all_that_begin_with_it() {
+    let place = Place::new();
+    place.run("bench --quick --runs 1 --out out --json table.json serve").fine();
+    let report: Json = serde_json::from_str(&place.text("table.json")).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    let ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert!(ids.len() > 5 && ids.iter().all(|id| id.starts_with("serve-")), "{ids:?}");
+    // Everything that was due was answered, and nothing that was sent is left behind.
+    let figures = &report["samples"]["serve"][0];
+    for figure in ["closed_events_per_s", "open_per_s", "lookup_per_s", "visible_per_s"] {
+        assert!(figures[figure].as_f64().unwrap() > 0.0, "{figure}: {figures}");
+    }
+    assert!(!place.path("out/data-quick/service").exists());
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() {
     let place = Place::new();
     place.run("bench w9").refused_with(&["\"w9\"", "--list"]);

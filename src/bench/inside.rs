@@ -10,7 +10,7 @@ use super::error::BenchError;
 use super::figures::Figures;
 use super::latency::{self, Schedule, Setting};
 use super::measurement::{Load, Measurement, Size};
-use super::{alone, phases, plots, saving, shapes};
+use super::{alone, phases, plots, saving, service, shapes};
 use crate::generate::clicks::Settings;
 
 /// Makes one measurement.
@@ -50,6 +50,7 @@ pub(super) fn measure(
             figures.set("cpu_us_without", cpu_us(&without));
             Ok(figures)
         }
+        Some(Measurement::Service) => service::measure(data, size),
         Some(Measurement::Alone { held }) => alone::measure(data, size.of(held), size.clicks()),
         Some(Measurement::Latency(load)) => {
             let (schedule, setting) = of_load(load, data, size)?;

@@ -27,6 +27,8 @@ pub(super) enum Measurement {
     Recovery,
     /// What state takes on disk: `state`.
     State,
+    /// Clients that send and ask while the job is busy: `serve`.
+    Service,
     /// Another program: `peer/flink-warm/w1`.
     Peer(Peer),
 }
@@ -66,6 +68,7 @@ impl Measurement {
             ["kafka", kind @ ("kept" | "none")] => Measurement::Topics { is_kept: kind == "kept" },
             ["recovery"] => Measurement::Recovery,
             ["state"] => Measurement::State,
+            ["serve"] => Measurement::Service,
             ["peer", ref rest @ ..] => Measurement::Peer(Peer::named(rest)?),
             _ => return None,
         })
@@ -79,7 +82,7 @@ impl Measurement {
             Measurement::Alone { held: 1_000_000.. } => 3,
             Measurement::Intervals { segments: 100_000.. } => 2,
             Measurement::Memory { .. } | Measurement::State => 1,
-            Measurement::Save => 3,
+            Measurement::Save | Measurement::Service => 3,
             Measurement::Peer(peer) => peer.runs_max(),
             _ => wanted,
         };

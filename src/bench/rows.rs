@@ -1,5 +1,7 @@
 //! The table, as data: what is promised, in which unit, and of which measurements it is made.
 
+use super::error::BenchError;
+
 /// Whether more or less of it is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Better {
@@ -131,9 +133,37 @@ pub(super) const ROWS: &[Row] = &[
     row("kafka-kept-cpu", "  … CPU an event by that without checkpoints", "x", Lower, mark(1.05), Ratio(("kafka/kept", "cpu_ns"), ("kafka/none", "cpu_ns"))),
     row("recovery", "1,000,000 users, 10,000,000 events held: from the start to the first new difference", "s", Lower, mark(3.0), Of(("recovery", "recovery_s"))),
     row("state-bytes", "state on disk for an attribute, 20 a user, names and all", "B", Lower, mark(100.0), Of(("state", "bytes"))),
+    row("serve-lookup-p99", "open loop from a second process, 50,000 events/s coming in: look-ups of a user, 20,000/s: p99", "ms", Lower, mark(1.0), Of(("serve", "lookup_p99_ms"))),
+    row("serve-many-p99", "  … of 20 users at once, 1,000/s: p99", "ms", Lower, mark(1.0), Of(("serve", "many_p99_ms"))),
+    row("serve-collector", "collector, batches of 100, answered when on disk: open loop of 50,000 events/s, taken", "events/s", Higher, mark(49_500.0), Of(("serve", "open_events_per_s"))),
+    row("serve-collector-p99", "  … from the moment a batch was due to its answer: p99", "ms", Lower, (None, None), Of(("serve", "open_p99_ms"))),
+    row("serve-collector-closed", "  … closed loop, 32 connections, a million users identified", "events/s", Higher, mark(5e4), Of(("serve", "closed_events_per_s"))),
+    row("serve-visible-p99", "purchase due to be sent, to the look-up that shows its segment, 100/s: p99", "ms", Lower, mark(20.0), Of(("serve", "visible_p99_ms"))),
+    row("serve-estimate", "estimate over 1,000,000 users: slowest of 24", "ms", Lower, mark(200.0), Of(("serve", "estimate_max_ms"))),
+    row("serve-overload", "ten times as much due, 500,000 events/s on 512 connections: taken", "events/s", Higher, (None, None), Of(("serve", "overload_events_per_s"))),
+    row("serve-overload-refused", "  … refused, with 429 and Retry-After, of what was answered", "share", Lower, (None, None), Of(("serve", "overload_refused_share"))),
+    row("serve-overload-memory", "  … most memory of the job, by what it had before", "x", Lower, mark(1.2), Of(("serve", "overload_memory"))),
+    row("serve-overload-lookup-p99", "  … look-ups of a user meanwhile, 2,000/s: p99", "ms", Lower, mark(5.0), Of(("serve", "overload_lookup_p99_ms"))),
     row("memory-w1", "memory for one more active user, W1, counted by the engine", "B", Lower, marks(200.0, 120.0), per_user("counted_bytes", W1_USERS)),
     row("memory-w1-peak", "  … by the peak of the process, with what is on its way", "B", Lower, (None, None), per_user("peak_bytes", W1_USERS)),
     row("memory-event", "memory of an event held in windows, W1, some sixty a user", "B", Lower, (None, None), Of((W1_USERS[0], "event_bytes_each"))),
     row("memory-w2", "memory for one more user, 20 attributes, 1,000 selective segments, counted", "B", Lower, marks(600.0, 400.0), per_user("counted_bytes", W2_USERS)),
     row("memory-w2-peak", "  … by the peak of the process, with what is on its way", "B", Lower, (None, None), per_user("peak_bytes", W2_USERS)),
 ];
+
+/// The rows of these names; the first part of names stands for all that begin with it.
+pub(super) fn named(names: &[String]) -> Result<Vec<&'static Row>, BenchError> {
+    let mut rows = Vec::new();
+    for name in names {
+        let is_part = |row: &&Row| row.id.strip_prefix(name).is_some_and(|it| it.starts_with('-'));
+        let mut found: Vec<_> = ROWS.iter().filter(|row| row.id == *name).collect();
+        if found.is_empty() {
+            found = ROWS.iter().filter(is_part).collect();
+        }
+        if found.is_empty() {
+            return Err(BenchError::Row { row: name.clone() });
+        }
+        rows.extend(found);
+    }
+    Ok(rows)
+}

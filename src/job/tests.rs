@@ -73,6 +73,7 @@ listen = "127.0.0.1:8080"
             tls: None,
             tokens: Vec::new(),
             connections: 1_024,
+            connections_per_address: 256,
             differences: 262_144,
             sketches: None,
         }),
@@ -172,7 +173,7 @@ path = "late"
          you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
-         differences, sketches, token; did you mean \"token\"?",
+         connections_per_address, differences, sketches, token; did you mean \"token\"?",
         ],
     );
 }
@@ -253,9 +254,11 @@ fn a_job_is_served_where_it_says() {
     assert_eq!(plain.listen, "127.0.0.1:0".parse().unwrap());
     assert_eq!((plain.tls, plain.tokens.len(), plain.connections), (None, 0, 1_024));
     let files = "cert = \"cert.pem\"\nkey = \"${DATA}/key.pem\"\n";
-    let open = serve(&format!("listen = \"0.0.0.0:80\"\nconnections = 9\n{files}{TOKEN}"));
+    let open = serve(&format!(
+        "listen = \"0.0.0.0:80\"\nconnections = 9\nconnections_per_address = 2\n{files}{TOKEN}"
+    ));
     let tls = Tls { cert: "jobs/cert.pem".into(), key: "/data/key.pem".into() };
-    assert_eq!((open.tls, open.connections), (Some(tls), 9));
+    assert_eq!((open.tls, open.connections, open.connections_per_address), (Some(tls), 9, 2));
     assert_eq!(open.tokens[0].name, "dashboard");
     assert_eq!(open.tokens[0].scopes, [Scope::Read, Scope::Ingest]);
     assert_eq!(open.tokens[0].hash[..3], [0x2b, 0xb8, 0x0d]);
@@ -291,10 +294,11 @@ fn nobody_unknown_is_let_in_and_no_token_shown() {
         ],
     );
     refused(
-        &served("listen = \":8080\"\nconnections = 0"),
+        &served("listen = \":8080\"\nconnections = 0\nconnections_per_address = 0"),
         &[
             "serve.listen: found \":8080\"; allowed: address:port, such as 127.0.0.1:8080",
             "serve.connections: found 0; allowed: a whole number from 1 to 65536",
+            "serve.connections_per_address: found 0; allowed: a whole number from 1 to 65536",
         ],
     );
 }

@@ -345,7 +345,7 @@ fn what_is_served_is_right_or_wrong_for_both() {
     };
     let files = "cert = \"c.pem\"\nkey = \"k.pem\"";
     check("[serve]\nlisten = \"127.0.0.1:8080\"", true);
-    check("[serve]\nlisten = \"localhost:0\"\nconnections = 10", true);
+    check("[serve]\nlisten = \"localhost:0\"\nconnections = 10\nconnections_per_address = 4", true);
     check("[serve]\nlisten = \"[::1]:8080\"", true);
     check("[serve]\nlisten = \"${ADDRESS}\"", true);
     check(&format!("[serve]\nlisten = \"0.0.0.0:1\"\n{files}\n{}", token(hash, "read")), true);

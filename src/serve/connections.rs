@@ -1,7 +1,6 @@
 //! Connections: taken while there is room, each a task, all ended in the end.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,17 +10,14 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::room::{Full, Room};
 use super::{HEADERS_BYTES, HEADERS_MAX, HEADERS_TIME, Metrics, WRITE_TIME};
 
-/// What a client is told where there is no room: nothing of its request is read.
-const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
-    retry-after: 1\r\nconnection: close\r\ncontent-length: 71\r\n\r\n\
-    {\"error\":{\"code\":\"no_room\",\"message\":\"too many connections are open\"}}\n";
 /// How long to wait where the system can take no connection: it is out of files, most of all.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -30,32 +26,34 @@ pub(super) struct Serving {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) routes: Router,
-    /// How many connections there may be.
-    pub(super) connections: usize,
+    /// For how many connections there is room.
+    pub(super) room: Room,
     pub(super) metrics: Metrics,
 }
 
 impl Serving {
     /// Serves until it is told to stop; then those that are being answered have `grace`.
     pub(super) async fn serve(self, mut is_stopped: watch::Receiver<bool>, grace: Duration) {
-        let room = Arc::new(Semaphore::new(self.connections));
         let open = GracefulShutdown::new();
         loop {
             let taken = tokio::select! {
                 taken = self.listener.accept() => taken,
                 _ = is_stopped.wait_for(|it| *it) => break,
             };
-            let Ok((stream, _)) = taken else {
+            let Ok((stream, peer)) = taken else {
                 tokio::time::sleep(AGAIN).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                self.metrics.refused.inc();
-                if self.tls.is_none() {
-                    // What a new connection holds back is empty: this fits, or no one is there.
-                    let _ = stream.try_write(NO_ROOM);
+            let place = match self.room.take(peer.ip()) {
+                Ok(place) => place,
+                Err(full) => {
+                    self.metrics.refuse(full.word());
+                    if self.tls.is_none() {
+                        // What a new connection holds back is empty: this fits, or no one is there.
+                        let _ = stream.try_write(full.answer().as_bytes());
+                    }
+                    continue;
                 }
-                continue;
             };
             let (tls, routes, watcher) = (self.tls.clone(), self.routes.clone(), open.watcher());
             let count = self.metrics.connections.clone();
@@ -68,6 +66,30 @@ impl Serving {
         }
         drop(self.listener);
         let _ = timeout(grace, open.shutdown()).await;
+    }
+}
+
+impl Full {
+    /// As what it is counted.
+    fn word(self) -> &'static str {
+        match self {
+            Full::All => "all",
+            Full::Address => "address",
+        }
+    }
+
+    /// What a client is told: nothing of its request is read.
+    fn answer(self) -> String {
+        let message = match self {
+            Full::All => "too many connections are open",
+            Full::Address => "too many connections of this address are open",
+        };
+        let body = format!("{{\"error\":{{\"code\":\"no_room\",\"message\":\"{message}\"}}}}\n");
+        format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n\
+             retry-after: 1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
     }
 }
 

@@ -19,6 +19,7 @@ use dataflows::model::EventTime;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -43,8 +44,8 @@ pub struct Metrics {
     told: Arc<Told>,
     /// Connections that are open.
     pub connections: Gauge,
-    /// Connections refused because too many were.
-    pub refused: Counter,
+    /// Connections refused because too many were, by whose.
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
     /// How long answers about users and segments take.
     answers: Histogram,
 }
@@ -112,11 +113,15 @@ struct Began(f64);
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("rivulet");
-        let (connections, refused) = (Gauge::default(), Counter::default());
+        let connections = Gauge::default();
+        let refused = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        for whose in ["all", "address"] {
+            drop(refused.get_or_create(&[("of", whose)]));
+        }
         let answers = Histogram::new(BOUNDS);
         let told = Arc::new(Told::default());
         registry.register("http_connections", "Connections that are open", connections.clone());
-        let help = "Connections refused because too many were open";
+        let help = "Connections refused because too many were open: of all, or of their address";
         registry.register("http_connections_refused", help, refused.clone());
         let help = "How long answers about users and segments took, up to their head";
         registry.register_with_unit("lookup", help, Unit::Seconds, answers.clone());
@@ -128,6 +133,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// A connection was refused, for there were too many of these.
+    pub(super) fn refuse(&self, whose: &'static str) {
+        self.refused.get_or_create(&[("of", whose)]).inc();
+    }
+
     /// Whether it is time to say how far the run is.
     pub fn is_due(&self) -> bool {
         self.told.lock().0.is_none_or(|at| at.elapsed() >= EVERY)

@@ -21,6 +21,8 @@ pub struct Settings {
     pub tokens: Vec<Token>,
     /// How many connections there may be at a time.
     pub connections: usize,
+    /// How many of them one address may have; of IPv6, one network of 64 bits.
+    pub connections_per_address: usize,
     /// How many of the last differences are retained, for past times and those who read them late.
     pub differences: usize,
     /// What is counted by sketches; nothing, if not said.

@@ -1,7 +1,7 @@
 //! The collector: Segment's clients send here, and what was acknowledged is a partition of the job.
 //!
-//! A request is read and bounded ([`body`]), its key is looked at ([`keys`]), each of its events is
-//! stamped ([`event`]) and put into the [`log`]. It is answered 200 when they are on disk for good,
+//! A request is read and bounded ([`body`]); when its turn has come ([`turns`]), its key is looked at
+//! ([`keys`]), and each of its events is stamped ([`event`]) and put into the [`log`]. It is answered 200 when they are on disk for good,
 //! and not before. The job reads the log as it reads a partition of a topic.
 //!
 //! Who serves the routes, and what bounds connections and their time, is not decided here.
@@ -15,6 +15,7 @@ mod log;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use keys::{HASH, WriteKey, WriteKeys};
 pub use log::{Log, LogFault, LogPartition, LogWriter, NotKept, Records, Track, Wake};
 pub use routes::Bearer;
 use routes::Collects;
+use turns::Turns;
 
 /// How long an event may be, in bytes: what Segment's clients keep to.
 pub const EVENT_BYTES: usize = 32 << 10;
@@ -67,7 +69,8 @@ impl Collector {
     /// they are served by TLS.
     pub fn router(&self, bearer: Option<Bearer>, is_encrypted: bool) -> Router {
         let (log, keys) = (Arc::clone(&self.log), self.keys.clone());
-        routes::router(Collects { log, keys, bearer, is_encrypted, names: Names::new() })
+        let (names, turns) = (Names::new(), Arc::new(Turns::new()));
+        routes::router(Collects { log, keys, bearer, is_encrypted, names, turns })
     }
 
     /// Adds what is counted here to what is measured.
@@ -80,6 +83,9 @@ impl Collector {
         &self.log
     }
 }
+
+/// What the routes are, as parts of an OpenAPI document.
+pub const OPENAPI: &str = include_str!("http/openapi.json");
 
 /// What the log is called among the sources of a job: as no topic may be, and no file is.
 pub const NAME: &str = "http /v1";

@@ -18,7 +18,7 @@ use crate::serve::view::View;
 use crate::serve::{
     Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, console, health, openapi,
 };
-use crate::source::http::Collector;
+use crate::source::http::{Collector, OPENAPI};
 
 /// A job that answers, until this is dropped.
 pub(super) struct Serving {
@@ -57,7 +57,8 @@ pub(super) fn serving(
         read_now: Arc::clone(read_now),
         are_fixed: subject.has_changes,
     };
-    let mut routes = routes(settings, &view, files);
+    let parts: &[_] = if collector.is_some() { &[OPENAPI] } else { &[] };
+    let mut routes = routes(settings, &view, files).merge(openapi::routes(parts));
     if let Some(collector) = collector {
         routes = routes.merge(collecting::routes(collector, settings));
         view.metrics().add(|registry| collector.measure(registry));
@@ -67,13 +68,12 @@ pub(super) fn serving(
     Ok(Some(Serving { view, _server: server }))
 }
 
-/// All that is answered. Every part guards its own routes.
+/// What is answered of the run. Every part guards its own routes.
 fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
     let access = Access::new(&settings.tokens);
     let (files, metrics) = (Arc::new(files), view.metrics());
     Router::new()
         .merge(health::routes(view))
-        .merge(openapi::routes())
         .merge(console::routes())
         .merge(access.guard(Scope::Read, metrics.routes()))
         .merge(api::routes(view, files, &access, metrics))

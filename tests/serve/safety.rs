@@ -101,6 +101,58 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
+fn one_address_cannot_take_the_places_of_others() {
+    let place = place(&format!("{JOB}connections = 40\nconnections_per_address = 3\n"));
+    let served = Served::start(&place);
+    // A hostile client holds all it can get, and asks for more and more.
+    let held: Vec<_> = (0..3).map(|_| served.connect()).collect();
+    let mut answer = String::new();
+    crate::harness::eventually("it gets no more", || {
+        let mut stream = served.connect();
+        answer.clear();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 503")
+    });
+    assert!(
+        answer.contains("retry-after: 1\r\n") && answer.contains("of this address"),
+        "{answer}"
+    );
+    // Others, from elsewhere, are answered meanwhile.
+    let other = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        let here: std::net::SocketAddr = "127.0.0.2:0".parse().unwrap();
+        socket.bind(&here.into()).unwrap();
+        let there = held[0].peer_addr().unwrap();
+        socket.connect(&there.into()).unwrap();
+        let mut stream = std::net::TcpStream::from(socket);
+        stream.set_read_timeout(Some(crate::common::DEADLINE)).unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let told = other();
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    let refused = |of: &str| {
+        let name = format!("rivulet_http_connections_refused_total{{of=\"{of}\"}} ");
+        let count = told.lines().find_map(|line| line.strip_prefix(&name));
+        count.and_then(|count| count.parse::<u32>().ok()).unwrap()
+    };
+    assert!(refused("address") >= 1);
+    assert_eq!(refused("all"), 0);
+    drop(held);
+    crate::harness::eventually("it has places again", || {
+        let mut stream = served.connect();
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).is_ok() && &answer == b"HTTP/1.1 200"
+    });
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
 fn who_does_not_finish_is_cut_off() {
     let place = place(JOB);
     let served = Served::start(&place);

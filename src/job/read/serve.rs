@@ -11,14 +11,25 @@ use serde_json::Value as Json;
 use super::{JobReader, Word};
 use crate::serve::{Scope, Settings, Tls, Token};
 
-const SERVE_KEYS: &[&str] =
-    &["listen", "cert", "key", "allow_http", "connections", "differences", "sketches", "token"];
+const SERVE_KEYS: &[&str] = &[
+    "listen",
+    "cert",
+    "key",
+    "allow_http",
+    "connections",
+    "connections_per_address",
+    "differences",
+    "sketches",
+    "token",
+];
 const TOKEN_KEYS: &[&str] = &["name", "sha256", "scopes"];
 const LISTEN: &str = "address:port, such as 127.0.0.1:8080";
 const HASH: &str = "64 hexadecimal digits";
 /// How many connections there may be unless said, and at most.
 const CONNECTIONS: usize = 1_024;
 const CONNECTIONS_MAX: u64 = 65_536;
+/// How many of them one address may have unless said.
+const PER_ADDRESS: usize = 256;
 /// How many differences are retained unless said, and at most: of 40 bytes each.
 const DIFFERENCES: usize = 262_144;
 const DIFFERENCES_MAX: u64 = 1 << 28;
@@ -39,6 +50,7 @@ impl JobReader<'_> {
         let tls = self.tls(node);
         let allow_http = self.reader.optional(&node.get("allow_http"), flag);
         let connections = self.count(&node.get("connections"), CONNECTIONS_MAX);
+        let per_address = self.count(&node.get("connections_per_address"), CONNECTIONS_MAX);
         let differences = self.count(&node.get("differences"), DIFFERENCES_MAX);
         let sketches = self.sketches(&node.get("sketches"));
         let token = node.get("token");
@@ -51,6 +63,7 @@ impl JobReader<'_> {
             tls: tls?,
             tokens: tokens?,
             connections: connections?.unwrap_or(CONNECTIONS),
+            connections_per_address: per_address?.unwrap_or(PER_ADDRESS),
             differences: differences?.unwrap_or(DIFFERENCES),
             sketches: sketches?,
         };

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::log::NotKept;
+use super::turns::Crowded;
 
 /// All that was sent is kept.
 pub(super) fn kept() -> Response {
@@ -65,6 +66,17 @@ impl From<NotKept> for Refused {
         };
         let again_s = Some(again_s);
         Refused { again_s, reason, ..Refused::new(status, "try_again", message) }
+    }
+}
+
+impl From<Crowded> for Refused {
+    fn from(_: Crowded) -> Self {
+        let (status, message) = (StatusCode::TOO_MANY_REQUESTS, "more comes than can be read");
+        Refused {
+            again_s: Some(1),
+            reason: "crowded",
+            ..Refused::new(status, "try_again", message)
+        }
     }
 }
 

@@ -13,16 +13,34 @@ use super::answer::Refused;
 /// How much of a body that is too long is read after what is allowed.
 const FORGOTTEN_BYTES: usize = 4 << 20;
 
-/// Reads a body of at most so many bytes, packed or not, as text.
-pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<String, Refused> {
+/// A body as it came.
+pub(super) struct Packet {
+    bytes: Vec<u8>,
+    is_packed: bool,
+    most: usize,
+}
+
+/// Reads a body of at most so many bytes, packed or not.
+pub(super) async fn read(headers: &HeaderMap, body: Body, most: usize) -> Result<Packet, Refused> {
     let is_packed = match headers.get(CONTENT_ENCODING).map(|it| it.as_bytes()) {
         None | Some(b"" | b"identity") => false,
         Some(b"gzip" | b"x-gzip") => true,
         Some(_) => return Err(Refused::encoding()),
     };
-    let bytes = bounded(body, most).await?;
-    let bytes = if is_packed { unpack(&bytes, most)? } else { bytes };
-    String::from_utf8(bytes).map_err(|_| Refused::bad("the body is no UTF-8 text".to_owned()))
+    Ok(Packet { bytes: bounded(body, most).await?, is_packed, most })
+}
+
+impl Packet {
+    /// How long it is, in bytes, unless it is packed.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Its text, unpacked.
+    pub(super) fn text(self) -> Result<String, Refused> {
+        let bytes = if self.is_packed { unpack(&self.bytes, self.most)? } else { self.bytes };
+        String::from_utf8(bytes).map_err(|_| Refused::bad("the body is no UTF-8 text".to_owned()))
+    }
 }
 
 /// Reads a body of at most so many bytes. One that is longer is read on for a while, and forgotten:

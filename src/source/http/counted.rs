@@ -15,8 +15,9 @@ use prometheus_client::registry::{Registry, Unit};
 use super::log::Log;
 
 /// Why requests are refused: each is there from the start, with none.
-const REASONS: [&str; 7] = [
+const REASONS: [&str; 8] = [
     "behind",
+    "crowded",
     "disk_busy",
     "disk_failed",
     "encoding",

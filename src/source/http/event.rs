@@ -57,8 +57,8 @@ pub(super) fn record(
     let is_set = |name: &str| STAMPED.contains(&name) || (kind.is_some() && name == "type");
     let mut member = |name: &str, value: &str| {
         into.push(if into.is_empty() { b'{' } else { b',' });
-        // The text of a name is JSON once it is quoted.
-        into.extend_from_slice(serde_json::to_string(name).unwrap_or_default().as_bytes());
+        // Text is always JSON once it is quoted, and memory takes it.
+        let _ = serde_json::to_writer(&mut *into, name);
         into.push(b':');
         into.extend_from_slice(value.as_bytes());
     };

@@ -25,6 +25,7 @@ use super::answer::{Refused, kept};
 use super::event::{self, Came, Names};
 use super::keys::WriteKeys;
 use super::log::{Log, Records};
+use super::turns::Turns;
 use super::{BATCH_BYTES, EVENT_BYTES, body};
 use crate::format::Members;
 
@@ -52,6 +53,7 @@ pub(super) struct Collects {
     pub(super) bearer: Option<Bearer>,
     pub(super) is_encrypted: bool,
     pub(super) names: Names,
+    pub(super) turns: Arc<Turns>,
 }
 
 /// All paths.
@@ -60,7 +62,7 @@ pub(super) fn router(collects: Collects) -> Router {
     for (names, kind) in PATHS {
         for name in *names {
             let send = move |State(to): State<Arc<Collects>>, headers: HeaderMap, body: Body| async move {
-                match to.take(*kind, &headers, body).await {
+                match to.take(*kind, headers, body).await {
                     Ok(()) => kept(),
                     Err(refused) => {
                         to.log.counted().refuse(refused.reason);
@@ -118,28 +120,40 @@ async fn settings(
 impl Collects {
     /// Takes what a request holds. It is on disk for good when this is done.
     async fn take(
-        &self,
-        kind: Option<&str>,
-        headers: &HeaderMap,
+        self: &Arc<Self>,
+        kind: Option<&'static str>,
+        headers: HeaderMap,
         body: Body,
     ) -> Result<(), Refused> {
         let most = if kind.is_some() { EVENT_BYTES } else { BATCH_BYTES };
-        let text = body::read(headers, body, most).await?;
-        let received = now();
-        let records = {
-            let members = Members::of(&text).map_err(Refused::bad)?;
-            let key = members.last("writeKey").and_then(|raw| serde_json::from_str(raw.get()).ok());
-            if !self.admits(headers, key) {
-                return Err(Refused::unknown_key());
-            }
-            match kind {
-                Some(_) => self.single(&text, kind, received)?,
-                None => self.batch(&members, received)?,
-            }
-        };
+        let packet = body::read(&headers, body, most).await?;
+        let (own, received) = (Arc::clone(self), now());
+        let bytes = packet.len();
+        let records =
+            self.turns.take(bytes, move || own.records(kind, &headers, packet, received)).await??;
         self.log.append(records).await?;
         self.log.counted().take();
         Ok(())
+    }
+
+    /// The records of a request, if it is one of those who may send.
+    fn records(
+        &self,
+        kind: Option<&str>,
+        headers: &HeaderMap,
+        packet: body::Packet,
+        received: EventTime,
+    ) -> Result<Records, Refused> {
+        let text = packet.text()?;
+        let members = Members::of(&text).map_err(Refused::bad)?;
+        let key = members.last("writeKey").and_then(|raw| serde_json::from_str(raw.get()).ok());
+        if !self.admits(headers, key) {
+            return Err(Refused::unknown_key());
+        }
+        match kind {
+            Some(_) => self.single(&text, kind, received),
+            None => self.batch(&members, received),
+        }
     }
 
     fn single(

@@ -197,6 +197,43 @@ fn pages_of_any_origin_may_ask_and_send() {
 }
 
 #[test]
+fn what_cannot_be_read_in_time_is_to_come_again() {
+    let place = Place::open();
+    let (log, turns) = (Arc::clone(&place.collector.log), Arc::new(Turns::of(1, 100)));
+    let own = Arc::clone(&turns);
+    let (bearer, names) = (None, Names::new());
+    let keys = WriteKeys::default();
+    let collects = Collects { log, keys, bearer, is_encrypted: false, names, turns };
+    let router = routes::router(collects);
+    let post = |body: String| {
+        let request = Request::post("/v1/p").body(Body::from(body)).unwrap();
+        router.clone().oneshot(request)
+    };
+    let body = r#"{"userId":"u"}"#;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // While another one has its turn, six of these fit into a hundred bytes.
+    let (go, wait) = std::sync::mpsc::sync_channel(1);
+    let all = (0..20).map(|_| post(body.to_owned()));
+    let all = runtime.block_on(async {
+        let first = tokio::spawn(async move { own.take(10, move || wait.recv()).await });
+        tokio::task::yield_now().await;
+        let go = async { go.send(()).unwrap() };
+        let (all, ()) = tokio::join!(futures_util::future::join_all(all), go);
+        first.await.unwrap().unwrap().unwrap();
+        all
+    });
+    let statuses: Vec<_> = all.iter().flatten().map(Response::status).collect();
+    let of = |status| statuses.iter().filter(|it| **it == status).count();
+    assert_eq!((of(StatusCode::OK), of(StatusCode::TOO_MANY_REQUESTS)), (6, 14));
+    let refused = all.iter().flatten().find(|it| it.status() != StatusCode::OK).unwrap();
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(place.log().len(), 6);
+    let longer = format!(r#"{{"userId":"u","x":"{}"}}"#, "x".repeat(1_000));
+    let alone = runtime.block_on(post(longer)).unwrap();
+    assert_eq!(alone.status(), StatusCode::OK, "one alone is taken, however long");
+}
+
+#[test]
 fn what_is_too_much_is_to_come_again() {
     let place = Place::new(&[], 100);
     let body = r#"{"userId":"u"}"#;
