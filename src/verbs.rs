@@ -7,6 +7,7 @@ mod estimate;
 mod inspect_log;
 mod kept;
 mod outputs;
+mod places;
 mod redeliver;
 mod replay;
 mod run;

@@ -67,6 +67,7 @@ listen = "127.0.0.1:8080"
             segments: vec![],
             buffer: None,
         }],
+        exports: vec![],
         state: None,
         serve: Some(Settings {
             listen: "127.0.0.1:8080".parse().unwrap(),
@@ -398,7 +399,7 @@ fn wrong_settings_of_state_are_told_without_the_keys() {
     );
     refused(
         "path = \"s3://b\"\nendpoint = \"http://h\"",
-        &["state.endpoint: found \"http://h\"; allowed: https://…; keys and state would go \
+        &["state.endpoint: found \"http://h\"; allowed: https://…; keys and data would go \
          unencrypted: say allow_http = true to have it so"],
     );
 }
