@@ -622,3 +622,36 @@ fn a_topic_that_is_written_is_its_sinks_own() {
         &["sink[0].topic: found \"t\"; allowed: a topic of its own; a source reads it"],
     );
 }
+
+#[test]
+fn exports_go_to_places_of_their_own() {
+    let export = "[[export]]\nof = \"users\"\nto = \"out\"\n";
+    let job = read(&format!("{BASE}{export}every = \"1d\"\nwhen_changed = \"2.5%\"")).unwrap();
+    let expected = Export {
+        name: "export".into(),
+        of: Exported::Users,
+        segments: vec![],
+        format: FileFormat::Parquet,
+        to: Location::Folder("jobs/out".into()),
+        every: Some(Duration::from_ms(86_400_000)),
+        when_changed: Some(25_000),
+        buffer: None,
+    };
+    assert_eq!(job.exports, [expected]);
+    refused(
+        &format!("{BASE}{export}{export}name = \"other\""),
+        &["export[1].to: found \"out\"; allowed: a place of its own; another export goes there \
+           already"],
+    );
+    refused(
+        &format!("{BASE}{export}evry = \"1h\""),
+        &["export[0]: found key \"evry\"; allowed: name, of, segments, format, to, every, \
+           when_changed, endpoint, region, access_key, secret_key, allow_http, buffer, \
+           buffer_path; did you mean \"every\"?"],
+    );
+    refused(
+        &format!("{BASE}[[sink]]\nkind = \"parquet\"\npath = \"out\""),
+        &["sink[0].kind: found \"parquet\"; allowed: another kind; differences are written as \
+           Parquet by [[export]], with of = \"differences\""],
+    );
+}

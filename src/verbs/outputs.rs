@@ -16,7 +16,7 @@ use crate::sink::{Sink, SinkError, Stop, Terms, export, kafka, postgres, redis, 
 use crate::state::Secret;
 
 /// How long differences are gathered for a file unless it is said, in wall time.
-const GATHER: Duration = Duration::from_secs(60);
+pub(super) const GATHER: Duration = Duration::from_secs(60);
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
 /// the run was told to stop meanwhile.
