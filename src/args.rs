@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use dataflows::model::time::parse_time;
 use dataflows::model::{Duration, EventTime};
 
@@ -391,9 +391,10 @@ pub struct Redeliver {
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("from").required(true).args(["job", "server"]))]
 pub struct Export {
     /// A job file (TOML) whose records are replayed
-    #[arg(value_name = "JOB", required_unless_present = "server", conflicts_with = "server")]
+    #[arg(value_name = "JOB")]
     pub job: Option<PathBuf>,
     /// The address of a running job that answers, to be asked instead
     #[arg(long, value_name = "URL")]

@@ -8,7 +8,6 @@ mod export;
 mod inspect_log;
 mod kept;
 mod outputs;
-mod places;
 mod redeliver;
 mod replay;
 mod run;

@@ -9,12 +9,12 @@ use dataflows::model::EventTime;
 use dataflows::model::time::format_time;
 
 use super::outputs::{GATHER, export_of, origins};
-use super::places::place;
 use super::replay::run_of;
 use super::what::{Subject, subject};
 use super::{VerbError, counted, say, warn};
 use crate::args::{Clock, Export, ExportOf, FileForm, What};
 use crate::job::FileFormat;
+use crate::run::places::place;
 use crate::run::{self, Cluster, Deliveries, Outputs, Until};
 use crate::sink::SinkError;
 use crate::sink::Terms;

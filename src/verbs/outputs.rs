@@ -4,10 +4,10 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use super::places::place;
 use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
 use crate::job::{self, Exported, FileFormat, Format, Output, Target};
+use crate::run::places::place;
 use crate::run::{Form, Kept, Origin, Outputs};
 use crate::sink::buffer::Place;
 use crate::sink::delivery::Delivery;

@@ -13,7 +13,7 @@ const ODD: &[&str] =
 fn odd(place: &Place) {
     let segment = |id: &&str| {
         json!({"id": id, "rules": {"event": "buy", "where": {"attribute": "of", "op": "eq", "value": id},
-            "aggregate": "count", "window": "12h", "op": "gte", "value": 1}})
+            "aggregate": "count", "window": "1h", "op": "gte", "value": 1}})
     };
     let segments: Vec<_> = ODD.iter().map(segment).collect();
     place.write("segments.json", json!(segments).to_string());
@@ -52,7 +52,8 @@ fn duckdb_and_pandas_read_what_a_replay_says() {
         let mut expected = replayed.clone();
         expected.sort();
         assert_eq!(found, expected, "{format}");
-        let days: std::collections::BTreeSet<_> = rows.iter().map(|row| row["date"].as_str()).collect();
+        let days: std::collections::BTreeSet<_> =
+            rows.iter().map(|row| row["date"].as_str()).collect();
         assert_eq!(days.len(), 3, "{format}: {days:?}");
 
         let folder = place.path(&format!("out/u-{format}"));
@@ -88,7 +89,7 @@ fn a_picture_is_taken_of_segments_that_have_changed_by_more_than_a_share() {
         lines.push_str(&format!("{line}\n"));
     };
     for user in 0..100 {
-        set(minute(0) + user, format!("u{user}"), "large", true);
+        set(minute(0) + 1 + user, format!("u{user}"), "large", true);
     }
     for user in 0..10 {
         set(minute(1) - 500 + user, format!("u{user}"), "small", true);

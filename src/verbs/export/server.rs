@@ -14,9 +14,9 @@ use tokio::runtime::Runtime;
 
 use super::super::VerbError;
 use super::super::outputs::export_of;
-use super::super::places::place;
 use super::{format_of, name_of, tell};
 use crate::args::{Export, ExportOf};
+use crate::run::places::place;
 use crate::say::Chain;
 use crate::sink::SinkError;
 use crate::sink::export::Snapshot;

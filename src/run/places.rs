@@ -17,7 +17,10 @@ struct Opened {
 }
 
 /// Opens a place; a folder is made, if it is not there.
-pub(super) fn place(export: &str, location: &Location) -> Result<Box<dyn Place>, SinkError> {
+///
+/// # Errors
+/// It cannot be made, or no client for it.
+pub fn place(export: &str, location: &Location) -> Result<Box<dyn Place>, SinkError> {
     let named = |cause| ExportFault::Place { name: export.to_owned(), cause };
     if let Location::Folder(folder) = location {
         let made = fs::create_dir_all(folder).map_err(|cause| {
