@@ -124,6 +124,7 @@ pub(super) fn job(
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
         sink_names: BTreeSet::new(),
+        segments: None,
         places: BTreeSet::new(),
         state_folder: None,
     };
@@ -150,6 +151,8 @@ struct JobReader<'e> {
     topics_written: BTreeSet<(String, String)>,
     /// The names of the sinks that store a position under theirs.
     sink_names: BTreeSet<String>,
+    /// Where definitions are read from.
+    segments: Option<PathBuf>,
     /// Where exports go.
     places: BTreeSet<String>,
     /// The folder of the state, if it is in one.
@@ -163,6 +166,7 @@ impl JobReader<'_> {
             Some(reader.name(node, "a name")?.into_owned())
         });
         let segments = self.path(&node.get("segments"), "the file or directory of the segments");
+        self.segments.clone_from(&segments);
         let changes = &node.get("changes");
         let changes = match changes.is_present() {
             true => self.path(changes, "the file of changes").map(Some),

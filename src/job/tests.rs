@@ -155,8 +155,8 @@ path = "late"
     refused(
         text,
         &[
-            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state, \
-         serve, cluster; did you mean \"segments\"?",
+            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, export, \
+         state, serve, cluster; did you mean \"segments\"?",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          max_ahead, dedup_horizon, granularity",
@@ -645,9 +645,14 @@ fn exports_go_to_places_of_their_own() {
     );
     refused(
         &format!("{BASE}{export}evry = \"1h\""),
-        &["export[0]: found key \"evry\"; allowed: name, of, segments, format, to, every, \
+        &["export[0]: found the key \"evry\"; allowed: name, of, segments, format, to, every, \
            when_changed, endpoint, region, access_key, secret_key, allow_http, buffer, \
            buffer_path; did you mean \"every\"?"],
+    );
+    refused(
+        &format!("{BASE}[[export]]\nof = \"users\"\nto = \"s/out\""),
+        &["export[0].to: found \"s/out\"; allowed: a place of its own; definitions are read from \
+           there"],
     );
     refused(
         &format!("{BASE}[[sink]]\nkind = \"parquet\"\npath = \"out\""),

@@ -47,8 +47,9 @@ pub use schedule::{Schedule, Share};
 pub use snapshot::Snapshot;
 use users::Pictures;
 
-/// How many differences make a step at once, however short the time.
-const STEP_ITEMS: usize = 500_000;
+/// How many differences make a step at once, however short the time: half of what may wait in
+/// memory, so that others come in while they are written.
+const STEP_ITEMS: usize = 250_000;
 /// How long from one look at who is in which segment to the next, in wall time: this is how late
 /// a picture may be, and how long a checkpoint may wait for it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

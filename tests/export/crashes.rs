@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::common::{Place, eventually};
 use crate::live::{Live, clickstream};
-use crate::{Difference, difference, differences, files, job, manifests, members};
+use crate::{Difference, Members, difference, differences, files, job, manifests, members};
 
 const LOG: &str =
     "name = \"log\"\nof = \"differences\"\nto = \"log\"\nformat = \"jsonl\"\nevery = \"5ms\"";
@@ -36,6 +36,11 @@ fn pictures(folder: &Path) -> BTreeMap<i64, (Json, Vec<Json>)> {
         .collect()
 }
 
+fn rows_of(rows: &[Json]) -> Members {
+    let text = |row: &Json, key: &str| row[key].as_str().unwrap().to_owned();
+    rows.iter().map(|row| (text(row, "segment"), text(row, "user"))).collect()
+}
+
 #[test]
 fn killed_often_all_is_there_once() {
     let place = Place::new();
@@ -47,10 +52,7 @@ fn killed_often_all_is_there_once() {
     assert_eq!(log(&place.path("log")), replayed);
     let expected = ["p", "c"].map(|name| pictures(&place.path(name)));
     for (as_of, (_, rows)) in &expected[0] {
-        let found = rows.iter().map(|it| {
-            (it["segment"].as_str().unwrap().to_owned(), it["user"].as_str().unwrap().to_owned())
-        });
-        assert_eq!(found.collect::<crate::Members>(), members(&replayed, *as_of), "{as_of}");
+        assert_eq!(rows_of(rows), members(&replayed, *as_of), "{as_of}");
     }
     assert!(expected.iter().all(|it| it.len() > 5), "{} {}", expected[0].len(), expected[1].len());
     for name in ["log", "p", "c"] {
@@ -119,4 +121,27 @@ fn what_a_torn_export_has_left_is_cleared_away() {
     let before = files(&place.path("log"));
     place.run("replay --job job.toml").fine();
     assert_eq!(files(&place.path("log")), before);
+}
+
+#[test]
+fn an_export_that_is_new_in_a_job_begins_with_who_is_in_then() {
+    let place = Place::new();
+    let replayed = differences(&clickstream(&place, 12_000));
+    job(&place, Some("20ms"), &[]);
+    let mut live = Live::start(&place, "run job.toml");
+    eventually("a checkpoint is taken", || {
+        assert!(!live.has_ended(), "it was too quick to be killed");
+        !place.run("state state").stdout.is_empty()
+    });
+    live.kill();
+    job(&place, Some("20ms"), &[LOG, PICTURES]);
+    place.run("run job.toml").fine();
+    let pictures = pictures(&place.path("p"));
+    assert!(pictures.len() > 2, "{}", pictures.len());
+    for (as_of, (_, rows)) in pictures {
+        assert_eq!(rows_of(&rows), members(&replayed, as_of), "{as_of}");
+    }
+    // Differences are those since the checkpoint.
+    let log = log(&place.path("log"));
+    assert!(!log.is_empty() && replayed.ends_with(&log), "{} of {}", log.len(), replayed.len());
 }

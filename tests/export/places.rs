@@ -39,10 +39,10 @@ fn an_object_store_holds_what_a_folder_would() {
 fn a_place_that_cannot_be_used_is_told_with_what_to_do() {
     let place = Place::new();
     clickstream(&place, 200);
-    job(&place, None, &["of = \"users\"\nto = \"segments.json/out\""]);
+    job(&place, None, &["of = \"users\"\nto = \"events.jsonl/out\""]);
     place.run("replay --job job.toml").refused_with(&[
         "export export: cannot make the folder",
-        "segments.json/out",
+        "events.jsonl/out",
         "check that it may be written",
     ]);
     job(&place, None, &["of = \"users\"\nto = \"out\"\nevery = \"20s\""]);

@@ -5,6 +5,7 @@ use dataflows::rule::reader::{Node, Reader};
 
 use super::{JobReader, Word};
 use crate::job::{Export, Exported, FileFormat};
+use crate::state::Location;
 
 const KEYS: &[&str] = &[
     "name",
@@ -53,8 +54,15 @@ impl JobReader<'_> {
             self.reader.fault(&node.get("when_changed"), "nothing", Some(hint));
             return None;
         }
-        if !self.places.insert(to.to_string()) {
-            let hint = "another export goes there already".to_owned();
+        let is_read = match (&to, &self.segments) {
+            (Location::Folder(folder), Some(segments)) => folder.starts_with(segments),
+            _ => false,
+        };
+        if is_read || !self.places.insert(to.to_string()) {
+            let hint = match is_read {
+                true => "definitions are read from there".to_owned(),
+                false => "another export goes there already".to_owned(),
+            };
             self.reader.fault(&node.get("to"), "a place of its own", Some(hint));
             return None;
         }
