@@ -72,7 +72,9 @@ pub(crate) fn members(differences: &[Difference], as_of: i64) -> Members {
 pub(crate) fn manifests(folder: &Path) -> Vec<(Json, Vec<Json>)> {
     let mut found = Vec::new();
     let is_manifest = |path: &Path| {
-        path.ends_with("manifest.json") || path.parent().unwrap().ends_with("_manifests")
+        path.ends_with("manifest.json")
+            || path.parent().unwrap().ends_with("_manifests")
+                && path.extension().is_some_and(|it| it == "json")
     };
     for path in files(folder).into_iter().filter(|path| is_manifest(path)) {
         let Ok(text) = std::fs::read(&path) else { continue };

@@ -126,12 +126,13 @@ fn what_a_torn_export_has_left_is_cleared_away() {
 #[test]
 fn an_export_that_is_new_in_a_job_begins_with_who_is_in_then() {
     let place = Place::new();
-    let replayed = differences(&clickstream(&place, 12_000));
-    job(&place, Some("20ms"), &[]);
+    let replayed = differences(&clickstream(&place, 48_000));
+    let other = LOG.replace("log", "other");
+    job(&place, Some("20ms"), &[&other]);
     let mut live = Live::start(&place, "run job.toml");
     eventually("a checkpoint is taken", || {
         assert!(!live.has_ended(), "it was too quick to be killed");
-        !place.run("state state").stdout.is_empty()
+        !files(&place.path("state/manifests")).is_empty()
     });
     live.kill();
     job(&place, Some("20ms"), &[LOG, PICTURES]);

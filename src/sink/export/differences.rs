@@ -67,7 +67,8 @@ impl Log {
             Some(last) => last.number + 1,
             None => {
                 let names = self.place.list(MANIFESTS, "")?;
-                names.iter().filter_map(|name| number_of(name)).max().unwrap_or(0)
+                let manifests = names.iter().filter(|name| name.ends_with(".json"));
+                manifests.filter_map(|name| number_of(name)).max().unwrap_or(0)
             }
         };
         let step = self.step(number)?;
