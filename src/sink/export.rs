@@ -118,3 +118,6 @@ pub fn open(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,11 +94,13 @@ pub(super) struct Pictures {
     watch: Watch,
     members: Members,
     progress: Progress,
-    /// Before which time changes have been counted by earlier lives.
-    counted: EventTime,
+    /// Before which time changes have been counted by earlier lives, if there were any.
+    counted: Option<EventTime>,
     /// How many items of this step have been taken in.
     applied: usize,
     is_read: bool,
+    /// Whether there is progress that has to be stored: not each step makes some.
+    is_stale: bool,
     stored: Option<EventTime>,
 }
 
@@ -119,9 +121,10 @@ impl Pictures {
             watch: Watch::new(name.to_owned()),
             members: Members::default(),
             progress: Progress { head, frontier, pending, since },
-            counted: EventTime::MIN,
+            counted: None,
             applied: 0,
             is_read: false,
+            is_stale: false,
             stored: None,
         }
     }
@@ -130,7 +133,7 @@ impl Pictures {
         if let Some(bytes) = self.place.read(PROGRESS)? {
             let at = (&*self.place, PROGRESS);
             self.progress = parse(at, &bytes, &self.progress.head)?;
-            self.counted = self.progress.frontier;
+            self.counted = Some(self.progress.frontier);
         }
         self.is_read = true;
         Ok(())
@@ -139,13 +142,18 @@ impl Pictures {
     /// Takes in a difference that comes after all that is in.
     fn apply(&mut self, difference: &Difference, time: EventTime) {
         self.members.apply(difference);
-        if time < self.counted {
+        let was_in = self.resumes.is_some_and(|resumes| difference.time < resumes);
+        if self.counted.is_some_and(|counted| was_in || time < counted) {
             return;
         }
         if let Some(since) = self.progress.since.get_mut(&difference.segment) {
             since.changes += 1;
+            self.is_stale = true;
         }
-        self.progress.pending.get_or_insert(self.schedule.after_change(time));
+        if self.progress.pending.is_none() {
+            self.progress.pending = Some(self.schedule.after_change(time));
+            self.is_stale = true;
+        }
     }
 
     /// Takes the picture that is pending, if its instant is over before this time.
@@ -169,6 +177,7 @@ impl Pictures {
             }
         }
         self.progress.pending = None;
+        self.is_stale = true;
         Ok(())
     }
 
@@ -183,7 +192,6 @@ impl Pictures {
     fn step(&mut self, due: &Due) -> Result<(), Stopped> {
         // Whoever was in is told of at times long gone, but all of them were in at this one.
         let earliest = self.resumes.map_or(EventTime::MIN, |resumes| resumes - 1);
-        let before = self.progress.pending;
         while let Some(item) = due.items.get(self.applied) {
             let time = item.time().max(earliest);
             self.look_before(time)?;
@@ -193,10 +201,10 @@ impl Pictures {
             self.applied += 1;
         }
         self.look_before(due.upto)?;
-        let has_news = !due.items.is_empty() || self.progress.pending != before;
-        if has_news && self.progress.frontier < due.upto {
-            self.progress.frontier = due.upto;
+        if self.is_stale {
+            self.progress.frontier = self.progress.frontier.max(due.upto);
             self.place.put(PROGRESS, text(&self.progress))?;
+            self.is_stale = false;
         }
         Ok(())
     }
