@@ -50,4 +50,4 @@ pub use objects::Objects;
 pub use store::{Checked, Decisions, Latest, Listed, Skipped, Store, Tidied};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -74,6 +74,12 @@ pub struct Piece {
     pub pages: Vec<Vec<u8>>,
 }
 
+/// Whether what is needed until then is needed by a run that goes on from `before`. It starts from
+/// the instant just before that: what leaves at `before` is still there, for it is yet to be told.
+pub fn is_needed(until: EventTime, before: EventTime) -> bool {
+    until >= before
+}
+
 /// Where a page stands: what comes later counts after what comes earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
@@ -152,4 +158,15 @@ pub fn hand_over(
 /// The worker of this route, of so many: as timely's exchange has it.
 fn worker_of(route: u64, workers: usize) -> usize {
     (route % workers.max(1) as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_at_the_frontier_is_yet_to_be_told() {
+        assert!(is_needed(1_000, 999) && is_needed(1_000, 1_000));
+        assert!(!is_needed(1_000, 1_001));
+    }
 }

@@ -17,8 +17,9 @@ use crate::source::http::LogPartition;
 use crate::source::kafka::KafkaPartition;
 use crate::source::{Chunk, SourceError, Track};
 
-/// How much a worker reads before it lets the dataflow have its turn.
-const CHUNK_BYTES: usize = 128 << 10;
+/// How much a worker reads before it lets the dataflow have its turn. Little where tests want many
+/// turns.
+const CHUNK_BYTES: usize = if cfg!(test) { 1 << 10 } else { 128 << 10 };
 /// How many chunks of a pipe are read ahead.
 const PIPE_CHUNKS: usize = 4;
 /// A partition that is not quiet.

@@ -124,7 +124,7 @@ impl MadeFinal {
         self.0.load(Ordering::Acquire)
     }
 
-    pub(super) fn set(&self, time: EventTime) {
+    pub(crate) fn set(&self, time: EventTime) {
         self.0.fetch_max(time, Ordering::AcqRel);
     }
 }

@@ -10,8 +10,8 @@ use flate2::read::MultiGzDecoder;
 
 use super::{Chunk, MAX_LINE_BYTES, SourceError};
 
-/// How much is asked of the system at once.
-const READ_BYTES: usize = 256 << 10;
+/// How much is asked of the system at once. Little where tests want many chunks.
+const READ_BYTES: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A file that is being read. `-` is standard input; `.gz` and `.zst` are decoded on the way.

@@ -66,7 +66,7 @@ impl Store {
     }
 
     #[cfg(test)]
-    pub(super) fn over(store: Arc<dyn object_store::ObjectStore>) -> Result<Self, StateError> {
+    pub(crate) fn over(store: Arc<dyn object_store::ObjectStore>) -> Result<Self, StateError> {
         Ok(Self::new(Objects::over(store, "test")?))
     }
 

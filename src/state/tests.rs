@@ -2,7 +2,7 @@
 //! come after.
 
 mod batch;
-mod faulty;
+pub(crate) mod faulty;
 mod folder;
 mod manifest;
 mod simulation;
@@ -29,17 +29,17 @@ fn read_all(mut reader: BatchReader) -> (Vec<Vec<u8>>, Result<(), StateError>) {
 }
 
 /// A sequence of numbers that look random, the same for every seed (SplitMix64).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }

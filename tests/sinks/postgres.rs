@@ -11,9 +11,10 @@ use serde_json::Value as Json;
 use crate::common::{Place, eventually};
 use crate::live::{Fed, Live, clickstream};
 use crate::server::Server;
-use crate::{job, killed_at_a_checkpoint, killed_often};
+use crate::{job, killed_in_mid_stream, killed_often};
 
 const PASSWORD: &str = "hunter2";
+const FORGET: &str = "DROP SCHEMA IF EXISTS rivulet CASCADE";
 
 /// A cluster of PostgreSQL with one user that has a password.
 struct Postgres {
@@ -249,7 +250,7 @@ fn what_has_been_lost_is_noticed_and_filled_anew() {
     let segments = place.text("segments.json").replacen('[', &format!("[{pro},"), 1);
     place.write("segments.json", segments);
     job(&place, Some("20ms"), &[postgres.sink("")]);
-    killed_at_a_checkpoint(&place);
+    killed_in_mid_stream(&place, || postgres.do_it(FORGET), || postgres.position());
     postgres.do_it("UPDATE rivulet.rivulet SET position = 5");
     place.run("run job.toml").refused_with(&["behind the checkpoint", "--rebuild postgres"]);
     let done = place.run("run job.toml --rebuild postgres").fine();

@@ -1,7 +1,6 @@
 //! Redis: sets of users and of segments, in step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::TcpListener;
 
 use ::redis::{Client, Connection, cmd};
@@ -9,7 +8,7 @@ use ::redis::{Client, Connection, cmd};
 use crate::common::{Place, eventually};
 use crate::live::{Fed, Live, clickstream, segments_after};
 use crate::server::Server;
-use crate::{job, killed_at_a_checkpoint, killed_often};
+use crate::{job, killed_in_mid_stream, killed_often};
 
 /// A Redis server that keeps what it has acknowledged.
 struct Redis {
@@ -183,11 +182,8 @@ fn what_has_been_lost_is_noticed_and_filled_anew() {
     place.run("run job.toml").fine();
     let expected = redis.segments("");
     assert!(expected.len() > 50 && expected["p"].contains("pro"), "{expected:?}");
-    redis.do_it("FLUSHALL");
     job(&place, Some("20ms"), &[redis.sink("")]);
-    killed_at_a_checkpoint(&place);
-    let begun = redis.position();
-    assert!(begun.is_some_and(|position| position < i64::MAX), "{begun:?}");
+    killed_in_mid_stream(&place, || redis.do_it("FLUSHALL"), || redis.position());
     // What others have put beside it stays as it is.
     redis.do_it("SADD user:other:segments mine");
     redis.do_it("SADD user:p:segments old");
@@ -202,9 +198,7 @@ fn what_has_been_lost_is_noticed_and_filled_anew() {
     redis.do_it("DEL user:other:segments");
     assert_eq!(redis.segments(""), expected);
     // A server that has lost all is filled without being asked for.
-    redis.do_it("FLUSHALL");
-    fs::remove_dir_all(place.path("state")).unwrap();
-    killed_at_a_checkpoint(&place);
+    killed_in_mid_stream(&place, || redis.do_it("FLUSHALL"), || redis.position());
     redis.do_it("FLUSHALL");
     place.run("run job.toml --workers 2").fine();
     assert_eq!(redis.segments(""), expected);

@@ -100,6 +100,28 @@ impl<'a> EventReader<'a> {
     }
 }
 
+/// What the entries of a page have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// The time of the latest.
+    pub(super) latest: EventTime,
+    /// Whether a user was erased there.
+    pub(super) erases: bool,
+}
+
+/// Reads no more of a page than it must.
+pub(super) fn extent(page: &[u8]) -> Result<Extent, Stopped> {
+    let reader = EventReader::new(page)?;
+    let mut extent = Extent { latest: EventTime::MIN, erases: false };
+    for event in reader.users() {
+        let (_, rest) = event?;
+        let mut entries = Entries::new(rest);
+        extent.latest = extent.latest.max(reader.base.saturating_add(entries.read()?));
+        extent.erases |= entries.read::<u32>()? == 0;
+    }
+    Ok(extent)
+}
+
 pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped> {
     let reader = EventReader::new(page)?;
     let mut parts = vec![Vec::new(); workers];

@@ -7,7 +7,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use super::merge::Merged;
 use super::pages::PAGE_BYTES;
-use super::{Collection, Piece};
+use super::{Collection, Piece, is_needed};
 use crate::codec::{Entries, Stopped, write};
 use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
 use crate::operators::dedup::hold_earliest;
@@ -61,13 +61,15 @@ pub fn record_identifiers<'scope>(
     )
 }
 
-/// The piece of those that were applied before `before`, which are taken out.
+/// The piece of those that were applied before `before`, which are taken out, and tell copies from
+/// then on.
 fn piece(number: u64, before: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
     let (mut pages, mut until) = (IdentifierPages::default(), EventTime::MIN);
     waiting.retain(|stamp| {
-        if stamp.at < before {
+        let needed = stamp.time.saturating_add(horizon.ms() + 1);
+        if stamp.at < before && is_needed(needed, before) {
             pages.push(stamp.id, stamp.time);
-            until = until.max(stamp.time.saturating_add(horizon.ms() + 1));
+            until = until.max(needed);
         }
         stamp.at >= before
     });

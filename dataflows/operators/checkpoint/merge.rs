@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::events::{EventPage, EventReader};
+use super::events::{EventPage, EventReader, extent};
 use super::pages::{PAGE_BYTES, keyed, push};
 use super::{Collection, Piece, Unreadable, identifiers};
 use crate::codec::Stopped;
@@ -68,19 +68,34 @@ fn users(pieces: &[Piece], forget: Forget) -> Merged<'_> {
     Ok(full)
 }
 
-/// Where an erasure may make something older void, the pages as they are. Else events user by user,
-/// each user's in their order, without what is void.
+/// The pages of which something is needed: as they are, unless what was erased can be left out, or
+/// they are small.
 fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
-    if !forget.erasures {
-        return Ok(pages(pieces).map(<[u8]>::to_vec).collect());
+    let (mut pages, mut erases): (Vec<&[u8]>, _) = (Vec::new(), false);
+    for page in self::pages(pieces) {
+        let extent = extent(page).map_err(|stopped| (page, stopped))?;
+        erases |= extent.erases;
+        // What is before an erasure in a page that is void is as old.
+        if extent.latest >= forget.before {
+            pages.push(page);
+        }
     }
-    let pages: Vec<&[u8]> = pages(pieces).collect();
+    let bytes: usize = pages.iter().map(|page| page.len()).sum();
+    let are_small = bytes < pages.len() * PAGE_BYTES / 4;
+    if forget.erasures && (erases || are_small) {
+        return events_by_user(&pages, forget);
+    }
+    Ok(pages.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// Events user by user, each user's in their order, without what is void.
+fn events_by_user<'a>(pages: &[&'a [u8]], forget: Forget) -> Merged<'a> {
     let mut readers = Vec::with_capacity(pages.len());
     let mut entries = Vec::new();
-    for (index, page) in pages.iter().enumerate() {
-        let reader = EventReader::new(page).map_err(|stopped| (*page, stopped))?;
+    for (index, &page) in pages.iter().enumerate() {
+        let reader = EventReader::new(page).map_err(|stopped| (page, stopped))?;
         for event in reader.users() {
-            let (user, rest) = event.map_err(|stopped| (*page, stopped))?;
+            let (user, rest) = event.map_err(|stopped| (page, stopped))?;
             entries.push((user, index, rest));
         }
         readers.push(reader);
@@ -113,4 +128,52 @@ fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
     let last = page.finish();
     full.extend(Some(last).filter(|page| !page.is_empty()));
     Ok(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operators::window::Entry;
+
+    /// A page of events at these times, of so many users in turn; at 0, one is erased.
+    fn page(users: &[&str], times: &[EventTime]) -> Vec<u8> {
+        let mut page = EventPage::default();
+        for (user, time) in users.iter().cycle().zip(times) {
+            let event = (StreamId(3), 33, &Entry::Happened);
+            page.push(UserKey::of(user), *time, Some(event).filter(|_| *time != 0));
+        }
+        page.finish()
+    }
+
+    fn merged(pages: Vec<Vec<u8>>, forget: Forget) -> Vec<Vec<u8>> {
+        let collection = Collection::Events;
+        let piece = Piece { number: 1, before: 0, collection, until: 0, pages };
+        merge(collection, &[piece], forget).unwrap().pages
+    }
+
+    #[test]
+    fn a_page_goes_over_as_it_is_or_not_at_all() {
+        let times: Vec<_> = (1..=100).collect();
+        let (old, new) = (page(&["a", "b"], &times[..50]), page(&["a"], &times[50..]));
+        for erasures in [false, true] {
+            let both = |before| merged(vec![old.clone(), new.clone()], Forget { before, erasures });
+            assert_eq!(both(50), [old.clone(), new.clone()]);
+            assert_eq!(both(51), [new.clone()]);
+            assert!(both(101).is_empty());
+        }
+    }
+
+    #[test]
+    fn of_who_was_erased_nothing_is_left() {
+        let pages = vec![page(&["a", "b"], &[1; 40]), page(&["a"], &[0]), page(&["a"], &[2])];
+        let forget = Forget { before: EventTime::MIN, erasures: true };
+        let kept = merged(pages.clone(), forget).concat();
+        let count = |user| {
+            let key = UserKey::of(user).to_bytes();
+            kept.windows(key.len()).filter(|bytes| **bytes == key).count()
+        };
+        assert_eq!((count("a"), count("b")), (1, 20));
+        // Older ones may stand elsewhere.
+        assert_eq!(merged(pages.clone(), Forget { erasures: false, ..forget }), pages);
+    }
 }

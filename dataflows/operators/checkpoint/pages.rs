@@ -5,8 +5,8 @@ use super::worker_of;
 use crate::codec::{Entries, Stopped, write};
 use crate::model::UserKey;
 
-/// From so many bytes on, a page is full.
-pub(super) const PAGE_BYTES: usize = 64 << 10;
+/// From so many bytes on, a page is full. Soon where tests want many pages.
+pub(super) const PAGE_BYTES: usize = if cfg!(debug_assertions) { 256 } else { 64 << 10 };
 
 /// Pages of users being written.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use super::events::EventPage;
 use super::image::{FactImage, Image, KeptFact};
 use super::pages::{PAGE_BYTES, UserPages};
-use super::{Collection, Piece};
+use super::{Collection, Piece, is_needed};
 use crate::model::time::leave_time;
 use crate::model::{Change, Duration, EventTime, Hit, Update, Value};
 use crate::operators::cell::Cell;
@@ -28,9 +28,10 @@ pub struct Recorder {
     /// Users whose image has changed, each once.
     changed: Vec<Slot>,
     is_changed: Slots,
-    full: Vec<Vec<u8>>,
+    /// Pages that are full, and until when each is needed.
+    full: Vec<(EventTime, Vec<u8>)>,
     page: EventPage,
-    /// When the last of the events has left every window.
+    /// When the last event of the page has left every window.
     until: EventTime,
     /// The users of the checkpoint that is being taken.
     writing: Option<Writing>,
@@ -142,8 +143,14 @@ impl Recorder {
     fn needed(&mut self, time: EventTime, window: Duration) {
         self.until = self.until.max(leave_time(time, window, self.granularity));
         if self.page.bytes() >= PAGE_BYTES {
-            self.full.push(std::mem::take(&mut self.page).finish());
+            self.end_page();
         }
+    }
+
+    fn end_page(&mut self) {
+        let until = std::mem::replace(&mut self.until, EventTime::MIN);
+        let page = std::mem::take(&mut self.page).finish();
+        self.full.extend(Some((until, page)).filter(|(_, page)| !page.is_empty()));
     }
 
     /// Everything before `before` has been applied, and nothing else: the events of the checkpoint
@@ -157,11 +164,13 @@ impl Recorder {
             is_left: std::mem::take(&mut self.is_changed),
             pages: UserPages::default(),
         });
+        self.end_page();
         let mut events = std::mem::take(&mut self.full);
-        let last = std::mem::take(&mut self.page).finish();
-        events.extend(Some(last).filter(|page| !page.is_empty()));
-        let until = std::mem::replace(&mut self.until, EventTime::MIN);
-        Piece { number, before, collection: Collection::Events, until, pages: events }
+        // Where time flies, as over the backlog of a topic, much has left its windows by now.
+        events.retain(|(until, _)| is_needed(*until, before));
+        let until = events.iter().map(|(until, _)| *until).max().unwrap_or(EventTime::MIN);
+        let pages = events.into_iter().map(|(_, page)| page).collect();
+        Piece { number, before, collection: Collection::Events, until, pages }
     }
 }
 

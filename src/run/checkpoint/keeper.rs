@@ -8,12 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dataflows::model::EventTime;
-use dataflows::operators::checkpoint::{Collection, Piece};
+use dataflows::operators::checkpoint::{Collection, Piece, is_needed};
 use serde_json::{Value as Json, json};
 
 use super::decided::{Decided, Passed};
 use super::history::History;
-use super::merging::{is_needed, merge_some};
+use super::merging::merge_some;
 use super::resumed::Resumed;
 use super::scribe::{Earlier, forget};
 use super::{Report, Shares, Told};
@@ -27,8 +27,8 @@ use crate::state::{
 
 /// How many pieces each worker gives out for a checkpoint: one a collection.
 const PIECES_A_WORKER: usize = 3;
-/// How long to wait before trying again what has failed: at first, and at most.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How long to wait before trying again what has failed: at first, and at most. Tests do not wait.
+const AGAIN: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 const AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether outputs are final.

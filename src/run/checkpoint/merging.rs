@@ -25,12 +25,6 @@ pub(in crate::run) struct Old {
     pub(super) identifiers: Duration,
 }
 
-/// Whether what is needed until then is needed by a run that goes on from `before`. It starts from
-/// the instant just before that: what leaves at `before` is still there, for it is yet to be told.
-pub(super) fn is_needed(until: EventTime, before: EventTime) -> bool {
-    until >= before
-}
-
 /// The batches of a manifest, some of them merged.
 pub(super) fn merge_some(
     store: &Store,
@@ -121,15 +115,4 @@ pub(super) fn read(store: &Store, batch: &BatchEntry) -> Result<Piece, StateErro
         reason: format!("{:?} is no collection of this version", batch.collection),
     })?;
     Ok(Piece { number: 0, before: batch.upper, collection: which, until: batch.until, pages })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_leaves_at_the_frontier_is_yet_to_be_told() {
-        assert!(is_needed(1_000, 999) && is_needed(1_000, 1_000));
-        assert!(!is_needed(1_000, 1_001));
-    }
 }

@@ -59,8 +59,16 @@ impl Resumed {
     /// # Errors
     /// The place cannot be read or made; its state is that of another job.
     pub fn find(settings: &StateSettings, job: String) -> Result<Self, StateError> {
+        Self::find_in(Store::create(&settings.location)?, settings.keep, job)
+    }
+
+    /// The same in a store that is open, of which so many manifests stay.
+    pub(in crate::run) fn find_in(
+        store: Store,
+        keep: usize,
+        job: String,
+    ) -> Result<Self, StateError> {
         let began = Instant::now();
-        let store = Store::create(&settings.location)?;
         // Before the manifests: what another process decides meanwhile is not lost with them.
         let earlier = Arc::new(Mutex::new(Earlier::read(&store)?));
         let latest = store.latest()?;
@@ -82,7 +90,7 @@ impl Resumed {
         Ok(Resumed {
             began,
             store,
-            keep: settings.keep,
+            keep,
             next: latest.next,
             job,
             manifest,

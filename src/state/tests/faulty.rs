@@ -18,17 +18,17 @@ use super::Random;
 
 /// How a store fails.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Faults {
+pub(crate) struct Faults {
     /// After so many steps the process that uses it dies.
-    pub(super) crash_after: Option<u64>,
+    pub(crate) crash_after: Option<u64>,
     /// Of a hundred steps, so many fail; of these, every other has done its work.
-    pub(super) transient_percent: u64,
+    pub(crate) transient_percent: u64,
     /// From this step on there is no room, for so many steps.
-    pub(super) full: Option<(u64, u64)>,
+    pub(crate) full: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     memory: Arc<InMemory>,
     faults: Faults,
     now: Arc<Mutex<Now>>,
@@ -48,7 +48,7 @@ impl fmt::Debug for Now {
 
 /// What happens at a step.
 #[derive(Clone, Copy, PartialEq)]
-enum Fate {
+pub(crate) enum Fate {
     Done,
     /// It fails, having done nothing, or all of it.
     Fails {
@@ -67,7 +67,7 @@ fn error(kind: io::ErrorKind) -> Error {
 }
 
 impl Fate {
-    fn is_done(self) -> bool {
+    pub(crate) fn is_done(self) -> bool {
         matches!(self, Fate::Done | Fate::Fails { after: true } | Fate::Dies { after: true })
     }
 
@@ -106,16 +106,16 @@ fn fate(now: &Mutex<Now>, faults: Faults, writes: bool) -> Fate {
 }
 
 impl Faulty {
-    pub(super) fn new(memory: Arc<InMemory>, seed: u64, faults: Faults) -> Self {
+    pub(crate) fn new(memory: Arc<InMemory>, seed: u64, faults: Faults) -> Self {
         let now = Now { random: Random(seed), steps: 0, has_crashed: false };
         Faulty { memory, faults, now: Arc::new(Mutex::new(now)) }
     }
 
-    pub(super) fn has_crashed(&self) -> bool {
+    pub(crate) fn has_crashed(&self) -> bool {
         self.now.lock().unwrap().has_crashed
     }
 
-    fn fate(&self, writes: bool) -> Fate {
+    pub(crate) fn fate(&self, writes: bool) -> Fate {
         fate(&self.now, self.faults, writes)
     }
 }
