@@ -41,7 +41,7 @@ impl AtEnd {
         let Some(mut snapshot) = Snapshot::begin(&*self.place, &self.settings, as_of)? else {
             return Ok(None);
         };
-        let written = self.members.write(&mut snapshot, |_| true);
+        let written = self.members.write(&mut snapshot, &self.members.segments());
         written.map_err(|stopped| stopped.fault(&self.settings))?;
         snapshot.finish().map(Some)
     }

@@ -1,7 +1,7 @@
 //! Every operation of a place fails once, before or after it took effect, and the export tries again
 //! or is killed there and begins anew: what comes of it is the same.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -85,7 +85,7 @@ fn steps() -> Vec<Due> {
         let (user, segment) = (number * 7 % 10, ["a", "b"][usize::from(number % 3 == 0)]);
         let entered = inside.insert((user, segment)) || !inside.remove(&(user, segment));
         Item::Difference(Difference {
-            time: DAY - 30_000 + number * 1_000,
+            time: DAY - 25_000 + number * 1_000,
             segment: segment.into(),
             user: format!("u{user}").into(),
             sign: if entered { Sign::Entered } else { Sign::Left },
@@ -116,7 +116,8 @@ fn connected(to: &mut impl Destination) -> Option<EventTime> {
 }
 
 /// Gives all steps, each until it is written, as a courier does. When something fails, `again`
-/// tells what to go on with, where all before a time is final: another life, and its step.
+/// tells what to go on with, where all before a time is final: another life, and its step, of which
+/// it writes the first half alone.
 fn give<D: Destination>(
     mut to: D,
     steps: Vec<Due>,
@@ -124,7 +125,8 @@ fn give<D: Destination>(
 ) {
     let mut position = connected(&mut to);
     let mut made_final = EventTime::MIN;
-    for mut due in steps {
+    let mut steps = VecDeque::from(steps);
+    while let Some(mut due) = steps.pop_front() {
         to.prepare(&due.items);
         while let Err(failure) = to.write(&due, position) {
             assert!(matches!(failure, Failure::Trouble(..)), "{failure:?}");
@@ -133,6 +135,14 @@ fn give<D: Destination>(
                 position = connected(&mut to);
                 due.items = items;
                 due.items.retain(|item| position.is_none_or(|position| item.time() >= position));
+                let cut = due.items.len().saturating_sub(5);
+                let middle = due.items.get(cut).map_or(EventTime::MIN, Item::time);
+                // Whoever was in is told of in one step.
+                if middle > made_final {
+                    let items = due.items.split_off(cut);
+                    steps.push_front(Due { items, upto: due.upto });
+                    due.upto = middle;
+                }
                 to.prepare(&due.items);
                 if position.is_some_and(|position| position >= due.upto) {
                     break;

@@ -45,11 +45,11 @@ impl Members {
     pub(super) fn write(
         &self,
         snapshot: &mut Snapshot<'_>,
-        is_wanted: impl Fn(&Arc<str>) -> bool,
+        wanted: &BTreeSet<Arc<str>>,
     ) -> Result<(), Stopped> {
-        for (segment, users) in self.0.iter().filter(|(segment, _)| is_wanted(segment)) {
+        for segment in wanted {
             snapshot.segment(segment, None);
-            let mut users = users.iter().map(Arc::as_ref);
+            let mut users = self.0.get(segment).into_iter().flatten().map(Arc::as_ref);
             let mut slice: Vec<&str> = users.by_ref().take(SLICE).collect();
             while !slice.is_empty() {
                 snapshot.add(&slice)?;
@@ -58,6 +58,12 @@ impl Members {
             }
         }
         Ok(())
+    }
+
+    /// The segments that someone is in. Others are not known after a restart.
+    pub(super) fn segments(&self) -> BTreeSet<Arc<str>> {
+        let some = self.0.iter().filter(|(_, users)| !users.is_empty());
+        some.map(|(segment, _)| Arc::clone(segment)).collect()
     }
 
     fn size(&self, segment: &Arc<str>) -> u64 {
@@ -161,16 +167,16 @@ impl Pictures {
         let Some(instant) = self.progress.pending.filter(|instant| *instant < time) else {
             return Ok(());
         };
-        let wanted: Vec<_> =
-            self.members.0.keys().filter(|it| self.is_wanted(it)).map(Arc::clone).collect();
-        if !wanted.is_empty() {
+        let wanted = self.wanted();
+        let has_share = self.schedule.when_changed().is_some();
+        if !wanted.is_empty() || !has_share {
             let begun = Snapshot::try_begin(&*self.place, &self.settings, instant)?;
             if let Some(mut snapshot) = begun {
-                self.members.write(&mut snapshot, |it| wanted.binary_search(it).is_ok())?;
+                self.members.write(&mut snapshot, &wanted)?;
                 snapshot.try_finish()?;
             }
         }
-        if self.schedule.when_changed().is_some() {
+        if has_share {
             for segment in wanted {
                 let since = Since { size: self.members.size(&segment), changes: 0 };
                 self.progress.since.insert(segment, since);
@@ -181,12 +187,18 @@ impl Pictures {
         Ok(())
     }
 
-    /// Whether a segment belongs into the picture that is due.
-    fn is_wanted(&self, segment: &Arc<str>) -> bool {
-        match (self.schedule.when_changed(), self.progress.since.get(segment)) {
-            (Some(share), Some(since)) => share.is_less_than(since.changes, since.size),
-            _ => true,
+    /// The segments that belong into the picture that is due: with a share, those that are empty by
+    /// now, too.
+    fn wanted(&self) -> BTreeSet<Arc<str>> {
+        let mut wanted = self.members.segments();
+        if let Some(share) = self.schedule.when_changed() {
+            wanted.extend(self.progress.since.keys().cloned());
+            wanted.retain(|segment| {
+                let since = self.progress.since.get(segment);
+                since.is_none_or(|it| share.is_less_than(it.changes, it.size))
+            });
         }
+        wanted
     }
 
     fn step(&mut self, due: &Due) -> Result<(), Stopped> {
