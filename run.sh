@@ -109,6 +109,11 @@ setup_servers() { # what the tests of sinks write to; each test starts its own
     [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}"
 }
 
+setup_tables() { # what reads exports
+    python3 -c 'import ensurepip, venv' 2>/dev/null || install python3-venv
+    tests/common/tables.sh >/dev/null
+}
+
 setup_prometheus() { # what alerts and dashboard are held against
     command -v promtool >/dev/null || install prometheus
 }
@@ -201,6 +206,7 @@ test_all() {
     setup_schemathesis
     setup_network
     setup_servers
+    setup_tables
     setup_prometheus
     if [ $# -gt 0 ]; then
         step "tests named $1" cargo test --workspace --locked -- "$@"

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use dataflows::model::time::parse_time;
 use dataflows::model::{Duration, EventTime};
 
@@ -29,6 +29,7 @@ Examples:
   rivulet run job.toml
   rivulet check --segments segments
   rivulet explain --segments segments --events events.jsonl --user u1 --segment high_value
+  rivulet export job.toml --to out --format csv
   rivulet generate --events 1000000 --out events.jsonl
 
 Standard output carries data only; everything said goes to standard error.
@@ -120,6 +121,19 @@ Examples:
 Each batch is posted once, with the identifier it had, so that a receiver that has taken it after all
 knows it. What is not taken stays a dead letter. The job may run meanwhile.")]
     Redeliver(Redeliver),
+    /// Write a segment's users, or the differences, as files: CSV, JSON lines or Parquet
+    #[command(after_help = "\
+Examples:
+  rivulet export --server http://127.0.0.1:8080 --segment high_value --to out
+  rivulet export --server http://127.0.0.1:8080 --format csv --to s3://bucket/prefix
+  rivulet export job.toml --of differences --to out
+  rivulet export job.toml --at 2026-01-02T00:00:00Z --format jsonl --to out
+
+A running job is asked who is in which segment, all as of one time. The files of a job are replayed
+up to that of the last record. Nothing counts that no manifest names; it is put last. Keys and region
+of an object store are those of the environment, as AWS's tools have them. [[export]] in a job file
+does the same on a schedule.")]
+    Export(Box<Export>),
     /// Print the JSON Schema of segments, events or jobs, for editors
     #[command(after_help = "\
 Examples:
@@ -151,7 +165,7 @@ pub struct What {
 }
 
 /// The settings of time.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Time")]
 pub struct Clock {
     /// When differences are released: on_watermark (final) or on_event (at once)
@@ -373,6 +387,56 @@ pub struct Redeliver {
     /// The file of the dead letters [default: that of the sink]
     #[arg(long, value_name = "FILE")]
     pub letters: Option<PathBuf>,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("from").required(true).args(["job", "server"]))]
+pub struct Export {
+    /// A job file (TOML) whose records are replayed
+    #[arg(value_name = "JOB")]
+    pub job: Option<PathBuf>,
+    /// The address of a running job that answers, to be asked instead
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A file with the token that it wants, of scope read
+    #[arg(long, value_name = "FILE", requires = "server")]
+    pub token_file: Option<PathBuf>,
+    /// What to write
+    #[arg(long, value_name = "WHAT", default_value = "users")]
+    pub of: ExportOf,
+    /// Of this segment only; may be said several times
+    #[arg(long = "segment", value_name = "ID")]
+    pub segments: Vec<String>,
+    /// What the files are like
+    #[arg(long, value_name = "FORM", default_value = "parquet")]
+    pub format: FileForm,
+    /// Where they go: a folder, or s3://bucket/prefix
+    #[arg(long, value_name = "PLACE")]
+    pub to: String,
+    /// As of which time [default: now, or that of the last record]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    pub at: Option<EventTime>,
+}
+
+/// What is exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportOf {
+    /// Who is in which segment
+    Users,
+    /// Who entered and left
+    Differences,
+}
+
+/// What a file is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FileForm {
+    /// Comma-separated values
+    Csv,
+    /// JSON lines
+    Jsonl,
+    /// Parquet
+    Parquet,
 }
 
 /// Arguments of `schema`.

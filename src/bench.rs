@@ -11,6 +11,7 @@ mod child;
 mod compare;
 mod data;
 mod error;
+mod exporting;
 mod figures;
 mod inside;
 pub mod latency;

@@ -42,6 +42,8 @@ pub struct Job {
     pub collector: Option<Collector>,
     /// Where the output goes. If none is named: differences, to standard output.
     pub sinks: Vec<Sink>,
+    /// What is written as files for those who read tables.
+    pub exports: Vec<Export>,
     /// Where checkpoints are kept; none are, if not said.
     pub state: Option<StateSettings>,
     /// Where the running job answers; nowhere, if not said.
@@ -153,6 +155,49 @@ pub struct Sink {
     pub segments: Vec<String>,
     /// Where on disk there is room for what waits for it; in memory only, if not said.
     pub buffer: Option<Buffer>,
+}
+
+/// Files for those who read tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// What it is called: `export`, unless it says. Each has a name of its own.
+    pub name: String,
+    /// Whether differences are written, or who is in which segment.
+    pub of: Exported,
+    /// The segments it is about, or how their names begin (`b*`); all, if none is said.
+    pub segments: Vec<String>,
+    /// What the files are like.
+    pub format: FileFormat,
+    /// Where they go: a place of its own.
+    pub to: Location,
+    /// How often: for differences, how long they are gathered in wall time, 1 m unless said; for
+    /// users, the interval of event time between pictures.
+    pub every: Option<Duration>,
+    /// Of users: only of segments of which more than this share has entered or left, in
+    /// millionths.
+    pub when_changed: Option<u64>,
+    /// Where on disk there is room for what waits for it; in memory only, if not said.
+    pub buffer: Option<Buffer>,
+}
+
+/// What an export holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exported {
+    /// Who entered and left.
+    Differences,
+    /// Who is in which segment.
+    Users,
+}
+
+/// What a file is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// CSV with a line of names.
+    Csv,
+    /// JSON lines.
+    Jsonl,
+    /// Parquet.
+    Parquet,
 }
 
 /// Room on disk for what waits for a sink.

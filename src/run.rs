@@ -16,6 +16,7 @@ mod lost;
 mod on_the_way;
 mod outputs;
 mod pace;
+pub mod places;
 mod processes;
 mod progress;
 mod reports;

@@ -4,6 +4,7 @@
 pub mod buffer;
 mod courier;
 pub mod delivery;
+pub mod export;
 pub mod kafka;
 pub mod line;
 pub mod postgres;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use dataflows::model::EventTime;
 use thiserror::Error;
 
+use self::export::ExportFault;
 use self::postgres::PostgresFault;
 use self::redis::RedisFault;
 use self::webhook::WebhookFault;
@@ -76,6 +78,9 @@ pub enum SinkError {
     /// A webhook cannot be posted.
     #[error(transparent)]
     Webhook(#[from] WebhookFault),
+    /// An export cannot be written.
+    #[error(transparent)]
+    Export(#[from] ExportFault),
     /// The run was told to stop, and nothing was taken for too long.
     #[error(
         "{name}: {waiting} records could not be delivered within {bound_s} s after the run was \

@@ -46,6 +46,7 @@ pub use batch::{BATCH_VERSION, Batch, BatchHeader, BatchReader, BatchWriter, ENT
 pub use error::{Place, Reason, StateError};
 pub use location::{Location, S3, Secret};
 pub use manifest::{BatchEntry, MANIFEST_VERSION, Manifest, SourcePosition, now};
+pub use objects::Objects;
 pub use store::{Checked, Decisions, Latest, Listed, Skipped, Store, Tidied};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod apart;
 mod cluster;
 mod collecting;
 mod estimate;
+mod export;
 mod inspect_log;
 mod kept;
 mod outputs;
@@ -62,6 +63,7 @@ pub fn carry_out(arguments: Arguments) -> Result<ExitCode, VerbError> {
             }
         }
         Verb::Redeliver(arguments) => redeliver::redeliver(&arguments)?,
+        Verb::Export(arguments) => export::export(&arguments)?,
         Verb::Schema(arguments) => print_schema(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use super::error::BenchError;
 use super::figures::Figures;
 use super::latency::{self, Schedule, Setting};
 use super::measurement::{Load, Measurement, Size};
-use super::{alone, phases, plots, saving, service, shapes};
+use super::{alone, exporting, phases, plots, saving, service, shapes};
 use crate::generate::clicks::Settings;
 
 /// Makes one measurement.
@@ -40,6 +40,7 @@ pub(super) fn measure(
             };
             saving::measure(&timeline, setting)
         }
+        Some(Measurement::Export) => exporting::measure(size.of(1_000_000), data.folder()),
         Some(Measurement::References) => {
             let with = phases::measure(&data.flags(true)?, &file)?;
             let without = phases::measure(&data.flags(false)?, &file)?;

@@ -13,6 +13,8 @@ pub(super) enum Measurement {
     Intervals { segments: u32 },
     /// Segments saved while changes stream in: `save`.
     Save,
+    /// A million users of a segment, written as Parquet: `export`.
+    Export,
     /// With references between segments and without.
     References,
     /// The dataflow over parsed records, so many in windows: `alone/10000`.
@@ -56,6 +58,7 @@ impl Measurement {
             },
             ["intervals", segments] => Measurement::Intervals { segments: segments.parse().ok()? },
             ["save"] => Measurement::Save,
+            ["export"] => Measurement::Export,
             ["references"] => Measurement::References,
             ["alone", held] => Measurement::Alone { held: held.parse().ok()? },
             ["latency", "clicks"] => Measurement::Latency(Load::Clicks),

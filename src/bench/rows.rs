@@ -123,6 +123,7 @@ pub(super) const ROWS: &[Row] = &[
     row("segments-flat", "cost of a change, 100 to 100,000 segments with the same flips: dearest by cheapest", "x", Lower, marks(2.0, 1.2), Spread(INTERVALS)),
     row("save", "a segment saved over 1,000,000 users while 20,000 changes/s stream in, 1 worker", "s", Lower, mark(2.0), Of(("save", "save_s"))),
     row("save-p99", "  … p99 of the others meanwhile, by p99 before", "x", Lower, mark(2.0), Of(("save", "p99_ratio"))),
+    row("export", "1,000,000 users of a segment as Parquet, from memory to a manifest on disk", "s", Lower, mark(2.0), Of(("export", "export_s"))),
     row("references", "segment references, three levels, CPU a base flip in batches of 1,000", "us", Lower, marks(12.0, 5.0), Of(("references", "cpu_us"))),
     row("latency-p50", "on_event, open loop 100,000 events/s, W1 and 1,000 segments: p50", "ms", Lower, mark(1.0), Of(("latency/clicks", "p50_ms"))),
     row("latency-p99", "  … p99", "ms", Lower, marks(10.0, 3.0), Of(("latency/clicks", "p99_ms"))),

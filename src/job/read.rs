@@ -2,6 +2,7 @@
 
 mod buffers;
 mod cluster;
+mod exports;
 mod http;
 mod options;
 mod serve;
@@ -26,7 +27,8 @@ use crate::format::Mapping;
 use crate::state::Location;
 
 const JOB_KEYS: &[&str] = &[
-    "name", "segments", "changes", "retain", "clock", "source", "sink", "state", "serve", "cluster",
+    "name", "segments", "changes", "retain", "clock", "source", "sink", "export", "state", "serve",
+    "cluster",
 ];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
@@ -95,7 +97,6 @@ static SINK_KINDS: &[Word<SinkKind>] = &[
     Word("redis", Some(SinkKind::Redis)),
     Word("postgres", Some(SinkKind::Postgres)),
     Word("webhook", Some(SinkKind::Webhook)),
-    Word("parquet", None),
 ];
 
 static OUTPUTS: &[Word<Output>] = &[
@@ -124,6 +125,8 @@ pub(super) fn job(
         outputs: BTreeSet::new(),
         topics_written: BTreeSet::new(),
         sink_names: BTreeSet::new(),
+        segments: None,
+        places: BTreeSet::new(),
         state_folder: None,
     };
     let fallback = path.file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy());
@@ -149,6 +152,10 @@ struct JobReader<'e> {
     topics_written: BTreeSet<(String, String)>,
     /// The names of the sinks that store a position under theirs.
     sink_names: BTreeSet<String>,
+    /// Where definitions are read from.
+    segments: Option<PathBuf>,
+    /// Where exports go.
+    places: BTreeSet<String>,
     /// The folder of the state, if it is in one.
     state_folder: Option<PathBuf>,
 }
@@ -160,6 +167,7 @@ impl JobReader<'_> {
             Some(reader.name(node, "a name")?.into_owned())
         });
         let segments = self.path(&node.get("segments"), "the file or directory of the segments");
+        self.segments.clone_from(&segments);
         let changes = &node.get("changes");
         let changes = match changes.is_present() {
             true => self.path(changes, "the file of changes").map(Some),
@@ -191,6 +199,10 @@ impl JobReader<'_> {
             sink if sink.is_present() => self.tables(&sink, "[[sink]]", Self::sink),
             _ => Some(Vec::new()),
         };
+        let exports = match node.get("export") {
+            export if export.is_present() => self.tables(&export, "[[export]]", Self::export),
+            _ => Some(Vec::new()),
+        };
         let serve = self.serve(&node.get("serve"));
         let cluster = self.cluster(&node.get("cluster"));
         if let Some(collector) = &mut collector {
@@ -207,6 +219,7 @@ impl JobReader<'_> {
             topics,
             collector,
             sinks: sinks?,
+            exports: exports?,
             state: state?,
             serve: serve?,
             cluster: cluster?,
@@ -321,7 +334,14 @@ impl JobReader<'_> {
     }
 
     fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
-        let kind = self.pick(&node.get("kind"), SINK_KINDS, None)?;
+        let kind = node.get("kind");
+        if kind.json().and_then(Json::as_str) == Some("parquet") {
+            let hint =
+                "differences are written as Parquet by [[export]], with of = \"differences\"";
+            self.reader.fault(&kind, "another kind", Some(hint.to_owned()));
+            return None;
+        }
+        let kind = self.pick(&kind, SINK_KINDS, None)?;
         match kind {
             SinkKind::Kafka => return self.written_topic(node),
             SinkKind::Redis => return self.redis(node),

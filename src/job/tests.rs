@@ -67,6 +67,7 @@ listen = "127.0.0.1:8080"
             segments: vec![],
             buffer: None,
         }],
+        exports: vec![],
         state: None,
         serve: Some(Settings {
             listen: "127.0.0.1:8080".parse().unwrap(),
@@ -156,8 +157,8 @@ path = "late"
     refused(
         text,
         &[
-            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, state, \
-         serve, cluster; did you mean \"segments\"?",
+            "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, export, \
+         state, serve, cluster; did you mean \"segments\"?",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          max_ahead, dedup_horizon, granularity",
@@ -403,7 +404,7 @@ fn wrong_settings_of_state_are_told_without_the_keys() {
     );
     refused(
         "path = \"s3://b\"\nendpoint = \"http://h\"",
-        &["state.endpoint: found \"http://h\"; allowed: https://…; keys and state would go \
+        &["state.endpoint: found \"http://h\"; allowed: https://…; keys and data would go \
          unencrypted: say allow_http = true to have it so"],
     );
 }
@@ -624,5 +625,43 @@ fn a_topic_that_is_written_is_its_sinks_own() {
     refused(
         &format!("{}{sink}", kafka("topic = \"t\"")),
         &["sink[0].topic: found \"t\"; allowed: a topic of its own; a source reads it"],
+    );
+}
+
+#[test]
+fn exports_go_to_places_of_their_own() {
+    let export = "[[export]]\nof = \"users\"\nto = \"out\"\n";
+    let job = read(&format!("{BASE}{export}every = \"1d\"\nwhen_changed = \"2.5%\"")).unwrap();
+    let expected = Export {
+        name: "export".into(),
+        of: Exported::Users,
+        segments: vec![],
+        format: FileFormat::Parquet,
+        to: Location::Folder("jobs/out".into()),
+        every: Some(Duration::from_ms(86_400_000)),
+        when_changed: Some(25_000),
+        buffer: None,
+    };
+    assert_eq!(job.exports, [expected]);
+    refused(
+        &format!("{BASE}{export}{export}name = \"other\""),
+        &["export[1].to: found \"out\"; allowed: a place of its own; another export goes there \
+           already"],
+    );
+    refused(
+        &format!("{BASE}{export}evry = \"1h\""),
+        &["export[0]: found the key \"evry\"; allowed: name, of, segments, format, to, every, \
+           when_changed, endpoint, region, access_key, secret_key, allow_http, buffer, \
+           buffer_path; did you mean \"every\"?"],
+    );
+    refused(
+        &format!("{BASE}[[export]]\nof = \"users\"\nto = \"s/out\""),
+        &["export[0].to: found \"s/out\"; allowed: a place of its own; definitions are read from \
+           there"],
+    );
+    refused(
+        &format!("{BASE}[[sink]]\nkind = \"parquet\"\npath = \"out\""),
+        &["sink[0].kind: found \"parquet\"; allowed: another kind; differences are written as \
+           Parquet by [[export]], with of = \"differences\""],
     );
 }

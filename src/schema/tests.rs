@@ -330,6 +330,38 @@ fn jobs_are_right_or_wrong_for_both() {
 }
 
 #[test]
+fn exports_are_right_or_wrong_for_both() {
+    let validator = validator("job");
+    let check = |more: &str, expected: bool| {
+        let text = format!("segments = \"s\"\n[[source]]\nkind = \"file\"\npath = \"e\"\n{more}");
+        let tree: toml::Value = toml::from_str(&text).unwrap();
+        agree(&validator, &serde_json::to_value(tree).unwrap(), expected);
+        let read = Job::from_text(&text, Path::new("job.toml"), &|_| Some("users".into()));
+        assert_eq!(read.is_ok(), expected, "{text}: {read:?}");
+    };
+    let users = "[[export]]\nof = \"users\"\nto = \"out\"\n";
+    check(users, true);
+    check(&format!("{users}every = \"1h\"\nformat = \"csv\"\nsegments = [\"a\", \"b*\"]"), true);
+    check(&format!("{users}when_changed = \"0.5%\"\nname = \"some\""), true);
+    check(&format!("{users}when_changed = \"5\""), false);
+    check(&format!("{users}when_changed = 5"), false);
+    check(&format!("{users}format = \"xlsx\""), false);
+    check(&format!("{users}interval = \"1h\""), false);
+    check(&format!("{users}region = \"r\""), false);
+    check("[[export]]\nof = \"${OF}\"\nto = \"out\"", true);
+    check("[[export]]\nto = \"out\"", false);
+    check("[[export]]\nof = \"users\"", false);
+    check("[[export]]\nof = \"late\"\nto = \"out\"", false);
+    let differences = "[[export]]\nof = \"differences\"\nto = \"s3://b/p\"\n";
+    check(differences, true);
+    check(&format!("{differences}endpoint = \"http://h\"\nallow_http = true"), true);
+    check(&format!("{differences}endpoint = \"http://h\""), false);
+    check(&format!("{differences}access_key = \"a\""), false);
+    check(&format!("{differences}when_changed = \"5%\""), false);
+    check(&format!("{differences}buffer = \"1MiB\"\nbuffer_path = \"b\""), true);
+}
+
+#[test]
 fn what_is_served_is_right_or_wrong_for_both() {
     let validator = validator("job");
     let check = |more: &str, expected: bool| {

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use dataflows::model::difference::Word;
 use dataflows::model::time::format_time;
-use dataflows::model::{Difference, Duration, Sign};
+use dataflows::model::{Difference, Duration, EventTime, Sign};
 use dataflows::segmentation::{Late, Rejected};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json, json};
@@ -15,16 +15,28 @@ const PLAIN: &str = "\x1b[0m";
 
 /// Appends `{"time":…,"segment":…,"user":…,"diff":…}`.
 pub fn json_difference(difference: &Difference, lines: &mut Vec<u8>) {
+    let Difference { time, segment, user, sign } = difference;
+    json_row(*time, segment, user, sign.diff(), lines);
+}
+
+/// The same of its parts.
+pub(super) fn json_row(time: EventTime, segment: &str, user: &str, diff: i8, lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"{\"time\":");
-    lines.extend_from_slice(itoa::Buffer::new().format(difference.time).as_bytes());
+    lines.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
     lines.extend_from_slice(b",\"segment\":");
-    quote(&difference.segment, lines);
+    quote(segment, lines);
     lines.extend_from_slice(b",\"user\":");
-    quote(&difference.user, lines);
-    lines.extend_from_slice(match difference.sign {
-        Sign::Entered => b",\"diff\":1}\n",
-        Sign::Left => b",\"diff\":-1}\n",
-    });
+    quote(user, lines);
+    lines.extend_from_slice(if diff > 0 { b",\"diff\":1}\n" } else { b",\"diff\":-1}\n" });
+}
+
+/// Appends `{"segment":…,"user":…}`.
+pub(super) fn json_user(segment: &str, user: &str, lines: &mut Vec<u8>) {
+    lines.extend_from_slice(b"{\"segment\":");
+    quote(segment, lines);
+    lines.extend_from_slice(b",\"user\":");
+    quote(user, lines);
+    lines.extend_from_slice(b"}\n");
 }
 
 fn quote(text: &str, lines: &mut Vec<u8>) {

@@ -37,7 +37,7 @@ const READS: usize = 16;
 const RETRIES: usize = 5;
 
 /// Files in one place.
-pub(super) struct Objects {
+pub struct Objects {
     store: Arc<dyn ObjectStore>,
     runtime: Runtime,
     /// The place, as people name it.
@@ -48,7 +48,10 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Opens a place. A folder must exist.
-    pub(super) fn open(location: &Location) -> Result<Self, StateError> {
+    ///
+    /// # Errors
+    /// It does not exist, or no client can be made for it.
+    pub fn open(location: &Location) -> Result<Self, StateError> {
         let place = location.to_string();
         let client = |cause| StateError::Client { place: place.clone(), cause };
         let (store, folder): (Arc<dyn ObjectStore>, _) = match location {
@@ -88,7 +91,10 @@ impl Objects {
     }
 
     /// Writes a file, whole or not at all, in place of any old one.
-    pub(super) fn put(&self, path: &str, pieces: &[Bytes]) -> Result<(), StateError> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put(&self, path: &str, pieces: &[Bytes]) -> Result<(), StateError> {
         let (to, length) = (Path::from(path), pieces.iter().map(Bytes::len).sum::<usize>());
         let written = self.runtime.block_on(async {
             if length <= PART_BYTES {
@@ -107,7 +113,10 @@ impl Objects {
     }
 
     /// Writes a file, whole or not at all, if there is none of its name; false if there is.
-    pub(super) fn create(&self, path: &str, bytes: Vec<u8>) -> Result<bool, StateError> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn create(&self, path: &str, bytes: Vec<u8>) -> Result<bool, StateError> {
         let to = Path::from(path);
         let put = self.store.put_opts(&to, bytes.into(), PutMode::Create.into());
         match self.runtime.block_on(put) {
@@ -118,7 +127,10 @@ impl Objects {
     }
 
     /// A whole file.
-    pub(super) fn read(&self, path: &str) -> Result<Bytes, StateError> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(&self, path: &str) -> Result<Bytes, StateError> {
         let from = Path::from(path);
         let read = async { self.store.get(&from).await?.bytes().await };
         self.runtime.block_on(read).map_err(|error| self.explain("read", path, error))
@@ -168,8 +180,25 @@ impl Objects {
         }
     }
 
+    /// The paths of the files in a folder that come after a path, bytewise.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub fn list_after(&self, folder: &str, after: &str) -> Result<Vec<String>, StateError> {
+        let (prefix, offset) = (Path::from(folder), Path::from(after));
+        let found = self.store.list_with_offset(Some(&prefix), &offset);
+        let found = found.map_ok(|found| String::from(found.location)).try_collect();
+        match self.runtime.block_on(found) {
+            Err(Error::NotFound { .. }) if self.folder.is_some() => Ok(Vec::new()),
+            listed => listed.map_err(|error| self.explain("list", folder, error)),
+        }
+    }
+
     /// Deletes files in no order.
-    pub(super) fn delete_all(&self, paths: Vec<String>) -> Result<(), StateError> {
+    ///
+    /// # Errors
+    /// One of them cannot be deleted.
+    pub fn delete_all(&self, paths: Vec<String>) -> Result<(), StateError> {
         let Some(first) = paths.first().cloned() else { return Ok(()) };
         let paths = stream::iter(paths).map(|path| Ok(Path::from(path))).boxed();
         let deleted = self.store.delete_stream(paths);

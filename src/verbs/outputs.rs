@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
-use crate::job::{self, Format, Output, Target};
+use crate::job::{self, Exported, FileFormat, Format, Output, Target};
+use crate::run::places::place;
 use crate::run::{Form, Kept, Origin, Outputs};
 use crate::sink::buffer::Place;
 use crate::sink::delivery::Delivery;
 use crate::sink::selection::Selection;
-use crate::sink::{Sink, SinkError, Stop, Terms, kafka, postgres, redis, webhook};
+use crate::sink::{Sink, SinkError, Stop, Terms, export, kafka, postgres, redis, webhook};
 use crate::state::Secret;
+
+/// How long differences are gathered for a file unless it is said, in wall time.
+pub(super) const GATHER: Duration = Duration::from_secs(60);
 
 /// Opens the outputs; where a flag names a file, it takes the place of the job's sinks. `None` if
 /// the run was told to stop meanwhile.
@@ -52,6 +56,10 @@ pub(super) fn outputs(
             Output::Late => outputs.late.push(made),
             Output::Rejected => outputs.rejected.push(made),
         }
+    }
+    for it in subject.exports.iter().filter(|_| !is_overridden(arguments, Output::Differences)) {
+        let Some(delivery) = export(subject, it, kept, stop)? else { return Ok(None) };
+        outputs.deliveries.differences.push(delivery);
     }
     if let Some(path) = &arguments.out {
         outputs.differences = vec![(Sink::file(path)?, wanted.unwrap_or(Form::Json))];
@@ -93,12 +101,7 @@ fn delivery(
 ) -> Result<Option<Box<dyn Delivery>>, SinkError> {
     let resumes = kept.and_then(|kept| kept.resumed.before());
     let rebuild = subject.rebuild.contains(&sink.name);
-    let place = |it: &job::Buffer| Place { folder: it.folder.clone(), bytes: it.bytes };
-    let terms = Terms {
-        selection: Selection::new(sink.segments.clone()),
-        buffer: sink.buffer.as_ref().map(place),
-        stop: stop.clone(),
-    };
+    let terms = terms(&sink.segments, sink.buffer.as_ref(), stop);
     let opened = match &sink.target {
         Target::Topic(to) => kafka::open(written_to(&subject.name, to), terms)?,
         Target::Redis(to) => {
@@ -113,6 +116,59 @@ fn delivery(
         Target::Stdout | Target::File(_) => unreachable!("what is written line by line"),
     };
     Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))
+}
+
+/// An export, opened. `None` if the run was told to stop meanwhile.
+fn export(
+    subject: &Subject,
+    export: &job::Export,
+    kept: Option<&Kept>,
+    stop: &Stop,
+) -> Result<Option<Box<dyn Delivery>>, SinkError> {
+    let resumes = kept.and_then(|kept| kept.resumed.before());
+    let opened = export::open(
+        export_of(&subject.name, &export.name, export.format),
+        what_of(export),
+        place(&export.name, &export.to)?,
+        (resumes, terms(&export.segments, export.buffer.as_ref(), stop)),
+    )?;
+    Ok(opened.map(|courier| -> Box<dyn Delivery> { Box::new(courier) }))
+}
+
+/// What is said of any output that delivers.
+fn terms(segments: &[String], buffer: Option<&job::Buffer>, stop: &Stop) -> Terms {
+    let place = |it: &job::Buffer| Place { folder: it.folder.clone(), bytes: it.bytes };
+    Terms {
+        selection: Selection::new(segments.to_vec()),
+        buffer: buffer.map(place),
+        stop: stop.clone(),
+    }
+}
+
+/// An export, as it wants to be told.
+pub(super) fn export_of(job: &str, name: &str, format: FileFormat) -> export::Settings {
+    let format = match format {
+        FileFormat::Csv => export::Format::Csv,
+        FileFormat::Jsonl => export::Format::Jsonl,
+        FileFormat::Parquet => export::Format::Parquet,
+    };
+    export::Settings { job: job.to_owned(), name: name.to_owned(), format }
+}
+
+/// Which of the two an export is, and when.
+fn what_of(export: &job::Export) -> export::What {
+    match export.of {
+        Exported::Differences => {
+            let every = export.every.map_or(GATHER, |every| {
+                Duration::from_millis(u64::try_from(every.ms()).unwrap_or(0))
+            });
+            export::What::Differences(every)
+        }
+        Exported::Users => {
+            let share = export.when_changed.map(export::Share::of_millionths);
+            export::What::Users(export::Schedule::new(export.every, share))
+        }
+    }
 }
 
 /// Whether the settings of a sink can be such. Nothing is connected to.

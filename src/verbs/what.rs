@@ -12,7 +12,9 @@ use thiserror::Error;
 use crate::args::{Clock, EmitWhen, What};
 use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
-use crate::job::{self, ClusterSettings, Collector, Input, Job, JobError, Sink, StateSettings};
+use crate::job::{
+    self, ClusterSettings, Collector, Export, Input, Job, JobError, Sink, StateSettings,
+};
 use crate::run::{InputFile, Topics};
 use crate::serve;
 use crate::sink::kafka as kafka_sink;
@@ -64,6 +66,8 @@ pub(super) struct Subject {
     pub(super) retain: Option<Duration>,
     /// Where a job file sends the outputs.
     pub(super) sinks: Vec<Sink>,
+    /// What a job file has written as files for those who read tables.
+    pub(super) exports: Vec<Export>,
     /// The sinks whose contents are to be written anew.
     pub(super) rebuild: Vec<String>,
     /// Where it keeps its state, and what it is called there.
@@ -118,7 +122,7 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
     let (mut topics, mut name, mut serve, mut collector) = (Vec::new(), String::new(), None, None);
-    let mut cluster = ClusterSettings::default();
+    let (mut cluster, mut exports) = (ClusterSettings::default(), Vec::new());
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
@@ -126,6 +130,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
             name = job.name.clone();
             serve = job.serve.clone();
             cluster = job.cluster.clone();
+            exports = job.exports.clone();
             collector = job.collector.clone();
             topics = job.topics.iter().map(topics_of).collect();
             let state = job.state.clone().map(|state| (state, job.name.clone()));
@@ -150,6 +155,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         clock: settings(&what.clock, clock)?,
         retain: what.retain.or(retain),
         sinks,
+        exports,
         rebuild: Vec::new(),
         state,
         serve,

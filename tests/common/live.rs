@@ -93,7 +93,7 @@ impl Live {
         Live::begin(&mut place.command(words))
     }
 
-    fn begin(command: &mut Command) -> Self {
+    pub(crate) fn begin(command: &mut Command) -> Self {
         let mut running = Running::start(command.stdout(Stdio::null()));
         let said = Lines::of(running.child.stderr.take().unwrap());
         Live { running, said }

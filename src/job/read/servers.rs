@@ -60,7 +60,7 @@ impl JobReader<'_> {
     }
 
     /// The name of a sink: its kind, unless it says. No two have the same.
-    fn sink_name(&mut self, node: &Node<'_>, kind: &str) -> Option<String> {
+    pub(super) fn sink_name(&mut self, node: &Node<'_>, kind: &str) -> Option<String> {
         let at = node.get("name");
         let name = self.reader.optional(&at, |reader, node| {
             let name = reader.name(node, "a name")?.into_owned();

@@ -14,7 +14,8 @@ use crate::state::{Location, S3, Secret, StateError};
 const STATE_KEYS: &[&str] =
     &["path", "interval", "keep", "endpoint", "region", "access_key", "secret_key", "allow_http"];
 /// Of these, those that are about an object store.
-const S3_KEYS: &[&str] = &["endpoint", "region", "access_key", "secret_key", "allow_http"];
+pub(super) const S3_KEYS: &[&str] =
+    &["endpoint", "region", "access_key", "secret_key", "allow_http"];
 const PATH: &str = "a folder, or s3://bucket/prefix";
 const INTERVAL: Duration = Duration::from_ms(10_000);
 const KEEP: usize = 3;
@@ -41,20 +42,24 @@ impl JobReader<'_> {
 
     fn state_table(&mut self, node: &Node<'_>) -> Option<StateSettings> {
         self.reader.object(node, STATE_KEYS)?;
-        let location = self.location(&node.get("path"));
+        let location = self.place(node, "path");
         let interval = self.reader.optional(&node.get("interval"), |reader, node| {
             reader.duration(node, Duration::from_ms(1))
         });
         let keep = self.reader.optional(&node.get("keep"), keep);
-        let location = match location? {
-            Location::S3(place) => self.object_store(node, place).map(Location::S3),
-            folder => self.no_object_store(node).map(|()| folder),
-        };
         Some(StateSettings {
             location: location?,
             interval: interval?.unwrap_or(INTERVAL),
             keep: keep?.unwrap_or(KEEP),
         })
+    }
+
+    /// A folder or a place in an object store, of which a table says more.
+    pub(super) fn place(&mut self, node: &Node<'_>, key: &str) -> Option<Location> {
+        match self.location(&node.get(key))? {
+            Location::S3(place) => self.object_store(node, place).map(Location::S3),
+            folder => self.no_object_store(node, key).map(|()| folder),
+        }
     }
 
     fn location(&mut self, node: &Node<'_>) -> Option<Location> {
@@ -71,10 +76,10 @@ impl JobReader<'_> {
         }
     }
 
-    fn no_object_store(&mut self, node: &Node<'_>) -> Option<()> {
+    fn no_object_store(&mut self, node: &Node<'_>, place: &str) -> Option<()> {
         let mut is_fine = Some(());
         for key in S3_KEYS.iter().filter(|key| node.get(key).is_present()) {
-            let hint = "only where path is s3://bucket/prefix: leave it out".to_owned();
+            let hint = format!("only where {place} is s3://bucket/prefix: leave it out");
             self.reader.fault_with(&node.get(key), "a setting", "nothing", Some(hint));
             is_fine = None;
         }
@@ -104,7 +109,7 @@ impl JobReader<'_> {
         let keys = self.keys(node);
         let (endpoint, region, allow_http) = (endpoint?, region?, allow_http?.unwrap_or(false));
         if !allow_http && endpoint.as_ref().is_some_and(|text| text.starts_with("http://")) {
-            let hint = "keys and state would go unencrypted: say allow_http = true to have it so";
+            let hint = "keys and data would go unencrypted: say allow_http = true to have it so";
             self.reader.fault(&node.get("endpoint"), "https://…", Some(hint.to_owned()));
             return None;
         }
