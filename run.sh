@@ -80,8 +80,8 @@ setup_browser() { # what the console is tested in
 
 setup_shop() { # what the shop of the demo runs on
     command -v npm >/dev/null || install nodejs npm
-    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
-        { say "the shop needs Node 20 or newer, this is $(node --version)"; return 1; }
+    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ] ||
+        { say "the shop needs Node 18 or newer, this is $(node --version)"; return 1; }
     fixtures/shop/packages.sh >/dev/null
 }
 

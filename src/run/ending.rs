@@ -25,8 +25,9 @@ use super::{Cluster, Live, Shared, lock};
 use crate::ingest::Last;
 use crate::sink::SinkError;
 
-/// How often files are brought up to date with what has been given out.
-const FLUSH: Duration = Duration::from_millis(100);
+/// How often files are brought up to date with what has been given out. Always where tests want many
+/// steps.
+const FLUSH: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 100 });
 
 /// What the processes have said of their ends.
 pub(super) struct Ending {

