@@ -46,6 +46,31 @@ impl<'a> Entries<'a> {
         limited.deserialize_from(&mut self.rest).map_err(|cause| (read, cause))
     }
 
+    /// A number, as it is written: the shorter the smaller. That is nearly all of what there is much
+    /// of, and takes a fraction of the time that reading by its type does.
+    pub(crate) fn unsigned(&mut self) -> Result<u64, Stopped> {
+        let (number, rest) = match self.rest {
+            [byte @ 0..=250, rest @ ..] => (u64::from(*byte), rest),
+            [251, low, high, rest @ ..] => (u16::from_le_bytes([*low, *high]).into(), rest),
+            _ => return self.read(),
+        };
+        self.rest = rest;
+        Ok(number)
+    }
+
+    /// A number that may be below zero: small ones are written as small ones.
+    pub(crate) fn signed(&mut self) -> Result<i64, Stopped> {
+        let folded = self.unsigned()?;
+        Ok((folded >> 1) as i64 ^ -((folded & 1) as i64))
+    }
+
+    /// Goes past a byte, if it is what comes.
+    pub(crate) fn skip(&mut self, byte: u8) -> bool {
+        let rest = self.rest.strip_prefix(&[byte]);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
     /// So many bytes as they are.
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Stopped> {
         let Some((bytes, rest)) = self.rest.split_at_checked(count) else {
@@ -69,4 +94,29 @@ pub(crate) fn fingerprint<T: Serialize + ?Sized>(thing: &T) -> u64 {
     let mut bytes = Vec::new();
     write(thing, &mut bytes);
     xxh3::xxh3_64(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        let edges = [0, 1, 125, 126, 250, 251, 252, 255, 1 << 15, u64::from(u16::MAX), 1 << 16];
+        for number in edges.into_iter().chain([u64::from(u32::MAX), 1 << 32, u64::MAX]) {
+            let mut page = Vec::new();
+            write(&number, &mut page);
+            assert_eq!(Entries::new(&page).unsigned().ok(), Some(number));
+            for end in 0..page.len() {
+                assert!(Entries::new(&page[..end]).unsigned().is_err());
+            }
+            for number in [number as i64, (number as i64).wrapping_neg()] {
+                page.clear();
+                write(&number, &mut page);
+                let mut entries = Entries::new(&page);
+                assert_eq!(entries.signed().ok(), Some(number));
+                assert!(entries.is_empty());
+            }
+        }
+    }
 }

@@ -8,6 +8,9 @@ use crate::codec::{Entries, Stopped, write};
 use crate::model::{EventTime, StreamId, UserKey};
 use crate::operators::window::Entry;
 
+/// An event of which nothing but that it happened is kept, as it is written: most of them.
+const HAPPENED: u8 = 0;
+
 /// A page being written.
 #[derive(Debug, Default)]
 pub(super) struct EventPage {
@@ -88,12 +91,14 @@ impl<'a> EventReader<'a> {
         rest: &[u8],
     ) -> Result<(EventTime, Option<(u64, Entry)>), Stopped> {
         let mut entries = Entries::new(rest);
-        let time = self.base.saturating_add(entries.read()?);
-        let event = match entries.read::<u32>()?.checked_sub(1) {
+        let time = self.base.saturating_add(entries.signed()?);
+        let event = match entries.unsigned()?.checked_sub(1) {
             None => None,
             Some(stream) => {
+                let stream = u32::try_from(stream).unwrap_or(u32::MAX);
                 let fingerprint = self.streams.get(&stream).copied().unwrap_or_default();
-                Some((fingerprint, entries.read()?))
+                let happened = entries.skip(HAPPENED);
+                Some((fingerprint, if happened { Entry::Happened } else { entries.read()? }))
             }
         };
         Ok((time, event))
@@ -116,8 +121,8 @@ pub(super) fn extent(page: &[u8]) -> Result<Extent, Stopped> {
     for event in reader.users() {
         let (_, rest) = event?;
         let mut entries = Entries::new(rest);
-        extent.latest = extent.latest.max(reader.base.saturating_add(entries.read()?));
-        extent.erases |= entries.read::<u32>()? == 0;
+        extent.latest = extent.latest.max(reader.base.saturating_add(entries.signed()?));
+        extent.erases |= entries.unsigned()? == 0;
     }
     Ok(extent)
 }
@@ -135,4 +140,16 @@ pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped>
         push(part, user, rest);
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_happened_is_written_in_a_byte() {
+        let mut written = Vec::new();
+        write(&Entry::Happened, &mut written);
+        assert_eq!(written, [HAPPENED]);
+    }
 }

@@ -123,7 +123,7 @@ fn identifiers(page: &[u8]) -> Result<Vec<(MessageKey, EventTime)>, Stopped> {
     let mut identifiers = Vec::new();
     while !entries.is_empty() {
         let id = MessageKey::from_bytes(entries.key()?);
-        identifiers.push((id, base.saturating_add(entries.read()?)));
+        identifiers.push((id, base.saturating_add(entries.signed()?)));
     }
     Ok(identifiers)
 }

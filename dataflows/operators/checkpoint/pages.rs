@@ -52,8 +52,8 @@ pub(in crate::operators) fn keyed(
         }
         let mut next = || {
             let key = UserKey::from_bytes(entries.key()?);
-            let length = entries.read()?;
-            Ok((key, entries.bytes(length)?))
+            let length = entries.unsigned()?;
+            Ok((key, entries.bytes(usize::try_from(length).unwrap_or(usize::MAX))?))
         };
         Some(next())
     })

@@ -1,7 +1,12 @@
 //! Whether every byte of a checkpoint is as it was written.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{BATCHES, Store};
 use crate::state::{BatchEntry, BatchHeader, Manifest, Place, StateError};
+
+/// From so many bytes on, they are read by as many threads as the machine runs at once.
+const WORTH_THREADS: u64 = if cfg!(debug_assertions) { 1 } else { 16 << 20 };
 
 /// What a check found.
 #[derive(Debug)]
@@ -28,8 +33,9 @@ impl Store {
             Err(error) => return Self::note(checked, error),
         };
         let lengths = self.objects.list(BATCHES)?;
-        for batch in &manifest.batches {
-            let read = self.is_there(batch, &lengths).and_then(|()| self.read_all(batch));
+        let read =
+            |batch: &BatchEntry| self.is_there(batch, &lengths).and_then(|()| self.read_all(batch));
+        for read in by_threads(&manifest.batches, read) {
             match read {
                 Ok(entries) => {
                     checked.batches += 1;
@@ -70,4 +76,34 @@ impl Store {
         }
         Ok(reader.entries())
     }
+}
+
+/// Does something for every batch, several at once where there is much to read; the answers are in
+/// their order.
+fn by_threads<T: Send>(batches: &[BatchEntry], each: impl Fn(&BatchEntry) -> T + Sync) -> Vec<T> {
+    let bytes: u64 = batches.iter().map(|batch| batch.bytes).sum();
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
+    if bytes < WORTH_THREADS || threads == 1 {
+        return batches.iter().map(each).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(batch) = batches.get(place) else { return done };
+            done.push((place, each(batch)));
+        }
+    };
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
+        let own = take();
+        let others = others.into_iter().flat_map(|it| match it.join() {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        own.into_iter().chain(others).collect()
+    });
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, done)| done).collect()
 }
