@@ -77,6 +77,11 @@ impl<'a> EventReader<'a> {
         Ok(EventReader { base, streams, page, start: entries.read_bytes() })
     }
 
+    /// How many bytes its events take up.
+    pub(in crate::operators) fn bytes(&self) -> usize {
+        self.page.len() - self.start
+    }
+
     /// The user of each event, and where the rest of it stands.
     pub(in crate::operators) fn users(
         &self,

@@ -180,8 +180,11 @@ struct Groups {
 impl Groups {
     fn of(pages: &[EventReader<'_>], users: usize) -> Self {
         let count = (users / TOGETHER).next_power_of_two();
-        let (shift, bytes) = (64 - count.trailing_zeros(), vec![Vec::new(); count]);
-        let mut groups = Groups { shift, bytes };
+        // Keys spread evenly; what stands beside an event makes it longer by less than half.
+        let all: usize = pages.iter().map(EventReader::bytes).sum();
+        let group = || Vec::with_capacity(all / count * 3 / 2);
+        let bytes = std::iter::repeat_with(group).take(count).collect();
+        let mut groups = Groups { shift: 64 - count.trailing_zeros(), bytes };
         for (index, page) in (0_u32..).zip(pages) {
             for event in page.users() {
                 let (user, rest) = event.expect(WELL_FORMED);
