@@ -220,6 +220,7 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
     let mut random = Seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let (broker, place) = (Broker::new(), Place::new());
     let parts = clickstream(&place, events);
+    let expected = replayed(&place);
     let (topic, diffs) = (broker.topic(i32::try_from(PARTITIONS).unwrap()), "diffs".to_owned());
     place.write("job.toml", job(&broker, &topic, &diffs));
     let mut survived = Survived::default();
@@ -289,7 +290,6 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
             broker.send(&topic, i32::try_from(partition).unwrap(), piece);
         }
     }
-    let expected = replayed(&place);
     // As long as there are more of them, it goes on.
     let mut last = (0, Instant::now());
     while last.0 < expected.len() && last.1.elapsed() < PATIENCE {
