@@ -191,11 +191,11 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
   const [estimate, setEstimate] = useState(null);
   const [isAsking, setAsking] = useState(false);
   const words = useRef();
-  const ids = useRef();
-  ids.current = () => (segments ?? []).map((it) => it.id);
+  const known = useRef();
+  known.current = segments ?? [];
 
   useEffect(() => {
-    gather(() => ids.current()).then((it) => { words.current = it; }, () => {});
+    gather(() => known.current).then((it) => { words.current = it; }, () => {});
   }, []);
 
   // What others save is shown, unless something else is being written.
