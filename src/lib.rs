@@ -53,4 +53,5 @@ pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod state;
+pub mod threads;
 pub mod verbs;
