@@ -37,7 +37,7 @@ await checks({
   async "the job's rates and lag are shown"({ open }) {
     const page = await open();
     const tile = (title) => page.locator(".tile", { hasText: title });
-    await until("a rate of records", async () => /^Records \d/.test(await textOf(tile("Records"))));
+    await until("a rate of records", async () => /^Records a second \d/.test(await textOf(tile("Records"))));
     await until("a lag", async () => /Watermark lag \d+ d/.test(await textOf(tile("Watermark lag"))));
     await until("times of look-ups", async () => /p99 [\d.]+ (ms|s)/.test(await textOf(tile("Look-ups"))));
     same(await textOf(page.locator(".status")), "up to date", "status");
@@ -63,7 +63,7 @@ await checks({
     await until("newer ones wait", async () => {
       sets("visitor 1", { platform: "desktop" });
       sets("visitor 1", { platform: "mobile" });
-      return /Standing still: [1-9]/.test(await textOf(tail.locator(".foot")));
+      return /Standing still, newer: [1-9]/.test(await textOf(tail.locator(".foot")));
     });
     same(await known(), before, "rows while paused");
     await tail.getByRole("button", { name: "Resume" }).click();

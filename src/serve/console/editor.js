@@ -60,7 +60,7 @@ function remedies({ hint, found }, { from, to }) {
 
 function complete(words) {
   return async (context) => {
-    const known = words();
+    const known = await words().catch(() => null);
     const found = known && await completions(known, context.state.doc.toString(), context.pos);
     if (!found || context.aborted || found.options.length === 0 || (!found.isOpen && !context.explicit)) return null;
     const option = ({ label, value, isKey, ...other }) => ({
@@ -127,7 +127,8 @@ export function Editor({ label, value, version, faults, words, onChange, onSave 
   useEffect(() => {
     let isGone = false;
     load().then((cm) => {
-      if (isGone) return;
+      // It may be gone before this is told so.
+      if (isGone || !host.current) return;
       const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
       const { theme, paint } = style(cm);
       const save = () => {

@@ -42,11 +42,17 @@ export function ofSchema(schema) {
   return { keys, shapes };
 }
 
-/** Gathers the words once; `segments` are looked up whenever they are wanted. */
+let gathering;
+
+/** The words, gathered when they are first wanted; `segments` are looked up whenever they are. */
 export async function gather(segments) {
-  const words = { ...ofSchema(await ask("/console/segment.schema.json")), segments, names: NOTHING, asked: new Map() };
-  await freshen(words);
-  return words;
+  gathering ??= ask("/console/segment.schema.json").then((schema) => ({ ...ofSchema(schema), names: NOTHING, asked: new Map() }));
+  try {
+    return Object.assign(await gathering, { segments });
+  } catch (error) {
+    gathering = undefined;
+    throw error;
+  }
 }
 
 /** What records have named meanwhile. */
