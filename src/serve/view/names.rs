@@ -39,7 +39,7 @@ const ATTRIBUTES: usize = 300;
 /// The longest record that is looked at, in bytes.
 const RECORD_BYTES: usize = 16 << 10;
 /// How many records wait to be read.
-const QUEUE: usize = 128;
+const QUEUE: usize = 256;
 
 /// What records have named so far.
 #[derive(Default)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 const A_SECOND: usize = 200;
 const AT_ONCE: usize = 1_000;
 /// How many of a chunk are, at most.
-const OF_A_CHUNK: usize = 64;
+const OF_A_CHUNK: usize = 256;
 /// The golden ratio of all 64-bit numbers: its multiples are spread evenly.
 const SPREAD: usize = 0x9e37_79b9_7f4a_7c15;
 
@@ -41,10 +41,9 @@ impl Budget {
         let wanted = count.min(OF_A_CHUNK).min(self.left);
         self.left -= wanted;
         self.turn = self.turn.wrapping_add(SPREAD);
-        // Of many they stand apart, and not always at the same places.
-        let step = count.checked_div(wanted).unwrap_or(1);
-        let first = self.turn.checked_rem(step).unwrap_or(0);
-        (0..wanted).map(move |nth| first + nth * step)
+        // Evenly over all of them, and not always at the same places.
+        let shift = self.turn.checked_rem(count).unwrap_or(0);
+        (0..wanted).map(move |nth| (nth * count + shift) / wanted)
     }
 }
 
@@ -60,8 +59,9 @@ mod tests {
         let places: Vec<_> = budget.places(1_000, now).collect();
         assert_eq!(places.len(), OF_A_CHUNK);
         assert!(
-            places.iter().all(|it| *it < 1_000) && places.windows(2).all(|it| it[1] > it[0] + 9)
+            places.iter().all(|it| *it < 1_000) && places.windows(2).all(|it| it[1] > it[0] + 2)
         );
+        assert!(places[0] < 4 && places[OF_A_CHUNK - 1] > 995, "{places:?}");
         assert_eq!(budget.places(3, now).collect::<Vec<_>>(), [0, 1, 2], "all of few");
         let rest: usize = (0..100).map(|_| budget.places(1_000, now).count()).sum();
         assert_eq!(rest, AT_ONCE - OF_A_CHUNK - 3);
