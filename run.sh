@@ -15,6 +15,8 @@ help() {
 ./run.sh test [NAME]   everything the CI runs; with a name, only the tests it is part of
 ./run.sh bench [ROW…]  every promised figure, measured five times, in one table (about half an hour);
                        --list names the rows, --peers[=DIR] runs Flink and plain Rust beside it
+./run.sh bench console how even the frames of the console are, in Chromium, with 10,000 segments and
+                       5,000 differences a second
 ./run.sh chaos [EVENTS [FAULTS]]
                        a job from topic to topic, killed, moved and torn again and again (2,000,000
                        events, 24 faults); says how many differences were lost or doubled
@@ -228,7 +230,19 @@ test_all() {
     say "All is well: format, lints, tests and the real data pass, in $((SECONDS - start)) s."
 }
 
+bench_console() {
+    setup
+    setup_browser
+    RIVULET_CONSOLE_SEGMENTS=${1:-10000} RIVULET_CONSOLE_RATE=${2:-5000} RIVULET_CONSOLE_SECONDS=${3:-20} \
+        cargo test --release --locked --test console many_segments -- --nocapture
+}
+
 bench() {
+    if [ "${1:-}" = console ]; then
+        shift
+        bench_console "$@"
+        return
+    fi
     setup
     build
     # Rows that are measured against a broker get one, unless KAFKA_BROKERS names another.

@@ -37,6 +37,7 @@ use crate::source::{Chunk, SourceError, Track};
 pub use journal::{Decision, Journal, Recalled, Ticket};
 pub use others::Standing;
 pub use partition::{GoOn, STREAMS_MAX, index, stream_and_number};
+pub use record::{Onlooker, Shown};
 pub use wall::Wall;
 pub use worker::{Batch, Ingest};
 

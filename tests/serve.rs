@@ -15,6 +15,8 @@ mod differences;
 mod harness;
 #[path = "serve/lookups.rs"]
 mod lookups;
+#[path = "serve/names.rs"]
+mod names;
 #[path = "serve/openapi.rs"]
 mod openapi;
 #[path = "serve/restart.rs"]

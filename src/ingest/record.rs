@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use dataflows::model::{Change, EventTime, MessageKey, UserKey};
 
+use crate::format::Mapping;
+
 /// A record that was understood.
 pub(super) struct Understood {
     pub(super) user: UserKey,
@@ -56,4 +58,29 @@ pub(super) struct Record {
     pub(super) offset: u64,
     pub(super) line: Span,
     pub(super) content: Result<Understood, String>,
+}
+
+/// The records of a chunk as they were read, for whoever looks at some of them.
+pub struct Shown<'a> {
+    pub(super) records: &'a [Record],
+    pub(super) chunk: &'a [u8],
+}
+
+impl<'a> Shown<'a> {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// One of them as it came, if it was understood.
+    pub fn get(&self, place: usize) -> Option<&'a [u8]> {
+        let record = self.records.get(place).filter(|it| it.content.is_ok())?;
+        Some(record.line.bytes(self.chunk))
+    }
+}
+
+/// Is shown all records, and looks at few: a worker waits meanwhile.
+pub trait Onlooker: Send + Sync {
+    /// These have been read.
+    fn look(&self, mapping: &Mapping, shown: &Shown<'_>);
 }

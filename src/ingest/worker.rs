@@ -19,7 +19,7 @@ use hashbrown::HashSet;
 use super::journal::{Decision, Ticket};
 use super::mentioned::Mentioned;
 use super::partition::{Mark, Stretch};
-use super::record::{Name, Record, Span, Understood};
+use super::record::{Name, Onlooker, Record, Shown, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
 use crate::format::{self, Reader};
 use crate::source::{Chunk, Line, SourceError};
@@ -48,6 +48,7 @@ pub struct Ingest {
     /// Users whose name this worker has passed on.
     named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
     mentioned: Mentioned,
+    onlooker: Option<Arc<dyn Onlooker>>,
     /// The greatest event time handed over.
     greatest: EventTime,
     /// The last chunk that is done with, and a list that is empty: memory to be used again.
@@ -66,7 +67,24 @@ impl Ingest {
         let (readers, named, done) = Default::default();
         let streams = Arc::clone(streams);
         let greatest = EventTime::MIN;
-        Ingest { partitions, settings, streams, readers, named, mentioned, greatest, done }
+        let onlooker = None;
+        Ingest {
+            partitions,
+            settings,
+            streams,
+            readers,
+            named,
+            mentioned,
+            onlooker,
+            greatest,
+            done,
+        }
+    }
+
+    /// The same, with someone who looks on.
+    #[must_use]
+    pub fn shown_to(self, onlooker: Option<Arc<dyn Onlooker>>) -> Self {
+        Ingest { onlooker, ..self }
     }
 
     /// From now on reads what more there is to be known; gives back up to which event time it has
@@ -106,6 +124,10 @@ impl Ingest {
             read(reader, &task.chunk, task.chunk.pieces(), &mut records);
         } else {
             read(reader, &task.chunk, task.chunk.lines(), &mut records);
+        }
+        if let Some(onlooker) = &self.onlooker {
+            let shown = Shown { records: &records, chunk: &task.chunk.bytes };
+            onlooker.look(&task.partition.mapping, &shown);
         }
         self.partitions.read.fetch_add(records.len() as u64, Ordering::Relaxed);
         let live = self.partitions.live.as_ref();

@@ -11,6 +11,8 @@ use timely::dataflow::ProbeHandle;
 
 use super::outputs::{Origin, name};
 use super::{Run, Shared, lock};
+use crate::format::Mapping;
+use crate::ingest::{Onlooker, Shown};
 use crate::serve::metrics::{Measured, PartitionMeasured, SinkMeasured};
 use crate::serve::view::recent::{KEPT, shown};
 use crate::serve::view::{InForce, View};
@@ -95,6 +97,18 @@ pub(super) fn late(view: &View, batch: &[Late], sources: &[Origin]) {
         line["record"] = json!(shown(&it.record));
         line
     }));
+}
+
+/// Who looks at some of the records as they are read.
+pub(super) fn onlooker(shared: &Shared) -> Option<Arc<dyn Onlooker>> {
+    let view = shared.view.clone()?;
+    Some(view)
+}
+
+impl Onlooker for View {
+    fn look(&self, mapping: &Mapping, shown: &Shown<'_>) {
+        self.names().glance(mapping, shown.count(), |place| shown.get(place));
+    }
 }
 
 /// Records could not be understood.

@@ -64,7 +64,8 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     let mut edits = run.live.as_ref().map(|_| Edits::new(worker, run, shared));
     edits.iter_mut().for_each(|edits| edits.begin(&mut inputs));
     let mut ingest =
-        Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone());
+        Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone())
+            .shown_to(viewed::onlooker(shared));
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut on_the_way = OnTheWay::default();
     while !shared.stop.load(Ordering::Acquire) {

@@ -8,6 +8,7 @@ mod distinct;
 mod estimate;
 mod explain;
 mod extract;
+mod names;
 mod records;
 mod segments;
 mod sketches;
@@ -116,6 +117,7 @@ pub fn routes(
         .route("/v1/overlap", get(across::overlap))
         .route("/v1/distinct", get(distinct::distinct))
         .route("/v1/top", get(top::top))
+        .route("/v1/names", get(names::names))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
         .route("/v1/estimate", post(estimate::estimate))

@@ -15,6 +15,7 @@
 
 mod classes;
 pub mod drift;
+pub mod names;
 pub mod overlap;
 pub mod past;
 pub mod recent;
@@ -38,6 +39,7 @@ pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
 use classes::Classes;
+use names::Names;
 use recent::Recent;
 use ring::Ring;
 use segments::Segments;
@@ -52,6 +54,7 @@ pub struct View {
     ring: Ring,
     late: Recent,
     rejected: Recent,
+    names: Names,
     /// Differences of times that may not be over.
     pending: Mutex<Vec<Difference>>,
     /// All up to this time is in.
@@ -90,6 +93,7 @@ impl View {
             ring: Ring::new(retained),
             late: Recent::default(),
             rejected: Recent::default(),
+            names: Names::default(),
             pending: Mutex::default(),
             as_of: AtomicI64::new(EventTime::MIN),
             before: AtomicI64::new(EventTime::MIN),
@@ -209,6 +213,11 @@ impl View {
     /// The last records that could not be understood.
     pub fn rejected(&self) -> &Recent {
         &self.rejected
+    }
+
+    /// What records have named.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// What is asked of the workers.

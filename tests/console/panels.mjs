@@ -37,7 +37,7 @@ await checks({
   async "the job's rates and lag are shown"({ open }) {
     const page = await open();
     const tile = (title) => page.locator(".tile", { hasText: title });
-    await until("a rate of records", async () => /^Records \d/.test(await textOf(tile("Records"))));
+    await until("a rate of records", async () => /^Records a second \d/.test(await textOf(tile("Records"))));
     await until("a lag", async () => /Watermark lag \d+ d/.test(await textOf(tile("Watermark lag"))));
     await until("times of look-ups", async () => /p99 [\d.]+ (ms|s)/.test(await textOf(tile("Look-ups"))));
     same(await textOf(page.locator(".status")), "up to date", "status");
@@ -63,7 +63,7 @@ await checks({
     await until("newer ones wait", async () => {
       sets("visitor 1", { platform: "desktop" });
       sets("visitor 1", { platform: "mobile" });
-      return /Standing still: [1-9]/.test(await textOf(tail.locator(".foot")));
+      return /Standing still, newer: [1-9]/.test(await textOf(tail.locator(".foot")));
     });
     same(await known(), before, "rows while paused");
     await tail.getByRole("button", { name: "Resume" }).click();
@@ -158,33 +158,65 @@ await checks({
     await until("it is gone", async () => (await page.locator("#segment-list .row", { hasText: "tablets" }).count()) === 0);
   },
 
-  async "the editor completes keys, words and segments"({ open, picture }) {
+  async "the editor completes what may stand there, from what has been seen"({ open, picture }) {
     const page = await open();
     await ready(page);
     await page.getByRole("button", { name: "New" }).click();
     await page.getByRole("heading", { name: "New segment" }).waitFor();
     const options = page.locator(".editor .cm-tooltip-autocomplete li");
-    const offer = async (text, typed, expected) => {
-      await until(`${expected} is offered`, async () => {
+    // The word, and what it says of it.
+    const shown = () => options.evaluateAll((all) => all.map((it) => [...it.children].map((part) => part.textContent).join(" ")));
+    const text = () => page.locator(".editor .cm-content").innerText();
+    /** What is offered when this is typed: asked again until it is as expected. */
+    const offer = async (before, typed, expected, after = "") => {
+      let found = [];
+      await until(`${expected} is offered for ${before}${typed}${after}, not ${found}`, async () => {
         await page.keyboard.press("Escape");
-        await write(page, text);
+        await write(page, before + after);
         await page.keyboard.press("Control+End");
+        for (let step = 0; step < after.length; step += 1) await page.keyboard.press("ArrowLeft");
         await page.keyboard.type(typed);
-        await page.keyboard.press("Control+Space");
-        for (let turn = 0; turn < 20; turn += 1) {
-          if ((await options.allInnerTexts()).some((it) => it.startsWith(expected))) return true;
+        for (let turn = 0; turn < 30; turn += 1) {
+          found = await shown();
+          if (found.some((it) => expected.test(it))) return true;
+          if (turn === 15) await page.keyboard.press("Control+Space");
           await page.waitForTimeout(50);
         }
         return false;
       });
+      return found;
     };
-    await offer('{"id":"x","rules":{', '"aggr', "aggregate");
-    await offer('{"id":"x","rules":{"segment": ', '"paid', "paid_buyer");
+    /** Keys do nothing to a list that has only just opened. */
+    const choose = async (...keys) => {
+      await page.waitForTimeout(200);
+      for (const key of keys) await page.keyboard.press(key);
+    };
+    const rules = (inner) => `{"id":"x","rules":{${inner}`;
+    await offer(rules(""), '"aggr', /^aggregate/);
+    const keys = await offer(rules('"attribute": "platform", '), '"', /^held/);
+    holds(keys.some((it) => it.startsWith("op")) && !keys.some((it) => /^(attribute|event|rules|property)/.test(it)), `keys that stand beside it: ${keys}`);
+    await offer(rules('"segment": '), '"paid', /^paid_buyer segment, [\d,]+ users/);
+    await choose("Enter");
+    await until("it stands there", async () => (await text()).includes('"segment": "paid_buyer"'));
+    const ops = await offer(rules('"attribute":"platform","op": '), '"', /^within_last/);
+    holds(ops.indexOf("eq operator") < ops.findIndex((it) => it.startsWith("within_last")), `those that fit come first: ${ops}`);
+    await offer(rules('"event": '), '"purch', /^purchase event, in .*% of records/);
+    await offer(rules('"event":"add_to_cart","aggregate":"distinct","property": '), '"', /^session property, text/);
+    await offer(rules('"event":"add_to_cart","where":{"attribute": '), '"', /^session property, text/, "}}}");
+    await offer(rules('"attribute": '), '"user_l', /^user_lifecycle attribute, text/);
+    // What rules say after the cursor counts, too; and all of it is done by keys.
+    const values = await offer(rules('"op":"in","value":['), '"', /^desktop text, \d+ %/, '],"attribute":"platform"}}');
+    holds(values[0].startsWith("desktop") && values.some((it) => it.startsWith("mobile")), `the most frequent first: ${values}`);
     await picture(page, "completion");
-    await page.keyboard.press("Enter");
-    await until("it stands there", async () => (await page.locator(".editor .cm-content").innerText()).includes('"segment": "paid_buyer"'));
-    await offer('{"id":"x","rules":{"attribute":"platform","op": ', '"', "within_last");
-    await offer('{"id":"x","rules":{"event": ', '"purch', "purchase");
+    await choose("ArrowDown", "Enter");
+    await until("the second stands there", async () => (await text()).includes(`"value":["${values[1].split(" ")[0]}"]`));
+    // What everyone has of their own is nobody's to see, though its name is.
+    for (let user = 0; user < 40; user += 1) sets(`person ${user}`, { email: `person-${user}@example.com` });
+    await offer(rules('"attribute": '), '"ema', /^email attribute, text/);
+    for (const [of, there] of [["attribute=email", "scattered"], ["event=add_to_cart&property=session", "scattered"]]) {
+      const { values, [there]: isSo } = await api(`/v1/names?${of}`);
+      same([values, isSo], [[], true], of);
+    }
   },
 
   async "records without effect are shown with their reasons"({ open }) {

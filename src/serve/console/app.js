@@ -1,5 +1,5 @@
 // The page: what it is made of, what is chosen (which stands in the address), and the keys.
-import { html, render, useEffect, useMemo, useState } from "./preact.js";
+import { html, render, useEffect, useMemo, useRef, useState } from "./preact.js";
 import { ask, session, usePoll } from "./api.js";
 import { KeysDialog, TokenDialog } from "./dialogs.js";
 import { time } from "./format.js";
@@ -11,6 +11,8 @@ import { User } from "./user.js";
 import { Vitals, useVitals } from "./vitals.js";
 
 const KEYS_OFF = "rivulet.keys-off";
+/** How many segments are offered where one is asked for. */
+const IDS = 1_000;
 
 /** What is chosen, as the address has it: #segment=…&user=… */
 function useAddress() {
@@ -49,6 +51,38 @@ function useStatus() {
     show({ word });
   });
   return status;
+}
+
+/** How long one has to rest on a segment before it is shown, where one goes on fast. */
+const REST_MS = 150;
+
+/** What was chosen last: at once, but of many choices in a row only the last one. */
+function useRested(chosen) {
+  const own = useRef({ at: -Infinity });
+  const [, draw] = useState(0);
+  if (own.current.chosen !== chosen) {
+    const now = performance.now();
+    if (now - own.current.at >= REST_MS) own.current.shown = chosen;
+    Object.assign(own.current, { chosen, at: now });
+  }
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      if (own.current.shown === chosen) return;
+      own.current.shown = chosen;
+      draw((it) => it + 1);
+    }, REST_MS);
+    return () => clearTimeout(timer);
+  }, [chosen]);
+  return own.current.shown;
+}
+
+/** The ids of the first segments: the same list as before where they are the same. */
+function useIds(segments) {
+  const own = useRef([]);
+  const now = (segments ?? []).slice(0, IDS);
+  const isSame = now.length === own.current.length && now.every((it, index) => it.id === own.current[index]);
+  if (!isSame) own.current = now.map((it) => it.id);
+  return own.current;
 }
 
 const WORDS = { ready: ["up to date", "good"], catching_up: ["catching up", "wait"], unreachable: ["cannot be reached", "lost"], connecting: ["connecting", "wait"] };
@@ -120,13 +154,15 @@ function App() {
     else localStorage.setItem(KEYS_OFF, "1");
   };
   const [word, kind] = WORDS[status.word] ?? [status.word, "wait"];
-  const ids = useMemo(() => (segments ?? []).slice(0, 1_000).map((it) => html`<option value=${it.id} />`), [segments]);
+  const ids = useIds(segments);
+  const options = useMemo(() => ids.map((id) => html`<option value=${id} />`), [ids]);
+  const shown = useRested(chosen.segment);
   const hasRecords = offers.has("/v1/late") || offers.has("/v1/rejected");
   return html`
     <header class="top">
       <h1><img src="/console/icon.svg" alt="" width="26" height="26" /> Rivulet</h1>
       <p class="status"><span class=${`dot ${kind}`}></span><span role="status">${word}</span></p>
-      <p class="as-of"><span class="unseen">As of </span>${time(asOf)}<small> UTC, event time</small></p>
+      <p class="as-of">${asOf != null && html`<span class="unseen">As of </span>${time(asOf)}<small> UTC, event time</small>`}</p>
       <button type="button" class="quiet" onClick=${() => open({ kind: "keys" })}>Keyboard <kbd aria-hidden="true">?</kbd></button>
     </header>
     <nav class="parts" aria-label="Parts of the page">
@@ -135,13 +171,13 @@ function App() {
     <main>
       <${Vitals} vitals=${vitals} />
       <${Segments} segments=${segments} chosen=${isNew ? null : chosen.segment} onChoose=${toSegment} onNew=${make} />
-      <${Segment} id=${chosen.segment} isNew=${isNew} segments=${segments} offers=${offers} onUser=${toUser}
+      <${Segment} id=${shown} isNew=${isNew} segments=${segments} offers=${offers} onUser=${toUser}
         onSaved=${toSegment} onDeleted=${() => choose({ segment: segments?.find((it) => it.id !== chosen.segment)?.id })} />
       <${Tail} onUser=${toUser} onSegment=${toSegment} />
       <${User} id=${chosen.user ?? ""} watermark=${vitals.now?.watermark ?? asOf} offers=${offers} onUser=${toUser} onSegment=${toSegment} />
       ${hasRecords && html`<${Records} offers=${offers} vitals=${vitals} />`}
     </main>
-    <datalist id="segment-ids">${ids}</datalist>
+    <datalist id="segment-ids">${options}</datalist>
     ${dialog?.kind === "token" && html`<${TokenDialog} denied=${dialog.denied} onClose=${() => open(null)} />`}
     ${dialog?.kind === "keys" && html`<${KeysDialog} areOn=${areKeysOn} onToggle=${toggleKeys} onClose=${() => open(null)} />`}`;
 }

@@ -59,12 +59,10 @@ function remedies({ hint, found }, { from, to }) {
 }
 
 function complete(words) {
-  return (context) => {
-    const known = words();
-    const before = context.state.sliceDoc(Math.max(0, context.pos - 2_000), context.pos);
-    const found = known && completions(known, before);
-    if (!found || (!found.isOpen && !context.explicit)) return null;
-    const start = context.pos - (before.length - found.from);
+  return async (context) => {
+    const known = await words().catch(() => null);
+    const found = known && await completions(known, context.state.doc.toString(), context.pos);
+    if (!found || context.aborted || found.options.length === 0 || (!found.isOpen && !context.explicit)) return null;
     const option = ({ label, value, isKey, ...other }) => ({
       ...other,
       label,
@@ -78,7 +76,7 @@ function complete(words) {
         view.dispatch({ changes: { from: ahead, to: behind, insert }, selection: { anchor: ahead + insert.length } });
       },
     });
-    return { from: start, options: found.options.map(option), validFor: /^[^"\\]*$/ };
+    return { from: found.from, options: found.options.map(option), validFor: /^[^"\\]*$/ };
   };
 }
 
@@ -129,7 +127,8 @@ export function Editor({ label, value, version, faults, words, onChange, onSave 
   useEffect(() => {
     let isGone = false;
     load().then((cm) => {
-      if (isGone) return;
+      // It may be gone before this is told so.
+      if (isGone || !host.current) return;
       const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
       const { theme, paint } = style(cm);
       const save = () => {

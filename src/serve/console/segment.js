@@ -119,16 +119,24 @@ function Standing({ about, known, offers, id }) {
   const points = past?.id === id && past.sizes.length > 1 ? past : { times: known?.times ?? [], sizes: known?.past ?? [] };
   return html`
     <div class="standing">
-      <p class="figure"><span>${count(known?.size)}</span> <small>${known?.size === 1 ? "user" : "users"}</small></p>
+      <div class="now">
+        <p class="figure">${count(known?.size)}</p>
+        <p class="note">${known?.size === 1 ? "user" : "users"}${known?.drift && html`, <span class="drifts">usually ${rough(known.drift.low)} to ${rough(known.drift.high)}</span>`}</p>
+      </div>
       <dl>
         ${ofLate ? html`<div><dt>Within the hour</dt><dd>+${rough(ofLate.entered)} −${rough(ofLate.left)}</dd></div>`
-          : html`<div><dt>Change since opened</dt><dd>${known ? signed(known.change) : "–"}</dd></div>`}
-        ${known?.drift && html`<div><dt>Usually</dt><dd class="drifts">${rough(known.drift.low)} to ${rough(known.drift.high)}</dd></div>`}
-        <div><dt>In force since</dt><dd>${about?.in_force_since == null ? "the start" : time(about.in_force_since)}</dd></div>
-        <div><dt>Exact</dt><dd>${complete == null ? "yes" : complete === "never" ? "counts from when it was saved" : `from ${time(complete)}`}</dd></div>
+          : html`<div><dt>Since opened</dt><dd>${known ? signed(known.change) : "–"}</dd></div>`}
+        <${Moment} word="In force since" at=${about?.in_force_since} otherwise="the start" />
+        ${complete === "never" ? html`<div><dt>Counts from</dt><dd>when it was saved</dd></div>`
+          : html`<${Moment} word=${complete == null ? "Exact" : "Exact from"} at=${complete} otherwise="yes" />`}
       </dl>
       <${Chart} times=${points.times} sizes=${points.sizes} />
     </div>`;
+}
+
+/** A time to the minute; what is after that stands in the title. */
+function Moment({ word, at: when, otherwise }) {
+  return html`<div><dt>${word}</dt>${when == null ? html`<dd>${otherwise}</dd>` : html`<dd title=${time(when)}>${time(when).slice(0, 16)}</dd>`}</div>`;
 }
 
 /** Times below the chart: of the day, or the day where there are several. */
@@ -190,13 +198,8 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
   const [said, say] = useState(null);
   const [estimate, setEstimate] = useState(null);
   const [isAsking, setAsking] = useState(false);
-  const words = useRef();
-  const ids = useRef();
-  ids.current = () => (segments ?? []).map((it) => it.id);
-
-  useEffect(() => {
-    gather(() => ids.current()).then((it) => { words.current = it; }, () => {});
-  }, []);
+  const known = useRef();
+  known.current = segments ?? [];
 
   // What others save is shown, unless something else is being written.
   useEffect(() => {
@@ -292,7 +295,7 @@ function Rule({ id, about, segments, offers, onSaved, onDeleted }) {
         <div class="bar examples" role="group" aria-label="Begin with">
           ${Object.entries(EXAMPLES).map(([name, rules]) => html`<button type="button" onClick=${() => put(withRules(text, rules))}>${name}</button>`)}
         </div>`}
-      <${Editor} label=${id ? `Rule of ${id}, JSON` : "New rule, JSON"} value=${text} version=${version} faults=${faults} words=${() => words.current} onChange=${changed} onSave=${save} />
+      <${Editor} label=${id ? `Rule of ${id}, JSON` : "New rule, JSON"} value=${text} version=${version} faults=${faults} words=${() => gather(() => known.current)} onChange=${changed} onSave=${save} />
       <div class="verdict" role="status">
         ${faults.length > 0
           ? html`<ul class="faults">${faults.map((it) => html`<li><code>${it.path || "definition"}</code> ${it.found ? html`found ${it.found}; allowed: ${it.allowed}` : it.message}${it.hint && html`<em> ${it.hint}</em>`}</li>`)}</ul>`

@@ -5,9 +5,12 @@ import { count, plural, rough, signed, time } from "./format.js";
 import { List, Spark } from "./list.js";
 
 const EVERY_MS = 2_000;
-const PAGE = 10_000;
+/** Few enough to be read within a frame: between pages the page is drawn. */
+const PAGE = 2_000;
 /** Sizes kept of each, and how many of them are drawn. */
 const KEPT = 60;
+/** Keeps a sign ahead of its number where a text begins at the right (the mark U+200E). */
+const AHEAD = "\u200e";
 /** A row's height; style.css has it too. */
 const ROW = 52;
 
@@ -73,7 +76,7 @@ export function Segments({ segments, chosen, onChoose, onNew }) {
       <${Spark} values=${past} width=${64} />
       <span class="sizes">
         <span class="size">${count(size)}</span>
-        <span class=${`change ${change > 0 ? "in" : change < 0 ? "out" : ""}`}>${signed(change)}</span>
+        <span class=${`change ${change > 0 ? "in" : change < 0 ? "out" : ""}`}>${AHEAD}${signed(change)}</span>
       </span>`;
   };
   return html`

@@ -1,5 +1,5 @@
 // Differences as they come, the newest first. What is kept is bounded; what is drawn is what is
-// seen, at most once a frame. It stands still while one reads: when scrolled, moved in, or paused.
+// seen, ten times a second at most, for nobody reads faster: frames between are left to everything else. It stands still while one reads: when scrolled, moved in, or paused.
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { at, follow } from "./api.js";
 import { count, plural, rough, time } from "./format.js";
@@ -7,6 +7,8 @@ import { List } from "./list.js";
 
 const KEPT = 5_000;
 const ROW = 30;
+/** How long what is drawn stays. */
+const DRAWN_MS = 100;
 /** How often those who listen are told how many came. */
 const TOLD_EVERY_MS = 10_000;
 
@@ -57,7 +59,7 @@ export function Tail({ onUser, onSegment }) {
 
   useEffect(() => {
     const aborting = new AbortController();
-    let frame = 0;
+    let [frame, drawnAt] = [0, -Infinity];
     ring.current = new Ring();
     resume();
     draw((it) => it + 1);
@@ -65,10 +67,16 @@ export function Tail({ onUser, onSegment }) {
     const path = `/v1/diffs?${questions.map(([key, value]) => `${key}=${encodeURIComponent(value.trim())}`).join("&")}`;
     const take = (batch) => {
       ring.current.push(batch);
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        draw((it) => it + 1);
-      });
+      frame ||= requestAnimationFrame(turn);
+    };
+    const turn = (now) => {
+      frame = 0;
+      if (now - drawnAt < DRAWN_MS) {
+        frame = requestAnimationFrame(turn);
+        return;
+      }
+      drawnAt = now;
+      draw((it) => it + 1);
     };
     follow(path, { signal: aborting.signal, take, tell });
     return () => {
@@ -126,7 +134,7 @@ export function Tail({ onUser, onSegment }) {
     <section class="panel tail" id="tail" aria-labelledby="tail-title" tabindex="-1">
       <header>
         <h2 id="tail-title">Live differences</h2>
-        <span class="note"><span class=${`dot ${state === "live" ? "good" : ""}`}></span><span class=${state === "live" ? "unseen" : ""}>${word}, </span><span class="rate">${rough(rate)}</span>/s</span>
+        <span class="note"><span class=${`dot ${state === "live" ? "good" : ""}`}></span><span class=${state === "live" ? "unseen" : ""}>${word}, </span>${`${rough(rate)}/s`}</span>
         <button type="button" aria-pressed=${isPaused} onClick=${toggle}>${frozen ? "Resume" : "Pause"}</button>
       </header>
       <div class="bar">
@@ -141,7 +149,7 @@ export function Tail({ onUser, onSegment }) {
         onScroll=${(top) => (top > 0 ? hold() : !isPaused && active < 0 && freeze(null))}
         empty="Nothing yet: differences appear here as users enter and leave segments." />
       <p class="foot">${frozen
-        ? html`<span>Standing still: <span class="figures">${count(newer)}</span> newer</span> <button type="button" class="plain" onClick=${resume}>Show them</button>`
+        ? html`<span>Standing still, newer: <span class="figures">${count(newer)}</span></span> <button type="button" class="plain" onClick=${resume}>Show them</button>`
         : html`<span>The last <span class="figures">${count(KEPT)}</span> are kept</span>`}</p>
       <p class="unseen" role="status">${told}</p>
     </section>`;

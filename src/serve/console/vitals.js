@@ -85,8 +85,8 @@ export function useVitals() {
 function Tile({ title, value, unit, under, values }) {
   return html`
     <div class="tile">
-      <h2>${title}</h2>
-      <p class="figure"><span>${value}</span> ${unit && html`<small>${unit}</small>`}</p>
+      <h2>${title}${unit && ` ${unit}`}</h2>
+      <p class="figure">${value}</p>
       <p class="under">${under}</p>
       <${Spark} values=${values.filter(Number.isFinite)} width=${140} height=${36} />
     </div>`;
