@@ -18,11 +18,13 @@ use hashbrown::HashSet;
 
 use super::journal::{Decision, Ticket};
 use super::mentioned::Mentioned;
+use super::notes::{Notes, Traced};
 use super::partition::{Mark, Stretch};
 use super::record::{Name, Record, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
 use crate::format::{self, Reader};
 use crate::source::{Chunk, Line, SourceError};
+use crate::trace::{Moment, Read, Tracer, now};
 
 /// Why a record of Kafka without a value is rejected.
 const MISSING: &str = "record: there is none (a tombstone: a null value); to erase a user, send a \
@@ -36,6 +38,8 @@ pub struct Batch {
     believed: Option<EventTime>,
     /// When it may have its turn: what was not believed must have been written down.
     ticket: Option<Ticket>,
+    /// When it was read, where records are traced.
+    read: Option<Read>,
 }
 
 /// One worker's way from chunks to the dataflow.
@@ -50,6 +54,8 @@ pub struct Ingest {
     mentioned: Mentioned,
     /// The greatest event time handed over.
     greatest: EventTime,
+    /// Who takes note of what becomes of a few records, and when the last chunk was asked for.
+    tracer: Option<(Arc<Tracer>, Moment)>,
     /// The last chunk that is done with, and a list that is empty: memory to be used again.
     done: (Option<Chunk>, Vec<Record>),
 }
@@ -65,8 +71,13 @@ impl Ingest {
         let mentioned = Mentioned::new(streams, timeline);
         let (readers, named, done) = Default::default();
         let streams = Arc::clone(streams);
-        let greatest = EventTime::MIN;
-        Ingest { partitions, settings, streams, readers, named, mentioned, greatest, done }
+        let (greatest, tracer) = (EventTime::MIN, None);
+        Ingest { partitions, settings, streams, readers, named, mentioned, greatest, tracer, done }
+    }
+
+    /// The same, telling a tracer what becomes of a few records.
+    pub fn traced(self, tracer: Option<Arc<Tracer>>) -> Self {
+        Ingest { tracer: tracer.map(|tracer| (tracer, 0)), ..self }
     }
 
     /// From now on reads what more there is to be known; gives back up to which event time it has
@@ -88,11 +99,13 @@ impl Ingest {
     /// # Errors
     /// A file cannot be read on.
     pub fn take(&mut self, only_behind: bool) -> Result<Taken, SourceError> {
+        self.tracer.iter_mut().for_each(|(_, asked)| *asked = now());
         self.partitions.take(only_behind, &mut self.done.0)
     }
 
     /// Reads a chunk into records.
     pub fn read(&mut self, task: Task) -> Batch {
+        let taken = self.tracer.as_ref().map(|(_, asked)| (*asked, now()));
         if self.readers.len() <= task.place {
             self.partitions.all(|list| {
                 let new = list[self.readers.len()..].iter();
@@ -111,7 +124,8 @@ impl Ingest {
         let live = self.partitions.live.as_ref();
         let believed = live.map(|live| live.believed());
         let ticket = believed.and_then(|believed| self.ask_ahead(&task, &records, believed));
-        Batch { task, records, believed, ticket }
+        let read = taken.map(|(asked, taken)| Read { asked, taken, decoded: now() });
+        Batch { task, records, believed, ticket, read }
     }
 
     /// Has it written down which records are not believed.
@@ -136,6 +150,21 @@ impl Ingest {
     /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
     /// back the greatest time at which something of it takes effect, and how many records do.
     pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
+        match (self.tracer.clone(), batch.read) {
+            (Some((tracer, _)), Some(read)) => {
+                self.settle_noted(batch, inputs, &mut Traced::new(&tracer, read))
+            }
+            _ => self.settle_noted(batch, inputs, &mut ()),
+        }
+    }
+
+    /// The same, having note taken of what becomes of each record.
+    fn settle_noted(
+        &mut self,
+        batch: Batch,
+        inputs: &mut Inputs,
+        notes: &mut impl Notes,
+    ) -> Option<(EventTime, usize)> {
         let Batch { task, mut records, believed, .. } = batch;
         let partitions = self.partitions.clone();
         let partition = &task.partition;
@@ -168,6 +197,7 @@ impl Ingest {
             if let Some(reason) = rejection {
                 let clock = turn.clock.now();
                 if !turn.is_done(record.offset, clock) {
+                    notes.rejected(position, &reason);
                     let rejected = Rejected { position, clock, reason, record: raw() };
                     inputs.rejected.send((clock, rejected));
                 }
@@ -183,6 +213,7 @@ impl Ingest {
                     self.greatest = self.greatest.max(time);
                     latest = latest.max(Some(at));
                     sent += 1;
+                    notes.applied(position, user, time, at);
                     if self.named.insert(user) {
                         updates.push(Incoming::Name(user, name.shared(chunk)));
                     }
@@ -200,6 +231,7 @@ impl Ingest {
                 }
                 Punctuality::Late { clock, .. } if turn.is_done(record.offset, clock) => {}
                 Punctuality::Late { time, clock, reason } => {
+                    notes.late(position, user, time, clock);
                     let segments = self.mentioned.at(clock).segments(&change);
                     let late = Late { position, time, clock, reason, segments, record: raw() };
                     inputs.late.send((clock, late));

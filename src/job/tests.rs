@@ -79,6 +79,7 @@ listen = "127.0.0.1:8080"
             sketches: None,
         }),
         cluster: ClusterSettings::default(),
+        trace: None,
     };
     assert_eq!(read(text).unwrap(), expected);
 }
