@@ -82,6 +82,11 @@ await checks({
     same((await card.locator(".chip").allInnerTexts()).sort(), [...segments].sort(), "segments");
     await card.locator(".timeline li").first().waitFor();
     holds(/mobile_newcomer/.test(await textOf(card.locator(".timeline"))), "they entered it once");
+    await until("their events", async () => {
+      const { events } = await api(`/v1/users/${users[0]}/events?limit=50`);
+      const shown = await card.locator(".happened li").allInnerTexts();
+      return events.length > 0 && shown.length === events.length && shown[0].includes(events[0].event);
+    });
     same(await card.getByLabel("Id of a user").inputValue(), users[0], "the id");
     await picture(page, "user");
     await accessible(page, "with a user");
