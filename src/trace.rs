@@ -178,7 +178,9 @@ struct Came {
     came: Moment,
     /// When it had been given to all outputs.
     given: Moment,
-    /// To which.
+    /// When those had it that have it so far.
+    done: Moment,
+    /// Which have not.
     outputs: Vec<usize>,
 }
 
@@ -201,6 +203,11 @@ struct Counts {
     /// Those that wait to be posted.
     waiting: Gauge,
     dropped: Counter,
+}
+
+/// The greatest hash of a record that is traced, where such a share is.
+fn bound(billionths: u64) -> u64 {
+    if billionths >= BILLION { u64::MAX } else { billionths * (u64::MAX / BILLION) }
 }
 
 impl Counts {
@@ -243,7 +250,7 @@ impl Tracing {
         let (notes, noted) = sync_channel(NOTES_WAITING);
         let waits_for = Arc::new(AtomicI64::new(EventTime::MAX));
         let tracer = Arc::new(Tracer {
-            bound: settings.billionths.saturating_mul(u64::MAX / BILLION),
+            bound: bound(settings.billionths),
             notes,
             waits_for: Arc::clone(&waits_for),
             telling: (settings.process > 0).then(Mutex::default),
@@ -269,7 +276,7 @@ impl Drop for Tracing {
         let counts = &self.tracer.counts;
         let lost = counts.dropped.get() + u64::try_from(counts.waiting.get()).unwrap_or(0);
         if lost > 0 {
-            warn(format_args!("traces: {lost} spans were not taken"));
+            warn(format_args!("traces: at least {lost} spans were not taken"));
         }
     }
 }
@@ -303,8 +310,9 @@ impl Tracer {
             self.waits_for.fetch_min(place.at, Ordering::AcqRel);
             if let Some(telling) = &self.telling {
                 let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
-                if telling.len() < TELLING_MAX {
-                    telling.push(place);
+                match telling.len() < TELLING_MAX {
+                    true => telling.push(place),
+                    false => _ = self.counts.dropped.inc(),
                 }
             }
         }
@@ -335,8 +343,8 @@ impl Tracer {
         for difference in batch {
             let user = UserKey::of(&difference.user);
             if self.traces(user, difference.time) {
-                let (outputs, difference) = (outputs(difference), difference.clone());
-                self.note(Note::Came(Came { difference, user, came, given: now(), outputs }));
+                let (outputs, difference, given) = (outputs(difference), difference.clone(), now());
+                self.note(Note::Came(Came { difference, user, came, given, done: given, outputs }));
             }
         }
     }

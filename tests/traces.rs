@@ -3,7 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
+#[path = "serve/client.rs"]
+#[expect(dead_code, reason = "a part of it is used here")]
+mod client;
 mod common;
+#[path = "common/kafka.rs"]
+mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -12,7 +17,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-use common::{Lines, Place, Running, counts, hosts};
+use client::{JOB, SEGMENTS, Served, sets};
+use common::{Lines, Place, Running, counts, eventually, hosts};
 
 /// A collector, which prints what comes.
 struct Collector {
@@ -222,12 +228,20 @@ fn a_collector_that_is_overloaded_is_asked_again() {
 }
 
 #[test]
+fn that_there_is_no_collector_is_said_once() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let place = place("\"events.jsonl\"", nobody, "sample = 1");
+    let said = place.run(RUN).fine().stderr;
+    assert_eq!(said.matches("127.0.0.1 does not take them").count(), 1, "{said}");
+    assert!(said.contains("traces: at least 29 spans were not taken"), "{said}");
+}
+
+#[test]
 fn a_collector_that_never_answers_changes_nothing() {
     let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = place("\"clicks.jsonl\"", deaf.local_addr().unwrap().port(), "sample = 1");
     place.run("generate --events 30000 --users 100 --seed 3 --out clicks.jsonl").fine();
     let said = place.run(&format!("{RUN} --stats stats")).fine().stderr;
-    assert_eq!(said.matches("does not take them").count(), 1, "{said}");
     assert!(said.contains("spans were not taken"), "{said}");
     let differences = place.text("differences");
     let untraced = place.text("job.toml").replace("sample = 1", "sample = 0");
@@ -235,6 +249,37 @@ fn a_collector_that_never_answers_changes_nothing() {
     place.run(&format!("{RUN} --stats untraced")).fine();
     assert_eq!(place.text("differences"), differences);
     assert_eq!(counts(&place.path("stats")), counts(&place.path("untraced")));
+}
+
+#[test]
+fn a_job_that_runs_tells_of_records_as_they_come() {
+    let collector = Collector::start(0);
+    let place = Place::new();
+    place.write("segments/all.json", SEGMENTS);
+    let trace =
+        format!("[trace]\nsample = 1\nendpoint = \"http://127.0.0.1:{}\"\n", collector.port);
+    place.write("job.toml", format!("{JOB}{trace}"));
+    let served = Served::start(&place);
+    served.send(&[sets("u1", 0, "plan", "pro")]);
+    // Its own four, its difference, and the file that is told of it.
+    let (mut traces, mut spans) = (BTreeMap::new(), 0);
+    eventually("its trace comes", || {
+        for (trace, came) in collector.traces() {
+            spans += came.len();
+            traces.entry(trace).or_insert_with(Vec::new).extend(came);
+        }
+        spans >= 6
+    });
+    let (record, spans) = of_offset(&traces, 0);
+    let difference = below(&spans, below(&spans, &record, "apply"), "difference");
+    assert_eq!(below(&spans, difference, "deliver")["attributes"]["rivulet.sink"], "differences");
+    let metrics = || {
+        let (_, bytes) = served.bytes("/metrics");
+        String::from_utf8(bytes).unwrap()
+    };
+    eventually("it is counted", || metrics().contains("rivulet_trace_spans_total 6\n"));
+    assert!(metrics().contains("rivulet_trace_spans_dropped_total 0\n"));
+    assert_eq!(served.end(), Some(0));
 }
 
 #[test]

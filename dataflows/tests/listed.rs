@@ -1,6 +1,8 @@
 //! The events of a user as they are listed, on random worlds: as many as the windows count, and
 //! none that never came.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::span::Ids;
 use super::{
-    BATCH_SPANS, Came, Counts, Fate, LINGER, LOOK, Moment, Note, Place, Scene, Settled, now,
+    BATCH_SPANS, Came, Counts, Fate, LINGER, LOOK, Moment, Note, Output, Place, Scene, Settled, now,
 };
 
 /// How many records may wait for time to pass them, and how many differences for their outputs.
@@ -31,6 +31,8 @@ pub(super) struct Gatherer {
     give: SyncSender<Vec<Span>>,
     /// Since when spans wait for others.
     since: Option<Instant>,
+    /// When it was last looked what outputs have.
+    looked: Instant,
 }
 
 impl Gatherer {
@@ -40,7 +42,8 @@ impl Gatherer {
         counts: Counts,
         give: SyncSender<Vec<Span>>,
     ) -> Self {
-        Gatherer { gathering: Gathering::new(job), waits_for, counts, give, since: None }
+        let (gathering, looked) = (Gathering::new(job), Instant::now());
+        Gatherer { gathering, waits_for, counts, give, since: None, looked }
     }
 
     pub(super) fn run(mut self, notes: &Receiver<Note>) {
@@ -48,7 +51,10 @@ impl Gatherer {
             let note = notes.recv_timeout(self.wait());
             let is_over = matches!(note, Ok(Note::End) | Err(RecvTimeoutError::Disconnected));
             note.into_iter().for_each(|note| self.gathering.take(note));
-            self.gathering.look(now());
+            if is_over || self.looked.elapsed() >= LOOK {
+                self.looked = Instant::now();
+                self.gathering.look(now());
+            }
             if let Some(time) = self.gathering.waits_for() {
                 self.waits_for.fetch_min(time, Ordering::AcqRel);
             }
@@ -106,6 +112,8 @@ struct Gathering {
     hears: bool,
     /// Differences that outputs do not have yet.
     given: Vec<Given>,
+    /// How far outputs were when they were last looked at, if nothing has been given since.
+    looked_at: Option<Vec<Option<EventTime>>>,
     complete: Vec<Span>,
     /// Spans there was no room for.
     dropped: u64,
@@ -123,6 +131,35 @@ struct Given {
     came: Came,
 }
 
+impl Given {
+    /// Tells which outputs have it by this moment, being so far; whether all have.
+    fn deliver(
+        &mut self,
+        outputs: &[Output],
+        finals: &[Option<EventTime>],
+        moment: Moment,
+        to: &mut Vec<Span>,
+    ) -> bool {
+        let Given { ids, came } = self;
+        let (given, time) = (came.given, came.difference.time);
+        let is_awaited = |output: &usize| {
+            finals.get(*output).copied().flatten().is_some_and(|before| before <= time)
+        };
+        let (awaited, has): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut came.outputs).into_iter().partition(is_awaited);
+        for output in has.into_iter().filter_map(|output| outputs.get(output)) {
+            let at = if output.made_final.is_some() { moment.max(given) } else { given };
+            came.done = came.done.max(at);
+            to.push(ids.delivered(came, &output.name, at));
+        }
+        came.outputs = awaited;
+        if came.outputs.is_empty() {
+            to.push(ids.came(came, came.done));
+        }
+        came.outputs.is_empty()
+    }
+}
+
 impl Gathering {
     fn new((job, hears): (&str, bool)) -> Self {
         let name = Box::new(|index| (String::new(), index));
@@ -135,6 +172,7 @@ impl Gathering {
             loose: VecDeque::new(),
             hears,
             given: Vec::new(),
+            looked_at: None,
             complete: Vec::new(),
             dropped: 0,
         }
@@ -174,6 +212,7 @@ impl Gathering {
         let ids = Ids::of(self.job, &place);
         let is_its =
             |it: &&(Instant, Came)| it.1.user == place.user && it.1.difference.time == place.at;
+        self.looked_at = None;
         for (_, came) in self.loose.iter().filter(is_its) {
             self.given.push(Given { ids, came: came.clone() });
         }
@@ -190,6 +229,7 @@ impl Gathering {
                 self.dropped += 1;
                 return;
             }
+            self.looked_at = None;
             let given = |it: &Waiting| Given { ids: it.ids, came: came.clone() };
             self.given.extend(records.iter().map(given));
         }
@@ -224,38 +264,108 @@ impl Gathering {
 
     /// Looks which outputs have what they were given, and forgets what no record was heard of.
     fn look(&mut self, moment: Moment) {
-        let finals: Vec<Option<EventTime>> = match self.given.is_empty() {
-            true => Vec::new(),
-            false => {
-                let made_final = |it: &super::Output| it.made_final.as_ref().map(|it| it());
-                self.scene.outputs.iter().map(made_final).collect()
+        if !self.given.is_empty() {
+            let made_final = |it: &Output| it.made_final.as_ref().map(|it| it());
+            let finals: Vec<_> = self.scene.outputs.iter().map(made_final).collect();
+            if self.looked_at.as_ref() != Some(&finals) {
+                let (outputs, to) = (&self.scene.outputs, &mut self.complete);
+                self.given.retain_mut(|it| !it.deliver(outputs, &finals, moment, to));
+                self.looked_at = Some(finals);
             }
-        };
-        let (scene, complete) = (&self.scene, &mut self.complete);
-        self.given.retain_mut(|Given { ids, came }| {
-            let mut done = came.given;
-            let given = came.given;
-            let time = came.difference.time;
-            let outputs = std::mem::take(&mut came.outputs);
-            let is_awaited = |output: &usize| {
-                finals.get(*output).copied().flatten().is_some_and(|before| before <= time)
-            };
-            let (awaited, has): (Vec<_>, Vec<_>) = outputs.into_iter().partition(is_awaited);
-            for output in has {
-                let Some(output) = scene.outputs.get(output) else { continue };
-                let at = if output.made_final.is_some() { moment.max(given) } else { given };
-                done = done.max(at);
-                complete.push(ids.delivered(came, &output.name, at));
-            }
-            came.given = done;
-            came.outputs = awaited;
-            if came.outputs.is_empty() {
-                complete.push(ids.came(came, done));
-            }
-            !came.outputs.is_empty()
-        });
+        }
         while self.loose.front().is_some_and(|(since, _)| since.elapsed() >= LOOSE_FOR) {
             self.loose.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use dataflows::model::{Difference, Position, Sign};
+
+    use super::super::Read;
+    use super::*;
+
+    const AT: EventTime = 1_000;
+
+    fn place(offset: u64) -> Place {
+        Place { position: Position { partition: 0, offset }, user: UserKey::of("u"), at: AT }
+    }
+
+    fn came(segment: &str) -> Note {
+        let (segment, user) = (segment.into(), "u".into());
+        let difference = Difference { time: AT, segment, user, sign: Sign::Entered };
+        let user = UserKey::of("u");
+        Note::Came(Came { difference, user, came: 5, given: 6, done: 6, outputs: vec![0] })
+    }
+
+    fn settled(offset: u64) -> Note {
+        let read = Read { asked: 1, taken: 2, decoded: 3 };
+        Note::Settled(Settled { place: place(offset), read, turn: 4, fate: Fate::Applied(AT) })
+    }
+
+    /// One output, which is as far as this says.
+    fn gathering(hears: bool) -> (Gathering, Arc<AtomicI64>) {
+        let mut gathering = Gathering::new(("job", hears));
+        let made_final = Arc::new(AtomicI64::new(0));
+        let own = Arc::clone(&made_final);
+        let made_final_by = Box::new(move || own.load(Ordering::Acquire));
+        let output = Output { name: "sink".to_owned(), made_final: Some(made_final_by) };
+        let name = Box::new(|index| (String::new(), index));
+        gathering.take(Note::Scene(Scene { outputs: vec![output], name }));
+        (gathering, made_final)
+    }
+
+    fn names(gathering: &mut Gathering) -> Vec<String> {
+        gathering.complete.drain(..).map(|span| span.name).collect()
+    }
+
+    #[test]
+    fn a_difference_is_told_once_its_output_has_it() {
+        let (mut gathering, made_final) = gathering(false);
+        gathering.take(settled(7));
+        assert_eq!(gathering.waits_for(), Some(AT));
+        gathering.take(came("a"));
+        gathering.take(Note::Passed(AT, 8));
+        assert_eq!(names(&mut gathering), [""; 0], "time has come to it, and not passed it");
+        gathering.take(Note::Passed(AT + 1, 9));
+        assert_eq!(names(&mut gathering), ["record", "read", "decode", "apply"]);
+        assert_eq!(gathering.waits_for(), None);
+        gathering.look(10);
+        assert_eq!(names(&mut gathering), [""; 0]);
+        made_final.store(AT + 1, Ordering::Release);
+        gathering.look(11);
+        let ends: Vec<_> = gathering.complete.iter().map(|it| it.end_time_unix_nano).collect();
+        assert_eq!(ends, [11, 11]);
+        assert_eq!(names(&mut gathering), ["deliver", "difference"]);
+        gathering.take(came("by the passing of time"));
+        gathering.look(12);
+        assert_eq!(names(&mut gathering), [""; 0]);
+    }
+
+    #[test]
+    fn another_process_may_tell_of_the_record_before_or_after() {
+        let (mut gathering, made_final) = gathering(true);
+        made_final.store(AT + 1, Ordering::Release);
+        gathering.take(Note::Heard(place(1)));
+        gathering.take(came("a"));
+        gathering.take(Note::Heard(place(2)));
+        gathering.take(Note::Passed(AT + 1, 9));
+        gathering.look(10);
+        let traces: Vec<_> = gathering.complete.iter().map(|it| it.trace_id.clone()).collect();
+        assert!(traces.len() == 4 && traces[0] != traces[3], "{traces:?}");
+        assert_eq!(names(&mut gathering), ["deliver", "difference", "deliver", "difference"]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let (mut gathering, _) = gathering(false);
+        let most = u64::try_from(WAITING_MAX).unwrap();
+        (0..most + 5).for_each(|offset| gathering.take(settled(offset)));
+        assert_eq!((gathering.records, gathering.dropped), (WAITING_MAX, 20));
+        gathering.take(Note::Passed(EventTime::MAX, 1));
+        assert_eq!((gathering.records, gathering.complete.len()), (0, 4 * WAITING_MAX));
     }
 }

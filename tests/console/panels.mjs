@@ -82,14 +82,29 @@ await checks({
     same((await card.locator(".chip").allInnerTexts()).sort(), [...segments].sort(), "segments");
     await card.locator(".timeline li").first().waitFor();
     holds(/mobile_newcomer/.test(await textOf(card.locator(".timeline"))), "they entered it once");
-    await until("their events", async () => {
-      const { events } = await api(`/v1/users/${users[0]}/events?limit=50`);
-      const shown = await card.locator(".happened li").allInnerTexts();
-      return events.length > 0 && shown.length === events.length && shown[0].includes(events[0].event);
-    });
     same(await card.getByLabel("Id of a user").inputValue(), users[0], "the id");
     await picture(page, "user");
     await accessible(page, "with a user");
+  },
+
+  async "a user's events are shown as far as windows hold them"({ open }) {
+    const { segments } = await api("/v1/segments");
+    const eventsOf = async (user) => (await api(`/v1/users/${user}/events?limit=50`)).events;
+    let user;
+    for (const { id } of segments) {
+      const { users } = await api(`/v1/segments/${id}/users?limit=5`);
+      for (const one of users) if (user == null && (await eventsOf(one)).length > 0) user = one;
+    }
+    holds(user != null, "windows hold events");
+    const page = await open({}, `#user=${user}`);
+    await ready(page);
+    const card = panel(page, "user");
+    await until("their events", async () => {
+      const events = await eventsOf(user);
+      const shown = await card.locator(".happened li").allInnerTexts();
+      return shown.length === events.length && shown[0].includes(events[0].event);
+    });
+    await accessible(page, "with a user's events");
   },
 
   // A panel is shown where the server offers what it needs.
