@@ -26,9 +26,8 @@
 //! Beside it: [`serve`] answers over HTTP who is in what, from a view that `run` tells the same
 //! differences; [`state`] is where checkpoints are kept, which `run` takes while all this goes on and
 //! goes on from; [`trace`] tells a collector of OpenTelemetry what becomes of a few records; [`mesh`]
-//! connects the processes of a cluster; [`generate`] makes a clickstream from a
-//! seed, [`schema`] holds the published JSON
-//! Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
+//! connects the processes of a cluster; [`generate`] makes a clickstream from a seed, [`schema`] holds
+//! the published JSON Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
 //! other way, whole, for `dataflows::oracle`.
 //!
 //! # Who sees whom

@@ -278,7 +278,9 @@ fn a_job_that_runs_tells_of_records_as_they_come() {
         String::from_utf8(bytes).unwrap()
     };
     eventually("it is counted", || metrics().contains("rivulet_trace_spans_total 6\n"));
-    assert!(metrics().contains("rivulet_trace_spans_dropped_total 0\n"));
+    for nothing in ["rivulet_trace_spans_dropped_total 0\n", "rivulet_trace_spans_waiting 0\n"] {
+        assert!(metrics().contains(nothing), "{}", metrics());
+    }
     assert_eq!(served.end(), Some(0));
 }
 

@@ -88,7 +88,7 @@ impl Gatherer {
         if !(is_over || spans.len() >= BATCH_SPANS || since.elapsed() >= LINGER) {
             return;
         }
-        let (batch, many) = (std::mem::take(spans), spans.len());
+        let (many, batch) = (spans.len(), std::mem::take(spans));
         self.since = None;
         self.counts.waiting.inc_by(i64::try_from(many).unwrap_or(i64::MAX));
         if self.give.try_send(batch).is_err() {

@@ -139,14 +139,8 @@ fn newest(
     most: usize,
 ) -> Vec<(EventTime, usize, Option<Entry>)> {
     let mut found: Vec<(EventTime, usize, Option<Entry>)> = Vec::new();
-    for place in (0..log.len()).rev() {
-        let Some(time) = log.time(place) else { break };
-        if time < since {
-            break;
-        }
-        if time >= before {
-            continue;
-        }
+    for place in (0..earlier(log, before)).rev() {
+        let Some(time) = log.time(place).filter(|time| *time >= since) else { break };
         let is_full = found.len() == most;
         match found.last_mut().filter(|(last, ..)| *last == time) {
             Some((_, count, _)) => *count += 1,
@@ -155,6 +149,19 @@ fn newest(
         }
     }
     found
+}
+
+/// How many entries of a log are before a time.
+fn earlier(log: &Log, before: EventTime) -> usize {
+    let (mut least, mut most) = (0, log.len());
+    while least < most {
+        let middle = least.midpoint(most);
+        match log.time(middle).is_some_and(|time| time < before) {
+            true => least = middle + 1,
+            false => most = middle,
+        }
+    }
+    least
 }
 
 /// What there is at one time, by name: what no more is known of than how it begins is what is left of
