@@ -20,6 +20,24 @@ pub(crate) fn write<T: Serialize + ?Sized>(entry: &T, into: &mut Vec<u8>) {
     options().serialize_into(into, entry).expect("what is kept in memory can be written there");
 }
 
+/// Puts a number behind what is there, as [`write`] does: the shorter the smaller. That is nearly all
+/// of what there is much of, and takes a fraction of the time that writing by its type does.
+pub(crate) fn write_unsigned(number: u64, into: &mut Vec<u8>) {
+    match u16::try_from(number) {
+        Ok(short @ 0..=250) => into.push(short as u8),
+        Ok(short) => {
+            let [low, high] = short.to_le_bytes();
+            into.extend_from_slice(&[251, low, high]);
+        }
+        Err(_) => write(&number, into),
+    }
+}
+
+/// The same of a number that may be below zero: small ones are written as small ones.
+pub(crate) fn write_signed(number: i64, into: &mut Vec<u8>) {
+    write_unsigned(((number << 1) ^ (number >> 63)) as u64, into);
+}
+
 /// Reads entries one after the other.
 pub(crate) struct Entries<'a> {
     page: &'a [u8],
@@ -104,15 +122,19 @@ mod tests {
     fn numbers_are_read_as_they_are_written() {
         let edges = [0, 1, 125, 126, 250, 251, 252, 255, 1 << 15, u64::from(u16::MAX), 1 << 16];
         for number in edges.into_iter().chain([u64::from(u32::MAX), 1 << 32, u64::MAX]) {
-            let mut page = Vec::new();
+            let (mut page, mut by_hand) = (Vec::new(), Vec::new());
             write(&number, &mut page);
+            write_unsigned(number, &mut by_hand);
+            assert_eq!(page, by_hand);
             assert_eq!(Entries::new(&page).unsigned().ok(), Some(number));
             for end in 0..page.len() {
                 assert!(Entries::new(&page[..end]).unsigned().is_err());
             }
             for number in [number as i64, (number as i64).wrapping_neg()] {
-                page.clear();
+                (page, by_hand) = Default::default();
                 write(&number, &mut page);
+                write_signed(number, &mut by_hand);
+                assert_eq!(page, by_hand);
                 let mut entries = Entries::new(&page);
                 assert_eq!(entries.signed().ok(), Some(number));
                 assert!(entries.is_empty());

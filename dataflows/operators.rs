@@ -18,6 +18,7 @@ pub mod release;
 pub mod sequence;
 pub mod settled;
 pub mod slots;
+pub mod spread;
 pub mod store;
 pub mod users;
 pub mod wheel;

@@ -199,7 +199,7 @@ pub fn segmentation<'scope>(
     let said = dedup(stamps_stream, promises_stream.clone(), settings, survival);
     let (copies, applied) = said.ok_err(|said| match said {
         Said::Copy(copy) => Ok(copy),
-        Said::Applied(stamp) => Err(stamp),
+        Said::Applied(identified) => Err(identified),
     });
     let counts = seen_stream.map(|seen| counted(seen, copies.clone()));
     let identifiers = record_identifiers(applied, saves_stream.clone(), settings.dedup_horizon);

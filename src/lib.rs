@@ -53,5 +53,6 @@ pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod state;
+pub mod threads;
 pub mod trace;
 pub mod verbs;

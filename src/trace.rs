@@ -35,6 +35,7 @@ use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::say::warn;
+use crate::threads::give_way;
 use gathering::Gatherer;
 use posting::{Poster, Posting};
 
@@ -257,7 +258,10 @@ impl Tracing {
             counts: counts.clone(),
         });
         let gatherer = Gatherer::new((&settings.job, settings.hears), waits_for, counts, give);
-        let gatherer = std::thread::spawn(move || gatherer.run(&noted));
+        let gatherer = std::thread::spawn(move || {
+            give_way();
+            gatherer.run(&noted);
+        });
         Ok(Tracing { tracer, gatherer: Some(gatherer), posting })
     }
 

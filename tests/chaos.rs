@@ -3,8 +3,9 @@
 //!
 //! A job from topic to topic, with state, under supervisors: its processes are killed, it is
 //! started again with another number of processes and workers, the broker is killed or cut off for a
-//! while, the newest file of the state is torn, there is no room to write it. All of it comes from a seed. `./run.sh chaos` runs it long;
-//! `RIVULET_CHAOS_EVENTS`, `RIVULET_CHAOS_FAULTS` and `RIVULET_SEED` say how.
+//! while, the newest file of the state is torn, there is no room to write it. All of it comes from a
+//! seed. `./run.sh chaos` runs it long; `RIVULET_CHAOS_EVENTS`, `RIVULET_CHAOS_FAULTS` and
+//! `RIVULET_SEED` say how.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 #![expect(clippy::print_stdout, reason = "what was survived is told to whoever asks for it")]
@@ -50,7 +51,8 @@ impl Seeded {
 /// What has been done to it.
 #[derive(Default, Debug)]
 struct Survived {
-    killed: u32,
+    /// Processes, for whichever reason.
+    killed: usize,
     restarted: u32,
     broker: u32,
     cut_off: u32,
@@ -118,16 +120,19 @@ impl<'a> Job<'a> {
         true
     }
 
-    /// Kills the supervisors and all they have started.
-    fn kill_all(mut self) {
+    /// Kills the supervisors and all they have started; gives back how many that were.
+    fn kill_all(mut self) -> usize {
+        let mut killed = 0;
         for supervisor in &mut self.supervisors {
             let child = child(supervisor.id());
             supervisor.kill().unwrap();
             supervisor.wait().unwrap();
             child.into_iter().for_each(|child| kill("-KILL", child));
             child.into_iter().for_each(gone);
+            killed += usize::from(child.is_some());
         }
         self.supervisors.clear();
+        killed
     }
 
     /// Tells it to end, in order.
@@ -215,6 +220,7 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
     let mut random = Seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let (broker, place) = (Broker::new(), Place::new());
     let parts = clickstream(&place, events);
+    let expected = replayed(&place);
     let (topic, diffs) = (broker.topic(i32::try_from(PARTITIONS).unwrap()), "diffs".to_owned());
     place.write("job.toml", job(&broker, &topic, &diffs));
     let mut survived = Survived::default();
@@ -240,9 +246,9 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
             }
         }
         match random.below(12) {
-            0..=4 => survived.killed += u32::from(job.kill_one(&mut random)),
+            0..=4 => survived.killed += usize::from(job.kill_one(&mut random)),
             5 | 6 => {
-                job.kill_all();
+                survived.killed += job.kill_all();
                 let processes = 1 + usize::try_from(random.below(3)).unwrap();
                 job = Job::start(&place, processes, 1 + random.below(2));
                 survived.restarted += 1;
@@ -257,7 +263,7 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
                 survived.cut_off += 1;
             }
             9 => {
-                job.kill_all();
+                survived.killed += job.kill_all();
                 job = Job::start_full(&place);
                 let began = Instant::now();
                 let is_told = || {
@@ -268,11 +274,11 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
                     std::thread::park_timeout(Duration::from_millis(5));
                 }
                 survived.full += u32::from(is_told());
-                job.kill_all();
+                survived.killed += job.kill_all();
                 job = Job::start(&place, 2, 1);
             }
             _ => {
-                job.kill_all();
+                survived.killed += job.kill_all();
                 let folder = ["state/manifests", "state/batches"][(fault % 2) as usize];
                 survived.torn += u32::from(tear(&place, folder));
                 job = Job::start(&place, 1 + usize::try_from(random.below(2)).unwrap(), 1);
@@ -284,7 +290,6 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
             broker.send(&topic, i32::try_from(partition).unwrap(), piece);
         }
     }
-    let expected = replayed(&place);
     // As long as there are more of them, it goes on.
     let mut last = (0, Instant::now());
     while last.0 < expected.len() && last.1.elapsed() < PATIENCE {

@@ -95,6 +95,11 @@ impl UserKey {
 pub struct MessageKey(u64, u64);
 
 impl MessageKey {
+    /// The bits by which a worker finds an identifier among its own.
+    pub fn bucket(self) -> u64 {
+        self.1
+    }
+
     /// The key as it is kept.
     pub fn to_bytes(self) -> [u8; 16] {
         (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()

@@ -8,9 +8,7 @@
 //! Cost per update: one look-up in a hash map. State: the identifiers of one horizon of event time
 //! (at most two), released as the watermark passes.
 
-use std::hash::BuildHasherDefault;
-
-use hashbrown::hash_map::Entry;
+use hashbrown::hash_table::Entry;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
@@ -19,7 +17,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::checkpoint::Survival;
 use super::settled::{Promise, Settled};
-use super::users::KeyHasher;
+use super::spread::Spread;
 use super::wheel::Wheel;
 use crate::clock::ClockSettings;
 use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
@@ -41,11 +39,22 @@ pub enum Said {
     /// It is a second copy.
     Copy(SecondCopy),
     /// It is applied; only said where checkpoints are to know.
-    Applied(Stamp),
+    Applied(Identified),
+}
+
+/// An identifier that was applied.
+#[derive(Debug, Clone, Copy)]
+pub struct Identified {
+    /// When its update took effect.
+    pub at: EventTime,
+    /// When that happened.
+    pub time: EventTime,
+    /// The identifier.
+    pub id: MessageKey,
 }
 
 /// When an identifier was applied. Identifiers are hashes already.
-type Times = hashbrown::HashMap<MessageKey, EventTime, BuildHasherDefault<KeyHasher>>;
+type Times = Spread<(MessageKey, EventTime)>;
 
 /// The identifiers applied within the horizon, in two generations: the older one is dropped whole.
 #[derive(Debug)]
@@ -76,14 +85,17 @@ impl Seen {
     pub fn observe(&mut self, id: MessageKey, time: EventTime, settled: EventTime) -> bool {
         self.turn(settled);
         let within = |applied: &EventTime| (time - applied).abs() <= self.horizon.ms();
-        match self.recent.entry(id) {
-            Entry::Occupied(applied) if within(applied.get()) => return true,
-            Entry::Occupied(mut applied) => {
-                applied.insert(time);
-            }
-            Entry::Vacant(_) if self.older.get(&id).is_some_and(within) => return true,
+        let (hash, is_it) = (id.bucket(), |it: &(MessageKey, EventTime)| it.0 == id);
+        let recent = self.recent.part_mut(hash);
+        match recent.entry(hash, is_it, |it| it.0.bucket()) {
+            Entry::Occupied(applied) if within(&applied.get().1) => return true,
+            Entry::Occupied(mut applied) => applied.get_mut().1 = time,
             Entry::Vacant(place) => {
-                place.insert(time);
+                let older = self.older.part(hash).find(hash, is_it);
+                if older.is_some_and(|it| within(&it.1)) {
+                    return true;
+                }
+                place.insert((id, time));
             }
         }
         self.latest = self.latest.max(time);
@@ -140,11 +152,11 @@ pub fn dedup<'scope>(
                 let before = settled.before(at);
                 for stamp in due.drain(..) {
                     settled.done(stamp.time, at);
-                    if seen.observe(stamp.id, stamp.time, before) {
-                        let Stamp { position, user, .. } = stamp;
+                    let Stamp { position, user, id, time, .. } = stamp;
+                    if seen.observe(id, time, before) {
                         session.give(Said::Copy(SecondCopy { at, position, user }));
                     } else if survival != Survival::Nothing {
-                        session.give(Said::Applied(stamp));
+                        session.give(Said::Applied(Identified { at, time, id }));
                     }
                 }
             }

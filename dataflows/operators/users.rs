@@ -4,7 +4,6 @@ use std::hash::Hasher;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
 use thin_vec::ThinVec;
 
 use super::attributes::{Attributes, Writer};
@@ -14,6 +13,7 @@ use super::memory::{Memory, thin_bytes};
 use super::plan::{FactId, NodeId};
 use super::pool::Pool;
 use super::sequence::Progress;
+use super::spread::Spread;
 use super::window::{Log, Total, Window};
 use crate::model::{EventTime, StreamId, Update, UserKey};
 
@@ -242,7 +242,7 @@ const TOGETHER: usize = 1_024;
 /// All users of a worker.
 #[derive(Debug, Default)]
 pub struct Users {
-    slots: HashTable<Slot>,
+    slots: Spread<Slot>,
     list: Vec<Vec<User>>,
 }
 
@@ -250,7 +250,9 @@ impl Users {
     /// Makes a name known; gives back where the user is.
     pub fn name(&mut self, key: UserKey, name: Arc<str>) -> Slot {
         let Users { slots, list } = self;
-        if let Some(slot) = slots.find(key.bucket(), |slot| user(list, *slot).key == key) {
+        let hash = key.bucket();
+        let slots = slots.part_mut(hash);
+        if let Some(slot) = slots.find(hash, |slot| user(list, *slot).key == key) {
             return *slot;
         }
         if list.last().is_none_or(|last| last.len() == TOGETHER) {
@@ -261,13 +263,15 @@ impl Users {
         let last = list.last_mut().expect("a piece was just made if there was none");
         let slot = u32::try_from(before + last.len()).expect("a worker has fewer than 2^32 users");
         last.push(User::new(key, name));
-        slots.insert_unique(key.bucket(), slot, |slot| user(list, *slot).key.bucket());
+        slots.insert_unique(hash, slot, |slot| user(list, *slot).key.bucket());
         slot
     }
 
     /// Where a user is, if the name is known.
     pub fn find(&self, key: UserKey) -> Option<Slot> {
-        self.slots.find(key.bucket(), |slot| user(&self.list, *slot).key == key).copied()
+        let hash = key.bucket();
+        let slots = self.slots.part(hash);
+        slots.find(hash, |slot| user(&self.list, *slot).key == key).copied()
     }
 
     /// Where a user is.

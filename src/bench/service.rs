@@ -20,6 +20,7 @@ use super::data::Data;
 use super::error::BenchError;
 use super::figures::Figures;
 use super::measurement::Size;
+use crate::threads;
 use engine::Engine;
 use events::{BATCH, Batches};
 use load::{Connection, Outcome, Plan, Tally};
@@ -186,7 +187,11 @@ impl Bench {
         let (batches, is_over) = (&self.batches, &is_over);
         let (done, sent) = thread::scope(|scope| {
             let plan = self.plan(SENDERS, EVENTS_PER_S / BATCH as f64);
-            let sender = scope.spawn(move || send(plan, batches, is_over));
+            let sender = scope.spawn(move || {
+                // Those who ask are other machines in the field: making clicks must not delay them.
+                threads::give_way();
+                send(plan, batches, is_over)
+            });
             let done = what(self);
             is_over.store(true, Ordering::Relaxed);
             (done, sender.join())

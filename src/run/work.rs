@@ -24,6 +24,7 @@ use super::traced::Traced;
 use super::{Run, Shared, StopOnPanic, lock, viewed};
 use crate::ingest::{Batch, Ingest, Taken};
 use crate::sink::SinkError;
+use crate::threads;
 
 /// How many chunks a worker may have read that wait for their turn.
 const BATCHES_WAITING: usize = 4;
@@ -33,6 +34,9 @@ const PARK: WallDuration = WallDuration::from_millis(50);
 pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, shared: &Arc<Shared>) {
     let _guard = StopOnPanic(shared.clone());
     shared.partitions.enlist(std::thread::current());
+    if shared.view.is_some() {
+        threads::give_way();
+    }
     let probe = ProbeHandle::new();
     let (mut inputs, memory) = build(worker, run, streams, shared, &probe);
     let mut pace = Pace::new(worker, run, shared);

@@ -50,6 +50,7 @@ pub struct Settings {
 pub struct Collector {
     keys: WriteKeys,
     log: Arc<Log>,
+    turns: Arc<Turns>,
     /// The last to go.
     _writer: LogWriter,
 }
@@ -61,7 +62,8 @@ impl Collector {
     /// The log cannot be used.
     pub fn open(settings: &Settings) -> Result<Self, LogFault> {
         let (log, writer) = Log::open(&settings.folder, settings.max_backlog)?;
-        Ok(Collector { keys: settings.keys.clone(), log, _writer: writer })
+        let turns = Turns::new().map_err(LogFault::io("start the threads of", &settings.folder))?;
+        Ok(Collector { keys: settings.keys.clone(), log, turns: Arc::new(turns), _writer: writer })
     }
 
     /// The routes. Besides those who have a write key, those may send who bear a token that
@@ -69,7 +71,7 @@ impl Collector {
     /// they are served by TLS.
     pub fn router(&self, bearer: Option<Bearer>, is_encrypted: bool) -> Router {
         let (log, keys) = (Arc::clone(&self.log), self.keys.clone());
-        let (names, turns) = (Names::new(), Arc::new(Turns::new()));
+        let (names, turns) = (Names::new(), Arc::clone(&self.turns));
         routes::router(Collects { log, keys, bearer, is_encrypted, names, turns })
     }
 

@@ -1,13 +1,14 @@
-//! The file format of a batch: entries in compressed blocks, each with its checksum.
+//! The file format of a batch: entries in blocks, each with its checksum.
 //!
 //! ```text
 //! header   "RIVBATCH", version u16, name's length u8, name, worker u32, lower i64, upper i64, sum
-//! block    'B', packed length u32, plain length u32, entries u32, sum, packed bytes (zstd)
+//! block    'B' or 'P', length u32, plain length u32, entries u32, sum, bytes: packed (zstd) or plain
 //! footer   'F', entries u64, blocks u64, sum
 //! ```
 //! Numbers are little-endian. Every sum is an XXH3-64: the header's of the header before it, a
 //! block's of its number and all of it but the sum, the footer's of the whole file before it. A
-//! plain block is a row of whole entries, each behind its length as a varint (LEB128).
+//! plain block is a row of whole entries, each behind its length as a varint (LEB128). Version 1 had
+//! packed blocks only.
 
 mod read;
 mod write;
@@ -20,8 +21,8 @@ pub use read::BatchReader;
 pub(super) use read::tail_sum;
 pub use write::BatchWriter;
 
-/// The version of the format that is written, and the only one that is read.
-pub const BATCH_VERSION: u16 = 1;
+/// The version of the format that is written. Those before it are read, too.
+pub const BATCH_VERSION: u16 = 2;
 /// Longest entry, in bytes.
 pub const ENTRY_BYTES_MAX: usize = 1 << 28;
 /// A plain block is closed once it is so long.
@@ -31,7 +32,8 @@ const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + ENTRY_BYTES_MAX + 5;
 /// Longest name of a collection, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 const MAGIC: &[u8; 8] = b"RIVBATCH";
-const BLOCK_TAG: u8 = b'B';
+const PACKED_TAG: u8 = b'B';
+const PLAIN_TAG: u8 = b'P';
 const FOOTER_TAG: u8 = b'F';
 /// How long a block's frame is: the tag, three lengths, the sum.
 const FRAME_BYTES: usize = 1 + 4 + 4 + 4 + 8;
@@ -79,11 +81,11 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_sign)
 }
 
-/// The sum of a block: of its number, its frame up to the sum, and its packed bytes.
-fn block_sum(number: u64, frame: &[u8], packed: &[u8]) -> u64 {
+/// The sum of a block: of its number, its frame up to the sum, and its bytes.
+fn block_sum(number: u64, frame: &[u8], bytes: &[u8]) -> u64 {
     let mut sum = Xxh3::new();
     sum.update(&number.to_le_bytes());
     sum.update(frame);
-    sum.update(packed);
+    sum.update(bytes);
     sum.digest()
 }

@@ -11,7 +11,10 @@ use super::*;
 
 /// A batch of these entries.
 fn batch(collection: &str, worker: u32, entries: &[Vec<u8>]) -> Batch {
-    let mut writer = BatchWriter::new(collection, worker, -5, 60_000);
+    written(BatchWriter::new(collection, worker, -5, 60_000), entries)
+}
+
+fn written(mut writer: BatchWriter, entries: &[Vec<u8>]) -> Batch {
     entries.iter().for_each(|entry| writer.write(entry).unwrap());
     writer.finish().unwrap()
 }

@@ -26,6 +26,7 @@ use tokio::runtime::Runtime;
 use super::span::text;
 use super::{Counts, Settings, TraceError};
 use crate::say::{Chain, say, warn};
+use crate::threads::give_way;
 
 /// Where traces are posted to below the address of a collector.
 const PATH: &str = "v1/traces";
@@ -69,6 +70,7 @@ impl Posting {
         let (end, ended) = sync_channel(1);
         let ending = Arc::clone(&is_ending);
         let handle = std::thread::spawn(move || {
+            give_way();
             poster.run(&batches, &ending);
             let _ = end.send(());
         });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::pages::{keyed, push};
 use super::worker_of;
-use crate::codec::{Entries, Stopped, write};
+use crate::codec::{Entries, Stopped, write, write_signed, write_unsigned};
 use crate::model::{EventTime, StreamId, UserKey};
 use crate::operators::window::Entry;
 
@@ -33,14 +33,17 @@ impl EventPage {
     ) {
         let base = *self.base.get_or_insert(time);
         self.entry.clear();
-        write(&(time - base), &mut self.entry);
+        write_signed(time - base, &mut self.entry);
         match event {
             Some((stream, fingerprint, entry)) => {
                 self.streams.entry(stream.0).or_insert(fingerprint);
-                write(&(stream.0 + 1), &mut self.entry);
-                write(entry, &mut self.entry);
+                write_unsigned(u64::from(stream.0) + 1, &mut self.entry);
+                match entry {
+                    Entry::Happened => self.entry.push(HAPPENED),
+                    entry => write(entry, &mut self.entry),
+                }
             }
-            None => write(&0_u32, &mut self.entry),
+            None => write_unsigned(0, &mut self.entry),
         }
         push(&mut self.entries, user, &self.entry);
     }

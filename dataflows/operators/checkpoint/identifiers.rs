@@ -8,16 +8,16 @@ use timely::dataflow::operators::generic::operator::Operator;
 use super::merge::Merged;
 use super::pages::PAGE_BYTES;
 use super::{Collection, Piece, is_needed};
-use crate::codec::{Entries, Stopped, write};
+use crate::codec::{Entries, Stopped, write_signed};
 use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
-use crate::operators::dedup::hold_earliest;
+use crate::operators::dedup::{Identified, hold_earliest};
 use crate::operators::membership::Command;
 use crate::operators::wheel::Wheel;
 
 /// The identifiers of applied updates since the checkpoint before, at every checkpoint. They are
 /// needed for `horizon` after their time.
 pub fn record_identifiers<'scope>(
-    applied: Stream<'scope, EventTime, Vec<Stamp>>,
+    applied: Stream<'scope, EventTime, Vec<Identified>>,
     commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
     horizon: Duration,
 ) -> Stream<'scope, EventTime, Vec<Piece>> {
@@ -63,15 +63,20 @@ pub fn record_identifiers<'scope>(
 
 /// The piece of those that were applied before `before`, which are taken out, and tell copies from
 /// then on.
-fn piece(number: u64, before: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
+fn piece(
+    number: u64,
+    before: EventTime,
+    horizon: Duration,
+    waiting: &mut Vec<Identified>,
+) -> Piece {
     let (mut pages, mut until) = (IdentifierPages::default(), EventTime::MIN);
-    waiting.retain(|stamp| {
-        let needed = stamp.time.saturating_add(horizon.ms() + 1);
-        if stamp.at < before && is_needed(needed, before) {
-            pages.push(stamp.id, stamp.time);
+    waiting.retain(|Identified { at, time, id }| {
+        let needed = time.saturating_add(horizon.ms() + 1);
+        if *at < before && is_needed(needed, before) {
+            pages.push(*id, *time);
             until = until.max(needed);
         }
-        stamp.at >= before
+        *at >= before
     });
     let pages = pages.finish();
     Piece { number, before, collection: Collection::Identifiers, until, pages }
@@ -98,14 +103,18 @@ struct IdentifierPages {
     base: EventTime,
 }
 
+/// What a page may be longer than full by: an entry.
+const SLACK_BYTES: usize = 32;
+
 impl IdentifierPages {
     fn push(&mut self, id: MessageKey, time: EventTime) {
         if self.page.is_empty() {
             self.base = time;
-            write(&time, &mut self.page);
+            self.page.reserve(PAGE_BYTES + SLACK_BYTES);
+            write_signed(time, &mut self.page);
         }
         self.page.extend_from_slice(&id.to_bytes());
-        write(&(time - self.base), &mut self.page);
+        write_signed(time - self.base, &mut self.page);
         if self.page.len() >= PAGE_BYTES {
             self.full.push(std::mem::take(&mut self.page));
         }

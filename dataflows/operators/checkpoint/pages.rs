@@ -2,7 +2,7 @@
 
 use super::image::Image;
 use super::worker_of;
-use crate::codec::{Entries, Stopped, write};
+use crate::codec::{Entries, Stopped, write, write_unsigned};
 use crate::model::UserKey;
 
 /// From so many bytes on, a page is full. Soon where tests want many pages.
@@ -37,7 +37,7 @@ impl UserPages {
 /// Puts an entry behind what is there: whose it is, its length, and what it says.
 pub(super) fn push(page: &mut Vec<u8>, key: UserKey, image: &[u8]) {
     page.extend_from_slice(&key.to_bytes());
-    write(&image.len(), page);
+    write_unsigned(image.len() as u64, page);
     page.extend_from_slice(image);
 }
 

@@ -118,7 +118,8 @@ impl Codes {
     /// Whether the text a leaf asks for is one of these, or is none where it is inverted.
     pub fn is_one_of(&self, keys: &[u64], leaf: Leaf) -> bool {
         let key = self.slots[(leaf.packed & !KINDS) as usize].key;
-        keys.contains(&key) != leaf.is_inverted()
+        let is_in = |keys: &[u64]| keys.iter().fold(false, |found, it| found | (*it == key));
+        keys.chunks(8).any(is_in) != leaf.is_inverted()
     }
 
     /// The value in a column.
@@ -243,10 +244,10 @@ impl Leaf {
     /// Whether it holds; `ask` answers for its condition.
     #[inline]
     pub fn holds(&self, codes: &Codes, ask: impl FnOnce(Leaf) -> bool) -> bool {
-        if !self.is_quick() || (codes.wide && self.is_of_wide(codes)) {
-            return ask(*self);
+        if self.is_quick() && !(codes.wide && self.is_of_wide(codes)) {
+            return Guard::from(*self).passes(codes);
         }
-        Guard::from(*self).passes(codes)
+        ask(*self)
     }
 
     fn is_of_wide(&self, codes: &Codes) -> bool {
@@ -277,8 +278,9 @@ impl Guard {
         let slot = &codes.slots[(self.packed & !KINDS) as usize];
         let within = slot.key.wrapping_sub(self.low) <= self.span;
         let shares = slot.bit & self.low != 0;
-        let test = if self.packed & MASK == 0 { within } else { shares };
-        test != (self.packed & INVERTED != 0)
+        let is_mask = self.packed & MASK != 0;
+        // Without a branch: what comes next is no more than a guess.
+        ((within & !is_mask) | (shares & is_mask)) != (self.packed & INVERTED != 0)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::catalog::Timeline;
-use crate::model::AttributeKey;
+use crate::model::{AttributeKey, Path};
 use crate::operators::store::Store;
-use crate::rule::{AttributeCondition, Comparison, Rule};
+use crate::rule::{AttributeCondition, Comparison, Rule, Test};
 
 fn is(value: &str, held: Option<Duration>) -> Rule {
     let test = Test::new(Comparison::Eq(Value::text(value)));

@@ -339,7 +339,12 @@ pub(super) fn put(
     piece: &Piece,
     (lower, upper): (EventTime, EventTime),
 ) -> Result<BatchEntry, StateError> {
-    let mut writer = BatchWriter::new(name(piece.collection), worker, lower, upper);
+    let writer = BatchWriter::new(name(piece.collection), worker, lower, upper);
+    let mut writer = match piece.collection {
+        Collection::Users => writer,
+        // Of an event and an identifier most is a hash.
+        Collection::Events | Collection::Identifiers => writer.unpacked(),
+    };
     for page in &piece.pages {
         writer.write(page)?;
     }

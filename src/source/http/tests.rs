@@ -199,7 +199,7 @@ fn pages_of_any_origin_may_ask_and_send() {
 #[test]
 fn what_cannot_be_read_in_time_is_to_come_again() {
     let place = Place::open();
-    let (log, turns) = (Arc::clone(&place.collector.log), Arc::new(Turns::of(1, 100)));
+    let (log, turns) = (Arc::clone(&place.collector.log), Arc::new(Turns::of(1, 100).unwrap()));
     let own = Arc::clone(&turns);
     let (bearer, names) = (None, Names::new());
     let keys = WriteKeys::default();

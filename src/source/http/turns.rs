@@ -3,20 +3,27 @@
 //! that is still cheap, and those who ask something else wait for none of it.
 
 use std::num::NonZero;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::{io, thread};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::threads;
 
 /// How many bytes of bodies may wait for their turn, or have it.
 const WAITING_BYTES: usize = 4 << 20;
 
-/// Turns, one after another.
+/// Turns, one after another, on threads of their own: they give way to those that answer.
 pub(super) struct Turns {
     free: Arc<Semaphore>,
+    /// It has room for all who have a turn: no one waits here.
+    works: mpsc::SyncSender<Work>,
     most: usize,
     waiting: Arc<AtomicUsize>,
 }
+
+type Work = Box<dyn FnOnce() + Send>;
 
 /// More waits already than may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +40,23 @@ impl Drop for Waiting {
 
 impl Turns {
     /// On half of the cores: the others are for those who ask, and for the job.
-    pub(super) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub(super) fn new() -> io::Result<Self> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
         Turns::of((cores / 2).max(1), WAITING_BYTES)
     }
 
-    pub(super) fn of(at_once: usize, most: usize) -> Self {
-        Turns { free: Arc::new(Semaphore::new(at_once)), most, waiting: Arc::default() }
+    pub(super) fn of(at_once: usize, most: usize) -> io::Result<Self> {
+        let (works, next) = mpsc::sync_channel::<Work>(at_once);
+        let next = Arc::new(Mutex::new(next));
+        for _ in 0..at_once {
+            let next = Arc::clone(&next);
+            thread::Builder::new().name("collect".to_owned()).spawn(move || work_on(&next))?;
+        }
+        let free = Arc::new(Semaphore::new(at_once));
+        Ok(Turns { free, works, most, waiting: Arc::default() })
     }
 
     /// Does work over so many bytes when it is its turn.
@@ -58,13 +75,28 @@ impl Turns {
         }
         // It is never closed; were it, no one could work.
         let turn = Arc::clone(&self.free).acquire_owned().await.map_err(|_| Crowded)?;
+        let (tell, done) = oneshot::channel();
         let work = move || {
             let done = work();
             drop((turn, waiting));
-            done
+            // Whoever asked may have gone away.
+            let _ = tell.send(done);
         };
+        // There are threads as long as there are turns.
+        self.works.send(Box::new(work)).map_err(|_| Crowded)?;
         // Work that panics is told of already; its client may come again.
-        tokio::task::spawn_blocking(work).await.map_err(|_| Crowded)
+        done.await.map_err(|_| Crowded)
+    }
+}
+
+/// Works until there are no more turns.
+fn work_on(next: &Mutex<mpsc::Receiver<Work>>) {
+    threads::give_way();
+    loop {
+        let work = next.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(work) = work else { return };
+        // A request that makes it panic harms no other.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     }
 }
 
@@ -81,7 +113,7 @@ mod tests {
     fn so_much_waits_and_the_rest_is_refused_at_once() {
         let runtime = Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let turns = Arc::new(Turns::of(1, 100));
+            let turns = Arc::new(Turns::of(1, 100).unwrap());
             let begin = |bytes| {
                 let ((go, wait), own) = (sync_channel::<()>(1), Arc::clone(&turns));
                 let begun = tokio::spawn(async move { own.take(bytes, move || wait.recv()).await });

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
-    BATCH_VERSION, BLOCK_BYTES_MAX, BLOCK_TAG, BatchHeader, FOOTER_BYTES, FOOTER_TAG, FRAME_BYTES,
-    MAGIC, block_sum, is_name,
+    BATCH_VERSION, BLOCK_BYTES_MAX, BatchHeader, FOOTER_BYTES, FOOTER_TAG, FRAME_BYTES, MAGIC,
+    PACKED_TAG, PLAIN_TAG, block_sum, is_name,
 };
 use crate::state::{Place, StateError};
 
@@ -17,7 +17,7 @@ pub struct BatchReader {
     name: String,
     header: BatchHeader,
     input: Input,
-    plain: Vec<u8>,
+    plain: Bytes,
     /// Where the next entry of the plain block starts.
     at: usize,
     /// How many entries of it are left.
@@ -86,7 +86,7 @@ impl BatchReader {
     pub(in crate::state) fn new(name: String, pieces: Pieces) -> Result<Self, StateError> {
         let mut input = Input { pieces, piece: Bytes::new(), sum: Xxh3::new(), at: 0 };
         let header = header(&name, &mut input)?;
-        let (plain, at, left, blocks, entries) = (Vec::new(), 0, 0, 0, 0);
+        let (plain, at, left, blocks, entries) = (Bytes::new(), 0, 0, 0, 0);
         let checksum = None;
         Ok(BatchReader { name, header, input, plain, at, left, blocks, entries, checksum })
     }
@@ -138,7 +138,7 @@ impl BatchReader {
             return Err(self.damaged(Place::Footer(start), "it was cut short"));
         };
         match tag[0] {
-            BLOCK_TAG => {}
+            PACKED_TAG | PLAIN_TAG => {}
             FOOTER_TAG => return self.footer(start).map(|()| false),
             _ => return Err(self.damaged(place, "neither a block nor the footer starts here")),
         }
@@ -156,8 +156,12 @@ impl BatchReader {
         if plain as usize > BLOCK_BYTES_MAX || entries == 0 {
             return Err(self.damaged(place, "its lengths are beyond the format's bounds"));
         }
-        self.plain = zstd::bulk::decompress(&bytes, plain as usize)
-            .map_err(|_| self.damaged(place, "it does not unpack"))?;
+        self.plain = if tag[0] == PLAIN_TAG {
+            bytes
+        } else {
+            let unpacked = zstd::bulk::decompress(&bytes, plain as usize);
+            unpacked.map_err(|_| self.damaged(place, "it does not unpack"))?.into()
+        };
         if self.plain.len() != plain as usize {
             return Err(self.damaged(place, "it does not unpack to its length"));
         }
@@ -205,7 +209,7 @@ fn header(name: &str, input: &mut Input) -> Result<BatchHeader, StateError> {
     }
     let version = input.take(2)?.ok_or_else(cut)?;
     let found = number(&version, 0, u16::from_le_bytes);
-    if found != BATCH_VERSION {
+    if !(1..=BATCH_VERSION).contains(&found) {
         let (found, known) = (found.into(), BATCH_VERSION.into());
         return Err(StateError::Version { name: name.to_owned(), found, known });
     }

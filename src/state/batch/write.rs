@@ -5,17 +5,18 @@ use dataflows::model::EventTime;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
-    BATCH_VERSION, BLOCK_BYTES, BLOCK_TAG, Batch, BatchHeader, ENTRY_BYTES_MAX, FOOTER_BYTES,
-    FOOTER_TAG, FRAME_BYTES, MAGIC, block_sum, is_name,
+    BATCH_VERSION, BLOCK_BYTES, Batch, BatchHeader, ENTRY_BYTES_MAX, FOOTER_BYTES, FOOTER_TAG,
+    FRAME_BYTES, MAGIC, PACKED_TAG, PLAIN_TAG, block_sum, is_name,
 };
 use crate::state::StateError;
 
 /// How hard zstd tries. A checkpoint is written while the stream flows: speed goes first.
 const LEVEL: i32 = 1;
 
-/// Writes a batch, entry by entry. Holds the packed blocks and one plain block.
+/// Writes a batch, entry by entry. Holds all blocks.
 pub struct BatchWriter {
     header: BatchHeader,
+    packs: bool,
     /// The plain block that is being filled.
     plain: Vec<u8>,
     /// How many entries it has.
@@ -38,6 +39,7 @@ impl BatchWriter {
         let header = BatchHeader { collection: collection.to_owned(), worker, lower, upper };
         let mut writer = BatchWriter {
             header,
+            packs: true,
             plain: Vec::new(),
             plain_entries: 0,
             pieces: Vec::new(),
@@ -48,6 +50,13 @@ impl BatchWriter {
         };
         writer.push(writer.first());
         writer
+    }
+
+    /// Blocks are written as they are. Hashes, for one, are no smaller when they are packed, and to
+    /// pack them is most of what a checkpoint costs.
+    #[must_use]
+    pub fn unpacked(self) -> Self {
+        BatchWriter { packs: false, ..self }
     }
 
     /// How many bytes the file has so far, without the block that is being filled.
@@ -110,19 +119,26 @@ impl BatchWriter {
     }
 
     fn close_block(&mut self) -> Result<(), StateError> {
-        let packed = zstd::bulk::compress(&self.plain, LEVEL).map_err(|cause| {
-            StateError::Compress { collection: self.header.collection.clone(), cause }
-        })?;
+        let plain_length = self.plain.len();
+        let (tag, bytes) = if self.packs {
+            let packed = zstd::bulk::compress(&self.plain, LEVEL).map_err(|cause| {
+                StateError::Compress { collection: self.header.collection.clone(), cause }
+            })?;
+            self.plain.clear();
+            (PACKED_TAG, packed)
+        } else {
+            let next = Vec::with_capacity(plain_length);
+            (PLAIN_TAG, std::mem::replace(&mut self.plain, next))
+        };
         let mut frame = Vec::with_capacity(FRAME_BYTES);
-        frame.push(BLOCK_TAG);
+        frame.push(tag);
         // Both are far below 4 GiB: BLOCK_BYTES_MAX bounds them.
-        frame.extend((packed.len() as u32).to_le_bytes());
-        frame.extend((self.plain.len() as u32).to_le_bytes());
+        frame.extend((bytes.len() as u32).to_le_bytes());
+        frame.extend((plain_length as u32).to_le_bytes());
         frame.extend(self.plain_entries.to_le_bytes());
-        frame.extend(block_sum(self.blocks, &frame, &packed).to_le_bytes());
+        frame.extend(block_sum(self.blocks, &frame, &bytes).to_le_bytes());
         self.push(frame);
-        self.push(packed);
-        self.plain.clear();
+        self.push(bytes);
         self.plain_entries = 0;
         self.blocks += 1;
         Ok(())

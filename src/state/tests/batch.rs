@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::*;
 
@@ -44,11 +45,18 @@ fn is_refused(file: &[u8], entries: &[Vec<u8>], change: &str) -> String {
 #[test]
 fn every_flipped_bit_is_found() {
     let (entries, file) = sample();
+    flip_each_bit(&entries, &file);
+    let entries: Vec<_> = (0..9).map(|length| vec![7; length]).collect();
+    let writer = BatchWriter::new("users", 3, -5, 60_000).unpacked();
+    flip_each_bit(&entries, &written(writer, &entries).to_vec());
+}
+
+fn flip_each_bit(entries: &[Vec<u8>], file: &[u8]) {
     for at in 0..file.len() {
         for bit in 0..8 {
-            let mut changed = file.clone();
+            let mut changed = file.to_vec();
             changed[at] ^= 1 << bit;
-            is_refused(&changed, &entries, &format!("bit {bit} of byte {at}"));
+            is_refused(&changed, entries, &format!("bit {bit} of byte {at}"));
         }
     }
 }
@@ -81,12 +89,27 @@ fn a_foreign_file_and_another_version_are_told() {
     let said = is_refused(b"{\"type\":\"track\"}", &[], "not a batch");
     assert!(said.contains("does not start as a batch does"), "{said}");
     let (entries, mut file) = sample();
-    file[8] = 2;
-    let said = is_refused(&file, &entries, "version 2");
+    file[8] = 3;
+    let said = is_refused(&file, &entries, "version 3");
     assert!(said.contains("written by a newer Rivulet"), "{said}");
     file[8] = 0;
     let said = is_refused(&file, &entries, "version 0");
     assert!(said.contains("written by an older Rivulet"), "{said}");
+}
+
+#[test]
+fn what_an_earlier_version_wrote_is_read() {
+    let (entries, mut file) = sample();
+    file[8] = 1;
+    // Of the header, and of the whole.
+    let sums = [file.len() - 8, 36];
+    for at in sums.into_iter().rev() {
+        let sum = xxh3_64(&file[..at]).to_le_bytes();
+        file[at..at + 8].copy_from_slice(&sum);
+    }
+    let (read, end) = read_all(in_pieces(&file, 1_000).unwrap());
+    end.unwrap();
+    assert_eq!(read, entries);
 }
 
 #[test]
@@ -125,6 +148,7 @@ proptest! {
         seeds in prop::collection::vec((any::<u64>(), 0usize..200_000, any::<bool>()), 0..12),
         small in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..50),
         length in 1usize..400_000,
+        packs: bool,
     ) {
         let noise = |(seed, length, is_plain): (u64, usize, bool)| -> Vec<u8> {
             let mut random = Random(seed);
@@ -133,7 +157,9 @@ proptest! {
         };
         let mut entries = small;
         entries.extend(seeds.into_iter().map(noise));
-        let file = batch("some-thing_2", 7, &entries).to_vec();
+        let writer = BatchWriter::new("some-thing_2", 7, -5, 60_000);
+        let writer = if packs { writer } else { writer.unpacked() };
+        let file = written(writer, &entries).to_vec();
         let (read, end) = read_all(in_pieces(&file, length).unwrap());
         prop_assert!(end.is_ok(), "{:?}", end);
         prop_assert!(read == entries);

@@ -73,7 +73,10 @@ pub enum LogFault {
 
 impl LogFault {
     /// For an error of the system, the fault that tells of it.
-    pub(super) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+    pub(in crate::source::http) fn io(
+        what: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| LogFault::Io { what, path, cause }
     }
