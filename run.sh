@@ -100,6 +100,11 @@ setup_schemathesis() { # what holds the OpenAPI document against the server
     tests/common/pypi.sh xxhash 4.1.0 >/dev/null
 }
 
+setup_traces() { # what reads traces by the definitions of OpenTelemetry
+    python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
+    tests/common/pypi.sh opentelemetry-proto 1.45.2 >/dev/null
+}
+
 setup_network() { # what tests make machines of their own with, between which links can be cut
     command -v ip >/dev/null || install iproute2
 }
@@ -206,6 +211,7 @@ test_all() {
     setup_shop
     setup_clients
     setup_schemathesis
+    setup_traces
     setup_network
     setup_servers
     setup_tables

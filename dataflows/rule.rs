@@ -170,7 +170,7 @@ pub struct Selector {
 }
 
 /// Which event names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NamePattern {
     /// This one.
     Exact(Arc<str>),

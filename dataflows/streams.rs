@@ -266,7 +266,8 @@ impl Streams {
         wanted.streams.iter().filter_map(hit).collect()
     }
 
-    fn get(&self, id: StreamId) -> Option<&Stream> {
+    /// A stream.
+    pub fn get(&self, id: StreamId) -> Option<&Stream> {
         self.list.get(usize::try_from(id.0).ok()?)
     }
 }

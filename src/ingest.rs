@@ -9,6 +9,7 @@ mod instant;
 mod journal;
 mod live;
 mod mentioned;
+mod notes;
 mod others;
 mod partition;
 mod record;

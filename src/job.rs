@@ -50,6 +50,21 @@ pub struct Job {
     pub serve: Option<ServeSettings>,
     /// How several processes that do the job keep together.
     pub cluster: ClusterSettings,
+    /// Where it tells what becomes of a few records; nowhere, if not said.
+    pub trace: Option<TraceSettings>,
+}
+
+/// Where traces go, and which records have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceSettings {
+    /// The address of a collector that takes OTLP over HTTP.
+    pub endpoint: String,
+    /// Further headers of requests.
+    pub headers: BTreeMap<String, Secret>,
+    /// The share of records that are traced, in billionths; one in a thousand unless said.
+    pub billionths: u64,
+    /// What the service is called in traces; `rivulet` unless said.
+    pub service_name: String,
 }
 
 /// How the processes of a job keep together.

@@ -25,9 +25,9 @@
 //!
 //! Beside it: [`serve`] answers over HTTP who is in what, from a view that `run` tells the same
 //! differences; [`state`] is where checkpoints are kept, which `run` takes while all this goes on and
-//! goes on from; [`mesh`] connects the processes of a cluster; [`generate`] makes a clickstream from a
-//! seed, [`schema`] holds the published JSON
-//! Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
+//! goes on from; [`trace`] tells a collector of OpenTelemetry what becomes of a few records; [`mesh`]
+//! connects the processes of a cluster; [`generate`] makes a clickstream from a seed, [`schema`] holds
+//! the published JSON Schemas, and [`mod@bench`] measures how fast all of it is. `verify` and `explain` read the log the
 //! other way, whole, for `dataflows::oracle`.
 //!
 //! # Who sees whom
@@ -54,4 +54,5 @@ pub mod sink;
 pub mod source;
 pub mod state;
 pub mod threads;
+pub mod trace;
 pub mod verbs;

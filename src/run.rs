@@ -21,6 +21,7 @@ mod processes;
 mod progress;
 mod reports;
 mod statement;
+mod traced;
 mod viewed;
 mod work;
 
@@ -51,6 +52,7 @@ use crate::source::http::Log;
 use crate::source::kafka::Settings;
 use crate::source::{SourceError, Track};
 use crate::state::{Secret, StateError};
+use crate::trace::Tracer;
 
 use checkpoint::{Checkpoints, Keeper, KeeperThread, Scribe};
 pub use checkpoint::{Resumed, Start};
@@ -172,6 +174,8 @@ pub struct Live {
     pub watch: Option<Watch>,
     /// That view, in the process where all comes together.
     pub view: Option<Arc<View>>,
+    /// What takes note of what becomes of a few records.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// Topics of one cluster of brokers.
@@ -289,12 +293,15 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     };
     let view = viewed::begin(&run, before.unwrap_or(EventTime::MIN));
     view.iter().for_each(|view| viewed::watch_sinks(view, outputs.deliveries.standing()));
+    let tracer = run.live.as_ref().and_then(|live| live.tracer.clone());
     let edited = run.edited(&finals);
     let streams = Arc::new(run.streams());
     let shared = Arc::new(Shared {
         progress: Progress::new(&partitions, !is_live && !outputs.show_on_terminal()),
         partitions,
-        outputs: Mutex::new(Writing::new(outputs, run.resumed()).viewed(view.clone())),
+        outputs: Mutex::new(
+            Writing::new(outputs, run.resumed()).viewed(view.clone()).traced(tracer),
+        ),
         failed: Mutex::new(None),
         stop: AtomicBool::new(false),
         ending: Ending::new(&run.cluster),

@@ -14,6 +14,7 @@ mod run;
 mod serving;
 mod state;
 mod supervise;
+mod tracing;
 mod what;
 
 use std::io::{self, Write};
@@ -78,6 +79,9 @@ fn check(arguments: &Check) -> Result<(), VerbError> {
             }
             for sink in &job.sinks {
                 outputs::check(&job.name, sink)?;
+            }
+            if let Some(trace) = &job.trace {
+                tracing::check(&job.name, trace)?;
             }
             (job.segments.clone(), arguments.changes.clone().or(job.changes.clone()), Some(job))
         }

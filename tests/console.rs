@@ -139,7 +139,7 @@ fn every_panel_shows_a_running_job() {
         time + 1
     )]);
     let done = checked(&served, "panels.mjs", time + 1);
-    assert_eq!(done.len(), 11, "{done:?}");
+    assert_eq!(done.len(), 12, "{done:?}");
     assert_eq!(served.end(), Some(0));
 }
 

@@ -11,6 +11,8 @@ mod common;
 mod definitions;
 #[path = "serve/differences.rs"]
 mod differences;
+#[path = "serve/events.rs"]
+mod events;
 #[path = "common/kafka.rs"]
 mod harness;
 #[path = "serve/lookups.rs"]

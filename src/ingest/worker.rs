@@ -18,11 +18,13 @@ use hashbrown::HashSet;
 
 use super::journal::{Decision, Ticket};
 use super::mentioned::Mentioned;
+use super::notes::{Notes, Traced};
 use super::partition::{Mark, Stretch};
 use super::record::{Name, Onlooker, Record, Shown, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
 use crate::format::{self, Reader};
 use crate::source::{Chunk, Line, SourceError};
+use crate::trace::{Moment, Read, Tracer, now};
 
 /// Why a record of Kafka without a value is rejected.
 const MISSING: &str = "record: there is none (a tombstone: a null value); to erase a user, send a \
@@ -36,6 +38,8 @@ pub struct Batch {
     believed: Option<EventTime>,
     /// When it may have its turn: what was not believed must have been written down.
     ticket: Option<Ticket>,
+    /// When it was read, where records are traced.
+    read: Option<Read>,
 }
 
 /// One worker's way from chunks to the dataflow.
@@ -51,6 +55,8 @@ pub struct Ingest {
     onlooker: Option<Arc<dyn Onlooker>>,
     /// The greatest event time handed over.
     greatest: EventTime,
+    /// Who takes note of what becomes of a few records, and when the last chunk was asked for.
+    tracer: Option<(Arc<Tracer>, Moment)>,
     /// The last chunk that is done with, and a list that is empty: memory to be used again.
     done: (Option<Chunk>, Vec<Record>),
 }
@@ -66,8 +72,7 @@ impl Ingest {
         let mentioned = Mentioned::new(streams, timeline);
         let (readers, named, done) = Default::default();
         let streams = Arc::clone(streams);
-        let greatest = EventTime::MIN;
-        let onlooker = None;
+        let (greatest, onlooker, tracer) = (EventTime::MIN, None, None);
         Ingest {
             partitions,
             settings,
@@ -77,6 +82,7 @@ impl Ingest {
             mentioned,
             onlooker,
             greatest,
+            tracer,
             done,
         }
     }
@@ -85,6 +91,12 @@ impl Ingest {
     #[must_use]
     pub fn shown_to(self, onlooker: Option<Arc<dyn Onlooker>>) -> Self {
         Ingest { onlooker, ..self }
+    }
+
+    /// The same, telling a tracer what becomes of a few records.
+    #[must_use]
+    pub fn traced(self, tracer: Option<Arc<Tracer>>) -> Self {
+        Ingest { tracer: tracer.map(|tracer| (tracer, 0)), ..self }
     }
 
     /// From now on reads what more there is to be known; gives back up to which event time it has
@@ -106,11 +118,13 @@ impl Ingest {
     /// # Errors
     /// A file cannot be read on.
     pub fn take(&mut self, only_behind: bool) -> Result<Taken, SourceError> {
+        self.tracer.iter_mut().for_each(|(_, asked)| *asked = now());
         self.partitions.take(only_behind, &mut self.done.0)
     }
 
     /// Reads a chunk into records.
     pub fn read(&mut self, task: Task) -> Batch {
+        let taken = self.tracer.as_ref().map(|(_, asked)| (*asked, now()));
         if self.readers.len() <= task.place {
             self.partitions.all(|list| {
                 let new = list[self.readers.len()..].iter();
@@ -133,7 +147,8 @@ impl Ingest {
         let live = self.partitions.live.as_ref();
         let believed = live.map(|live| live.believed());
         let ticket = believed.and_then(|believed| self.ask_ahead(&task, &records, believed));
-        Batch { task, records, believed, ticket }
+        let read = taken.map(|(asked, taken)| Read { asked, taken, decoded: now() });
+        Batch { task, records, believed, ticket, read }
     }
 
     /// Has it written down which records are not believed.
@@ -158,6 +173,21 @@ impl Ingest {
     /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
     /// back the greatest time at which something of it takes effect, and how many records do.
     pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
+        match (self.tracer.clone(), batch.read) {
+            (Some((tracer, _)), Some(read)) => {
+                self.settle_noted(batch, inputs, &mut Traced::new(&tracer, read))
+            }
+            _ => self.settle_noted(batch, inputs, &mut ()),
+        }
+    }
+
+    /// The same, having note taken of what becomes of each record.
+    fn settle_noted(
+        &mut self,
+        batch: Batch,
+        inputs: &mut Inputs,
+        notes: &mut impl Notes,
+    ) -> Option<(EventTime, usize)> {
         let Batch { task, mut records, believed, .. } = batch;
         let partitions = self.partitions.clone();
         let partition = &task.partition;
@@ -190,6 +220,7 @@ impl Ingest {
             if let Some(reason) = rejection {
                 let clock = turn.clock.now();
                 if !turn.is_done(record.offset, clock) {
+                    notes.rejected(position, &reason);
                     let rejected = Rejected { position, clock, reason, record: raw() };
                     inputs.rejected.send((clock, rejected));
                 }
@@ -205,6 +236,7 @@ impl Ingest {
                     self.greatest = self.greatest.max(time);
                     latest = latest.max(Some(at));
                     sent += 1;
+                    notes.applied(position, user, time, at);
                     if self.named.insert(user) {
                         updates.push(Incoming::Name(user, name.shared(chunk)));
                     }
@@ -222,6 +254,7 @@ impl Ingest {
                 }
                 Punctuality::Late { clock, .. } if turn.is_done(record.offset, clock) => {}
                 Punctuality::Late { time, clock, reason } => {
+                    notes.late(position, user, time, clock);
                     let segments = self.mentioned.at(clock).segments(&change);
                     let late = Late { position, time, clock, reason, segments, record: raw() };
                     inputs.late.send((clock, late));

@@ -10,6 +10,7 @@ mod servers;
 mod sketches;
 mod state;
 mod topics;
+mod trace;
 mod webhooks;
 mod written;
 
@@ -28,7 +29,7 @@ use crate::state::Location;
 
 const JOB_KEYS: &[&str] = &[
     "name", "segments", "changes", "retain", "clock", "source", "sink", "export", "state", "serve",
-    "cluster",
+    "cluster", "trace",
 ];
 const CLOCK_KEYS: &[&str] =
     &["emit", "max_out_of_orderness", "idle_timeout", "max_ahead", "dedup_horizon", "granularity"];
@@ -205,6 +206,7 @@ impl JobReader<'_> {
         };
         let serve = self.serve(&node.get("serve"));
         let cluster = self.cluster(&node.get("cluster"));
+        let trace = self.trace(&node.get("trace"));
         if let Some(collector) = &mut collector {
             self.is_reachable(node, serve.as_ref())?;
             self.log_folder(node, collector, state.as_ref())?;
@@ -223,6 +225,7 @@ impl JobReader<'_> {
             state: state?,
             serve: serve?,
             cluster: cluster?,
+            trace: trace?,
         })
     }
 

@@ -79,6 +79,7 @@ listen = "127.0.0.1:8080"
             sketches: None,
         }),
         cluster: ClusterSettings::default(),
+        trace: None,
     };
     assert_eq!(read(text).unwrap(), expected);
 }
@@ -158,7 +159,7 @@ path = "late"
         text,
         &[
             "found the key \"segment\"; allowed: name, segments, changes, retain, clock, source, sink, export, \
-         state, serve, cluster; did you mean \"segments\"?",
+         state, serve, cluster, trace; did you mean \"segments\"?",
             "segments: found nothing; allowed: the file or directory of the segments",
             "clock: found the key \"max_lateness\"; allowed: emit, max_out_of_orderness, idle_timeout, \
          max_ahead, dedup_horizon, granularity",

@@ -12,13 +12,14 @@ use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::{Late, Rejected};
 
-use super::{Deliveries, Summary, viewed};
+use super::{Deliveries, Summary, traced, viewed};
 use crate::ingest::stream_and_number;
 use crate::say::say;
 use crate::serve::view::View;
 use crate::sink::delivery::MadeFinal;
 use crate::sink::{Sink, SinkError, line};
 use crate::source::http::NAME;
+use crate::trace::{Tracer, now};
 
 /// How differences are given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub(super) struct Writing {
     awaited: Option<(Instant, EventTime)>,
     /// What is asked who is in what; it is told what earlier runs have given out, too.
     view: Option<Arc<View>>,
+    /// What takes note of what a few records have changed.
+    tracer: Option<Arc<Tracer>>,
 }
 
 impl Writing {
@@ -122,6 +125,12 @@ impl Writing {
     /// The same, telling a view of all differences, those before that time too.
     pub(super) fn viewed(self, view: Option<Arc<View>>) -> Self {
         Writing { view, ..self }
+    }
+
+    /// The same, telling a tracer of all that is given out.
+    pub(super) fn traced(self, tracer: Option<Arc<Tracer>>) -> Self {
+        tracer.iter().for_each(|tracer| tracer.begin(traced::scene(&self.to)));
+        Writing { tracer, ..self }
     }
 
     /// Says how long it took to go on, once there is something new.
@@ -206,6 +215,7 @@ impl Writing {
             self.to.deliveries.members(members)?;
         }
         self.tell_new(batch);
+        let came = self.tracer.as_ref().map(|_| now());
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
         if let (Some(first), Some(last)) = (batch.first(), batch.last()) {
             assert!(self.given < Some(place(first)), "differences come in order, each once");
@@ -235,7 +245,11 @@ impl Writing {
                 sink.write(&self.lines)?;
             }
         }
-        self.to.deliveries.give(batch)
+        self.to.deliveries.give(batch)?;
+        if let (Some(tracer), Some(came)) = (&self.tracer, came) {
+            tracer.differences(batch, came, |it| traced::given_to(&self.to, it));
+        }
+        Ok(())
     }
 
     pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {

@@ -20,6 +20,7 @@ use super::ending::Ends;
 use super::on_the_way::OnTheWay;
 use super::pace::{Closing, Pace};
 use super::reports::Reports;
+use super::traced::Traced;
 use super::{Run, Shared, StopOnPanic, lock, viewed};
 use crate::ingest::{Batch, Ingest, Taken};
 use crate::sink::SinkError;
@@ -61,11 +62,13 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     if has_others && run.state.is_some() && worker.index() == 0 {
         inputs.hold_saves();
     }
+    let mut traced = Traced::new(worker, run);
     let mut edits = run.live.as_ref().map(|_| Edits::new(worker, run, shared));
     edits.iter_mut().for_each(|edits| edits.begin(&mut inputs));
     let mut ingest =
         Ingest::new(shared.partitions.clone(), run.clock, streams, run.timeline.clone())
-            .shown_to(viewed::onlooker(shared));
+            .shown_to(viewed::onlooker(shared))
+            .traced(run.live.as_ref().and_then(|live| live.tracer.clone()));
     let mut waiting: VecDeque<Batch> = VecDeque::new();
     let mut on_the_way = OnTheWay::default();
     while !shared.stop.load(Ordering::Acquire) {
@@ -82,6 +85,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         }
         on_the_way.passed(&probe);
         reports.turn();
+        traced.turn(&probe);
         if worker.index() == 0 {
             if !edits.as_ref().is_some_and(Edits::are_saving) {
                 let reached = inputs.reached(pace.time);
@@ -136,6 +140,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {
         worker.step_or_park(Some(PARK));
     }
+    traced.turn(&probe);
     lock(&shared.outputs).memory(&memory());
     if probe.done()
         && let Err(error) = lock(&shared.outputs).advance(EventTime::MAX)

@@ -362,6 +362,33 @@ fn exports_are_right_or_wrong_for_both() {
 }
 
 #[test]
+fn traces_are_right_or_wrong_for_both() {
+    let validator = validator("job");
+    let check = |more: &str, expected: bool| {
+        let text = format!("segments = \"s\"\n[[source]]\nkind = \"file\"\npath = \"e\"\n{more}");
+        let tree: toml::Value = toml::from_str(&text).unwrap();
+        agree(&validator, &serde_json::to_value(tree).unwrap(), expected);
+        let read = Job::from_text(&text, Path::new("job.toml"), &|_| Some("http://h".into()));
+        assert_eq!(read.is_ok(), expected, "{text}: {read:?}");
+    };
+    let trace = "[trace]\nendpoint = \"http://127.0.0.1:4318\"\n";
+    check(trace, true);
+    check("[trace]\nendpoint = \"${COLLECTOR}\"", true);
+    check(
+        &format!("{trace}sample = 0.25\nservice_name = \"a\"\nheaders = {{ x = \"${{K}}\" }}"),
+        true,
+    );
+    check(&format!("{trace}sample = 1"), true);
+    check(&format!("{trace}sample = 1.5"), false);
+    check(&format!("{trace}sample = \"1%\""), false);
+    check(&format!("{trace}headers = {{ x = \"\" }}"), false);
+    check(&format!("{trace}share = 1"), false);
+    check("[trace]", false);
+    check("[trace]\nendpoint = \"127.0.0.1:4318\"", false);
+    check("[trace]\nendpoint = \"https:///v1\"", false);
+}
+
+#[test]
 fn what_is_served_is_right_or_wrong_for_both() {
     let validator = validator("job");
     let check = |more: &str, expected: bool| {

@@ -6,6 +6,7 @@ mod definitions;
 mod differences;
 mod distinct;
 mod estimate;
+mod events;
 mod explain;
 mod extract;
 mod names;
@@ -122,6 +123,7 @@ pub fn routes(
         .route("/v1/diffs", get(differences::stream))
         .route("/v1/estimate", post(estimate::estimate))
         .route("/v1/explain", get(explain::explain))
+        .route("/v1/users/{id}/events", get(events::events))
         .with_state(asked.clone());
     let change = Router::new()
         .route(

@@ -230,6 +230,10 @@ impl Delivery for Courier {
         self.wants_members
     }
 
+    fn takes(&self, segment: &str) -> bool {
+        self.selection.has(segment)
+    }
+
     fn give(&mut self, mut items: Vec<Item>) -> Result<(), SinkError> {
         let Some(last) = items.last().map(Item::time) else { return Ok(()) };
         items.retain(|item| self.is_wanted(item));

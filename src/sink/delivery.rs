@@ -59,6 +59,11 @@ pub trait Delivery: Send {
         false
     }
 
+    /// Whether it is told who enters and leaves this segment.
+    fn takes(&self, _segment: &str) -> bool {
+        true
+    }
+
     /// Gives items, in the order of time. All items before the last one's time have been given
     /// with it. It blocks while much is waiting.
     ///

@@ -11,6 +11,7 @@ use super::collecting::collector;
 use super::replay::carry_out;
 use super::serving::{Serving, serving};
 use super::supervise::end_without;
+use super::tracing::tracing;
 use super::what::{Subject, WhatError, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
@@ -19,6 +20,7 @@ use crate::ingest::Wall;
 use crate::job::{self, Target};
 use crate::run::{Live, Until};
 use crate::serve::Sketches;
+use crate::trace::Tracing;
 
 /// Runs a job.
 pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
@@ -29,6 +31,10 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let watch = watched(arguments, &subject, &read_now)?;
     let collector = collector(arguments, &subject)?;
     let serving = serving(arguments, &subject, &read_now, collector.as_ref())?;
+    let tracing = tracing(&subject, &arguments.workers)?;
+    if let (Some(serving), Some(tracing)) = (&serving, &tracing) {
+        serving.view().metrics().add(|registry| tracing.tracer().measure(registry));
+    }
     // In every process: where a record is read it is known whether it counts.
     let sketches = subject.serve.as_ref().and_then(|serve| serve.sketches.as_ref());
     let live = Live {
@@ -40,6 +46,7 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
         counted: sketches.map(Sketches::streams).unwrap_or_default(),
         watch,
         view: serving.as_ref().map(Serving::view),
+        tracer: tracing.as_ref().map(Tracing::tracer),
     };
     if let Some(supervisor) = arguments.supervised_by {
         end_without(supervisor, &live.stop);
@@ -54,7 +61,7 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     ));
     // It answers until the run has ended.
     let done = carry_out(&arguments_of_replay, subject, Some(live));
-    drop(serving);
+    drop((serving, tracing));
     done
 }
 

@@ -14,6 +14,7 @@ use crate::definitions::{Problems, load, load_changes};
 use crate::format::Mapping;
 use crate::job::{
     self, ClusterSettings, Collector, Export, Input, Job, JobError, Sink, StateSettings,
+    TraceSettings,
 };
 use crate::run::{InputFile, Topics};
 use crate::serve;
@@ -76,6 +77,8 @@ pub(super) struct Subject {
     pub(super) serve: Option<serve::Settings>,
     /// How its processes keep together.
     pub(super) cluster: ClusterSettings,
+    /// Where it tells what becomes of a few records.
+    pub(super) trace: Option<TraceSettings>,
     /// Whether definitions change at times that are known in advance.
     pub(super) has_changes: bool,
 }
@@ -122,7 +125,7 @@ pub(super) fn subject(what: &What) -> Result<Subject, WhatError> {
 /// Works out what the arguments mean.
 pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
     let (mut topics, mut name, mut serve, mut collector) = (Vec::new(), String::new(), None, None);
-    let (mut cluster, mut exports) = (ClusterSettings::default(), Vec::new());
+    let (mut cluster, mut exports, mut trace) = (ClusterSettings::default(), Vec::new(), None);
     let (inputs, segments, changes, clock, retain, sinks, state) = match &what.job {
         Some(path) => {
             let job = Job::load(path)?;
@@ -130,6 +133,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
             name = job.name.clone();
             serve = job.serve.clone();
             cluster = job.cluster.clone();
+            trace = job.trace.clone();
             exports = job.exports.clone();
             collector = job.collector.clone();
             topics = job.topics.iter().map(topics_of).collect();
@@ -160,6 +164,7 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         state,
         serve,
         cluster,
+        trace,
         has_changes: changes.is_some(),
     })
 }

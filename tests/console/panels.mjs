@@ -87,6 +87,26 @@ await checks({
     await accessible(page, "with a user");
   },
 
+  async "a user's events are shown as far as windows hold them"({ open }) {
+    const { segments } = await api("/v1/segments");
+    const eventsOf = async (user) => (await api(`/v1/users/${user}/events?limit=50`)).events;
+    let user;
+    for (const { id } of segments) {
+      const { users } = await api(`/v1/segments/${id}/users?limit=5`);
+      for (const one of users) if (user == null && (await eventsOf(one)).length > 0) user = one;
+    }
+    holds(user != null, "windows hold events");
+    const page = await open({}, `#user=${user}`);
+    await ready(page);
+    const card = panel(page, "user");
+    await until("their events", async () => {
+      const events = await eventsOf(user);
+      const shown = await card.locator(".happened li").allInnerTexts();
+      return shown.length === events.length && shown[0].includes(events[0].event);
+    });
+    await accessible(page, "with a user's events");
+  },
+
   // A panel is shown where the server offers what it needs.
   async "sizes, reasons, estimates and overlaps are shown where they are offered"({ open, picture }) {
     const offers = new Set(Object.keys((await api("/openapi.json")).paths));

@@ -22,7 +22,7 @@ pub(crate) fn event(user: &str, after_ms: i64, name: &str, more: &str) -> String
 }
 
 /// Time has come so far after the start.
-fn await_time(served: &Served, after_ms: i64) {
+pub(crate) fn await_time(served: &Served, after_ms: i64) {
     served.send(&[sets("clock", after_ms, "tick", "x")]);
     let as_of = |served: &Served| served.get("/readyz").json["as_of"].as_i64();
     eventually("time goes on", || as_of(served) >= Some(START + after_ms));

@@ -8,6 +8,7 @@
 //! Cost: an estimate looks at the key of every user, and evaluates the rule for those of the sample;
 //! an explanation costs what the windows of one user hold. Records wait meanwhile.
 
+mod events;
 mod form;
 mod person;
 
@@ -16,8 +17,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Changes, Membership};
-use crate::model::{EventTime, UserKey};
+use crate::model::{Duration, EventTime, UserKey};
+use crate::operators::users::User;
 use crate::rule::{Definition, Rule};
+use events::Bounds;
 use form::Form;
 use person::Person;
 
@@ -49,6 +52,19 @@ pub enum Ask {
         /// The segment's id.
         segment: Arc<str>,
     },
+    /// Which events of a user are held.
+    Events {
+        /// The user's name.
+        user: Arc<str>,
+        /// None that are earlier than this.
+        since: Option<EventTime>,
+        /// None that are so much earlier than the answer.
+        last: Option<Duration>,
+        /// None of this time or later.
+        before: Option<EventTime>,
+        /// No more than this, but that a millisecond is not divided.
+        limit: usize,
+    },
 }
 
 /// What one worker says to a question.
@@ -69,6 +85,8 @@ pub enum Told {
     Counted(Counted),
     /// An [`Explanation`](crate::explained::Explanation), as JSON: it goes to who asked as it is.
     Explained(String),
+    /// The events of the user, as JSON: it goes to who asked as it is.
+    Listed(String),
     /// The user is none of this worker's, or does not exist.
     Unknown,
 }
@@ -115,6 +133,7 @@ impl Question {
         let mut waiting: Vec<Arc<str>> = match &ask {
             Ask::Estimate { rule, .. } => rule.references().into_iter().cloned().collect(),
             Ask::Explain { segment, .. } => vec![Arc::clone(segment)],
+            Ask::Events { .. } => Vec::new(),
         };
         let mut definitions: Vec<Arc<Definition>> = Vec::new();
         while let Some(id) = waiting.pop() {
@@ -141,6 +160,11 @@ impl Membership {
                 let text = self.explain(question, user, segment, at);
                 text.map_or(Told::Unknown, Told::Explained)
             }
+            Ask::Events { user, since, last, before, limit } => {
+                let (since, last, before, limit) = (*since, *last, *before, *limit);
+                let text = self.events(user, at, &Bounds { since, last, before, limit });
+                text.map_or(Told::Unknown, Told::Listed)
+            }
         };
         changes.replies.push(Reply { number: question.number, at, told });
     }
@@ -163,6 +187,17 @@ impl Membership {
         counted
     }
 
+    /// A user of this worker who exists.
+    fn existing(&self, name: &str) -> Option<&User> {
+        let user = self.users.get(self.users.find(UserKey::of(name))?);
+        user.since().map(|_| user)
+    }
+
+    fn events(&self, user: &str, at: EventTime, bounds: &Bounds) -> Option<String> {
+        // Its values were read from JSON, so they can be written so.
+        serde_json::to_string(&self.listing(self.existing(user)?, at, bounds)).ok()
+    }
+
     fn explain(
         &self,
         question: &Question,
@@ -170,8 +205,7 @@ impl Membership {
         segment: &Arc<str>,
         at: EventTime,
     ) -> Option<String> {
-        let user = self.users.get(self.users.find(UserKey::of(user))?);
-        user.since()?;
+        let user = self.existing(user)?;
         let root = Rule::Segment(Arc::clone(segment));
         let form = Form::new(&root, question, (self, at));
         let told = Person::new(&form, user, self, at).explanation();

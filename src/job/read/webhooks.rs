@@ -62,7 +62,8 @@ impl JobReader<'_> {
         self.server(node, "webhook", target)
     }
 
-    fn headers(&mut self, node: &Node<'_>) -> Option<BTreeMap<String, Secret>> {
+    /// Further headers of requests. Some are secrets.
+    pub(super) fn headers(&mut self, node: &Node<'_>) -> Option<BTreeMap<String, Secret>> {
         if !node.is_present() {
             return Some(BTreeMap::new());
         }

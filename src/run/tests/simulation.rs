@@ -172,6 +172,7 @@ impl World {
     fn run(&self, workers: usize, state: Option<Kept>, timeline: Timeline) -> Run {
         let clock = clock();
         let live = state.is_some().then(|| Live {
+            tracer: None,
             topics: Vec::new(),
             log: None,
             wall: Wall::system(),

@@ -30,11 +30,13 @@ pub(super) async fn explain(
     let replies = asked.view.questions().ask(ask).await?;
     let told = replies.into_iter().find_map(|reply| match reply.told {
         Told::Explained(text) => serde_json::from_str(&text).ok(),
-        Told::Counted(_) | Told::Unknown => None,
+        Told::Counted(_) | Told::Listed(_) | Told::Unknown => None,
     });
-    told.map(Json).ok_or_else(|| {
-        let message = format!("there is no user {user:?}");
-        Refusal::new(StatusCode::NOT_FOUND, "unknown_user", message)
-            .with_hint("a user exists from the first record that names it")
-    })
+    told.map(Json).ok_or_else(|| unknown_user(&user))
+}
+
+pub(super) fn unknown_user(user: &str) -> Refusal {
+    let message = format!("there is no user {user:?}");
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_user", message)
+        .with_hint("a user exists from the first record that names it")
 }

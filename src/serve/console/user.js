@@ -1,9 +1,11 @@
-// A user's card: in which segments they are and why, and how they came and went.
+// A user's card: in which segments they are and why, how they came and went, and what they did.
 import { html, useEffect, useRef, useState } from "./preact.js";
 import { Refused, ask, at, follow, usePoll } from "./api.js";
 import { count, plural, span, time } from "./format.js";
 
 const EVERY_MS = 2_000;
+/** How many of the last events are asked for. */
+const EVENTS = 50;
 /** Entries and leaves that are kept. */
 const KEPT = 500;
 const FIRST_TIME = -62_135_596_800_000;
@@ -49,7 +51,37 @@ function Card({ id, watermark, offers, onSegment }) {
         ${found?.segments.length === 0 && html`<p class="note">In none now.</p>`}
         ${canExplain && html`<${Why} id=${id} chosen=${why} watermark=${watermark} onChoose=${explain} />`}
       </div>
-      <${Timeline} id=${id} onSegment=${onSegment} />
+      <div class="card-part">
+        <${Timeline} id=${id} onSegment=${onSegment} />
+        ${offers.has("/v1/users/{id}/events") && html`<${Events} id=${id} />`}
+      </div>
+    </div>`;
+}
+
+/** Their last events, as far as windows hold them. */
+function Events({ id }) {
+  const [found, show] = useState(null);
+  usePoll(EVERY_MS, async (signal) => {
+    try {
+      show(await ask(at`/v1/users/${id}/events?limit=${EVENTS}`, { signal }));
+    } catch (error) {
+      if (error instanceof Refused) show({ events: [], wrong: error.message });
+      throw error;
+    }
+  });
+  return html`
+    <div class="stretch">
+      <h3>Events <span class="note">${found?.next != null && `the last ${found.events.length}`}</span></h3>
+      <div class="scroll" tabindex="0" role="region" aria-label=${`Events of ${id} that windows hold, the newest first`}>
+        ${found?.events.length === 0 && html`<p class="note">${found.wrong ?? "None that a window holds."}</p>`}
+        <ol class="happened">
+          ${(found?.events ?? []).map(({ time: when, event, count: many, properties }) => html`
+            <li key=${`${when} ${event}`}>
+              <span class="when">${time(when)}</span>
+              <span>${event}${many > 1 && ` × ${count(many)}`}${Object.entries(properties).map(([path, value]) => html` <span class="note">${path} ${JSON.stringify(value)}</span>`)}</span>
+            </li>`)}
+        </ol>
+      </div>
     </div>`;
 }
 
@@ -79,7 +111,7 @@ function Timeline({ id, onSegment }) {
     return () => aborting.abort();
   }, []);
   return html`
-    <div class="card-part">
+    <div class="stretch">
       <h3>Entries and leaves <span class="note">${from != null && `since ${time(from)}`}</span></h3>
       <div class="scroll" tabindex="0" role="region" aria-label=${`Entries and leaves of ${id}, the newest first`}>
         ${entries.length === 0 && html`<p class="note">${wrong ? wrong.message : "None that is retained."}</p>`}
