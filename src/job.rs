@@ -273,6 +273,8 @@ pub struct ToPostgres {
     pub url: Secret,
     /// The schema of the tables.
     pub schema: String,
+    /// The attributes of users that are written, too.
+    pub attributes: Vec<dataflows::model::Path>,
 }
 
 /// A Redis server that is written.

@@ -314,6 +314,9 @@ fn jobs_are_right_or_wrong_for_both() {
     let postgres = "[[sink]]\nkind = \"postgres\"\n";
     check(&format!("{postgres}url = \"postgres://h/d\"\nschema = \"shop\""), true);
     check(&format!("{postgres}url = \"postgres://h/d\"\nprefix = \"p\""), false);
+    check(&format!("{postgres}url = \"u\"\nattributes = [\"plan\", \"address.city\"]"), true);
+    check(&format!("{postgres}url = \"u\"\nattributes = []"), false);
+    check(&format!("{redis}url = \"u\"\nattributes = [\"plan\"]"), false);
     check(postgres, false);
     let webhook = "[[sink]]\nkind = \"webhook\"\nurl = \"https://h/x\"\npath = \"hooks\"\n";
     let signed = format!("{webhook}secret = \"whsec_x\"\n");

@@ -5,9 +5,11 @@
 //! would do the same, copies what its differences come to ([`stays`]) into a table that lasts as
 //! long as the transaction, and takes it over from there into all others.
 //!
-//! There is no table of attributes: sinks are told of differences only.
+//! Where the job names attributes of users, the step says what they have become ([`profiles`]), too: of
+//! all users of whom any is known, whatever segments the sink is told of.
 
 mod fault;
+mod profiles;
 mod stays;
 mod tables;
 mod text;
@@ -15,7 +17,7 @@ mod text;
 use std::fmt;
 use std::time::Duration;
 
-use dataflows::model::EventTime;
+use dataflows::model::{EventTime, Path};
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use postgres::config::{Host, SslMode};
 use postgres::{Client, Config};
@@ -54,6 +56,8 @@ pub struct Settings {
     pub url: String,
     /// The schema of the tables.
     pub schema: String,
+    /// The attributes of users that are written, in order, each once.
+    pub attributes: Vec<Path>,
     /// Whether all that the sink has written is to be cleared away first.
     pub rebuild: bool,
 }
@@ -65,6 +69,7 @@ impl fmt::Debug for Settings {
             .field("job", &self.job)
             .field("name", &self.name)
             .field("schema", &self.schema)
+            .field("attributes", &self.attributes)
             .finish_non_exhaustive()
     }
 }
@@ -106,9 +111,9 @@ pub fn open(
     let config = settings.config()?;
     let name = format!("sink {} (PostgreSQL at {})", settings.name, place(&config));
     let (watch, rebuild) = (Watch::new(name.clone()), settings.rebuild);
-    let (connected, stays) = (None, Stays::default());
+    let (connected, writes) = (None, Writes::default());
     let mut writer =
-        Writer { settings, config, watch, connected, rebuild, stays, tells_members: false };
+        Writer { settings, config, watch, connected, rebuild, writes, tells_members: false };
     let Some(position) = first_connection(&mut writer, &terms.stop)? else { return Ok(None) };
     writer.tells_members = position.is_none() && resumes.is_some();
     let begin = Begin::keeping_members(&name, &writer.settings.name, position, resumes)?;
@@ -126,6 +131,14 @@ fn place(config: &Config) -> String {
     format!("{host}:{port}/{database}")
 }
 
+/// What the items of a step come to.
+#[derive(Debug, Default)]
+struct Writes {
+    stays: Stays,
+    /// What attributes have become, as rows.
+    profiles: Vec<u8>,
+}
+
 /// A database that is being written.
 struct Writer {
     settings: Settings,
@@ -135,7 +148,7 @@ struct Writer {
     /// Whether all is to be cleared away with the first connection.
     rebuild: bool,
     /// What the step that is being tried comes to.
-    stays: Stays,
+    writes: Writes,
     /// Whether the first step tells who is in which segment.
     tells_members: bool,
 }
@@ -158,6 +171,12 @@ impl Destination for Writer {
             let (job, sink) = (found.job, found.sink);
             return Err(PostgresFault::Others { name, schema, job, sink }.into());
         }
+        let wanted = self.settings.attributes.iter().map(Path::as_str);
+        if !wanted.eq(found.attributes.iter().map(String::as_str)) {
+            let (name, schema) = (self.watch.name().to_owned(), schema.clone());
+            let (attributes, sink) = (found.attributes.join(", "), self.settings.name.clone());
+            return Err(PostgresFault::Attributes { name, schema, attributes, sink }.into());
+        }
         self.rebuild = false;
         let step = Step::prepare(&mut client).map_err(|error| self.judge(&error))?;
         self.connected = Some((client, step));
@@ -169,7 +188,7 @@ impl Destination for Writer {
     }
 
     fn prepare(&mut self, items: &[super::delivery::Item]) {
-        self.stays = Stays::of(items);
+        self.writes = Writes { stays: Stays::of(items), profiles: profiles::rows(items) };
     }
 
     fn write(&mut self, due: &Due, from: Option<EventTime>) -> Result<(), Failure> {
@@ -177,7 +196,7 @@ impl Destination for Writer {
             return Err(Failure::Trouble("it is not connected".to_owned(), None));
         };
         let cause = if self.tells_members && from.is_none() { "rebuild" } else { "stream" };
-        let written = step.write(&mut client, &self.stays, (from, due.upto), cause);
+        let written = step.write(&mut client, &self.writes, (from, due.upto), cause);
         let written = written.map_err(|error| self.judge(&error));
         self.connected = Some((client, step));
         match written? {

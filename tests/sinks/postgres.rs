@@ -14,15 +14,15 @@ use crate::server::Server;
 use crate::{job, killed_in_mid_stream, killed_often};
 
 const PASSWORD: &str = "hunter2";
-const FORGET: &str = "DROP SCHEMA IF EXISTS rivulet CASCADE";
+pub(crate) const FORGET: &str = "DROP SCHEMA IF EXISTS rivulet CASCADE";
 
 /// A cluster of PostgreSQL with one user that has a password.
-struct Postgres {
+pub(crate) struct Postgres {
     server: Server,
 }
 
 impl Postgres {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let server = Server::new();
         std::fs::write(server.folder().join("password"), PASSWORD).unwrap();
         if is_root() {
@@ -51,7 +51,7 @@ impl Postgres {
         other.chain([program]).collect()
     }
 
-    fn start(&self) {
+    pub(crate) fn start(&self) {
         let mut words = self.words("postgres");
         let port = self.server.port.to_string();
         words.extend(["-D", "data", "-p", &port, "-h", "127.0.0.1", "-k", "", "-F"].map(own));
@@ -67,7 +67,7 @@ impl Postgres {
         self.server.start(&words, || Client::connect(&self.url(), NoTls).is_ok());
     }
 
-    fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let lines = std::fs::read_to_string(self.server.folder().join("data/postmaster.pid"));
         let lines = lines.unwrap();
         let id = lines.lines().next().unwrap();
@@ -79,15 +79,15 @@ impl Postgres {
         format!("postgres://shop:{PASSWORD}@127.0.0.1:{}/postgres", self.server.port)
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(&self.url(), NoTls).unwrap()
     }
 
-    fn sink(&self, more: &str) -> String {
+    pub(crate) fn sink(&self, more: &str) -> String {
         format!("[[sink]]\nkind = \"postgres\"\nurl = {:?}\n{more}\n", self.url())
     }
 
-    fn do_it(&self, statements: &str) {
+    pub(crate) fn do_it(&self, statements: &str) {
         self.client().batch_execute(statements).unwrap();
     }
 
@@ -101,14 +101,14 @@ impl Postgres {
     }
 
     /// The position of the sink; none where there are no tables yet.
-    fn position(&self) -> Option<i64> {
+    pub(crate) fn position(&self) -> Option<i64> {
         let row = self.client().query_opt("SELECT position FROM rivulet.rivulet", &[]);
         row.ok().flatten().and_then(|row| row.get(0))
     }
 
     /// That the tables say what these differences come to.
     #[track_caller]
-    fn check(&self, schema: &str, differences: &[String]) {
+    pub(crate) fn check(&self, schema: &str, differences: &[String]) {
         let (stays, open) = stays(differences);
         let ms = |column: &str| format!("(extract(epoch from {column}) * 1000)::bigint");
         let (added, removed) = (ms("added_at"), ms("removed_at"));
@@ -310,7 +310,7 @@ fn what_is_wrong_is_told_with_the_remedy_and_without_the_password() {
     postgres.do_it("ALTER TABLE rivulet.segment_membership RENAME COLUMN added_at TO since");
     refused(&sink, &["not as they were made", "added_at", "--rebuild postgres"]);
     postgres.do_it("UPDATE rivulet.rivulet SET version = 9");
-    refused(&sink, &["version 9", "version 1"]);
+    refused(&sink, &["version 9", "version 2"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! Addresses hold passwords: no fault shows what stands there.
 
+use dataflows::model::Path;
 use dataflows::rule::reader::Node;
 use serde_json::Value as Json;
 
@@ -12,7 +13,7 @@ use crate::state::Secret;
 
 const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments", "buffer", "buffer_path"];
 const POSTGRES_KEYS: &[&str] =
-    &["kind", "name", "url", "schema", "segments", "buffer", "buffer_path"];
+    &["kind", "name", "url", "schema", "attributes", "segments", "buffer", "buffer_path"];
 
 /// Where tables are made unless said: in a schema of their own.
 const SCHEMA: &str = "rivulet";
@@ -35,7 +36,11 @@ impl JobReader<'_> {
             reader.name(node, "the schema of the tables").map(|it| it.into_owned())
         });
         let schema = schema.map(|schema| schema.unwrap_or_else(|| SCHEMA.to_owned()));
-        let target = || Some(Target::Postgres(ToPostgres { url: url?, schema: schema? }));
+        let attributes = self.attributes(&node.get("attributes"));
+        let target = || {
+            let (url, schema, attributes) = (url?, schema?, attributes?);
+            Some(Target::Postgres(ToPostgres { url, schema, attributes }))
+        };
         self.server(node, "postgres", target)
     }
 
@@ -83,17 +88,31 @@ impl JobReader<'_> {
 
     /// The segments a sink is told of: names, or how they begin.
     pub(super) fn selection(&mut self, node: &Node<'_>) -> Option<Vec<String>> {
+        let allowed = "a list of segments, at least one; \"b*\" are all that begin with b";
+        self.names(node, allowed, "a segment")
+    }
+
+    /// The attributes of users a sink is told of, in order, each once.
+    fn attributes(&mut self, node: &Node<'_>) -> Option<Vec<Path>> {
+        let allowed = "a list of attributes, at least one; \"address.city\" reaches into an object";
+        let mut names = self.names(node, allowed, "an attribute")?;
+        names.sort();
+        names.dedup();
+        Some(names.iter().map(|name| Path::new(name)).collect())
+    }
+
+    /// A list of names, not empty; none where it is left out.
+    fn names(&mut self, node: &Node<'_>, allowed: &str, each: &str) -> Option<Vec<String>> {
         if !node.is_present() {
             return Some(Vec::new());
         }
-        let allowed = "a list of segments, at least one; \"b*\" are all that begin with b";
         if !node.json().is_some_and(Json::is_array) {
             self.reader.fault(node, allowed, None);
             return None;
         }
         let names: Vec<_> = node
             .items()
-            .map(|item| self.reader.name(&item, "a segment").map(|it| it.into_owned()))
+            .map(|item| self.reader.name(&item, each).map(|it| it.into_owned()))
             .collect();
         if names.is_empty() {
             self.reader.fault(node, allowed, None);

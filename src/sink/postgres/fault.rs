@@ -62,6 +62,22 @@ pub enum PostgresFault {
         /// What would be right.
         known: i32,
     },
+    /// Other attributes have been written.
+    #[error(
+        "{name}: in schema {schema}, user_attribute_snapshot has been written with the attributes \
+         [{attributes}], which are not those of the job: start with --rebuild {sink}, and all of it is \
+         filled anew; or name these again"
+    )]
+    Attributes {
+        /// The sink.
+        name: String,
+        /// The schema.
+        schema: String,
+        /// Those that were written.
+        attributes: String,
+        /// The name of the sink.
+        sink: String,
+    },
     /// Another job writes there.
     #[error(
         "{name}: schema {schema} is that of the sink {sink:?} of the job {job:?}: say a schema of its \
