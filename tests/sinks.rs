@@ -7,11 +7,15 @@ mod common;
 mod live;
 #[path = "common/server.rs"]
 mod server;
+#[path = "common/stores.rs"]
+mod stores;
 
 #[path = "sinks/postgres.rs"]
 mod postgres;
 #[path = "sinks/profiles.rs"]
 mod profiles;
+#[path = "sinks/proof.rs"]
+mod proof;
 #[path = "sinks/redis.rs"]
 mod redis;
 #[path = "sinks/webhook.rs"]

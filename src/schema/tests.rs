@@ -306,6 +306,7 @@ fn jobs_are_right_or_wrong_for_both() {
     check(&format!("{redis}url = \"redis://h:1\"\nname = \"a/b\""), false);
     check(&format!("{redis}url = \"redis://h:1\"\nsegments = []"), false);
     check(&format!("{redis}url = \"redis://h:1\"\nof = \"late\""), false);
+    check(&format!("{redis}url = \"rediss://h:1\"\nca = \"ca.pem\""), true);
     check(redis, false);
     let buffered = format!("{redis}url = \"redis://h:1\"\nbuffer_path = \"b\"\n");
     check(&format!("{buffered}buffer = \"64MiB\""), true);

@@ -15,10 +15,11 @@ mod tables;
 mod text;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dataflows::model::{EventTime, Path};
-use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use openssl::ssl::SslVerifyMode;
 use postgres::config::{Host, SslMode};
 use postgres::{Client, Config};
 use postgres_openssl::MakeTlsConnector;
@@ -27,6 +28,7 @@ use super::SinkError;
 use super::courier::{
     Begin, Courier, Destination, Failure, Terms, Watch, displaced, first_connection,
 };
+use super::proof::{self, ProofFault};
 use super::queue::{Due, Pace};
 pub use fault::PostgresFault;
 use stays::Stays;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub name: String,
     /// `postgres://user:password@host:port/database`, with parameters if need be.
     pub url: String,
+    /// The authorities by which the server proves who it is; those the machine trusts, if none.
+    pub ca: Option<PathBuf>,
     /// The schema of the tables.
     pub schema: String,
     /// The attributes of users that are written, in order, each once.
@@ -79,18 +83,31 @@ impl Settings {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self) -> Result<(), PostgresFault> {
-        self.config().map(drop)
+    pub fn check(&self) -> Result<(), SinkError> {
+        self.config()?;
+        self.authorities().map(drop)
+    }
+
+    fn authorities(&self) -> Result<Option<Vec<u8>>, SinkError> {
+        let read = |path: &PathBuf| proof::authorities(&self.name, path);
+        Ok(self.ca.as_ref().map(read).transpose()?)
     }
 
     fn config(&self) -> Result<Config, PostgresFault> {
         let address = |reason: String| PostgresFault::Address { sink: self.name.clone(), reason };
-        let mut config: Config = self.url.parse().map_err(|error: postgres::Error| {
+        let url = known_to_client(&self.url);
+        let mut config: Config = url.parse().map_err(|error: postgres::Error| {
             // It is the cause that says which part, and no part is repeated by it.
             address(fault::with_causes(&error))
         })?;
         if config.get_hosts().is_empty() {
             return Err(address("it names no host".to_owned()));
+        }
+        if self.ca.is_some() {
+            if config.get_ssl_mode() == SslMode::Disable {
+                return Err(address("sslmode=disable, beside a ca to prove it by".to_owned()));
+            }
+            config.ssl_mode(SslMode::Require);
         }
         config.application_name("rivulet").connect_timeout(CONNECT).tcp_user_timeout(SILENCE);
         Ok(config)
@@ -118,6 +135,13 @@ pub fn open(
     writer.tells_members = position.is_none() && resumes.is_some();
     let begin = Begin::keeping_members(&name, &writer.settings.name, position, resumes)?;
     Ok(Some(Courier::start(name, writer, begin, PACE, terms)))
+}
+
+/// The same address, in words the client knows: what is required here is the whole proof.
+fn known_to_client(url: &str) -> String {
+    let parameters = url.find('?').unwrap_or(url.len());
+    let (address, parameters) = url.split_at(parameters);
+    format!("{address}{}", parameters.replace("sslmode=verify-full", "sslmode=require"))
 }
 
 fn place(config: &Config) -> String {
@@ -155,7 +179,9 @@ struct Writer {
 
 impl Destination for Writer {
     fn connect(&mut self) -> Result<Option<EventTime>, Failure> {
-        let tls = self.tls().map_err(|error| Failure::Trouble(error.to_string(), None))?;
+        let authorities = self.settings.authorities()?;
+        let tls = self.tls(authorities.as_deref());
+        let tls = tls.map_err(|error| Failure::Trouble(error.to_string(), None))?;
         let client = self.config.connect(tls);
         let mut client = client.map_err(|error| self.judge(&error))?;
         let opened = tables::open(&mut client, &self.settings, self.rebuild);
@@ -221,10 +247,13 @@ impl Destination for Writer {
 
 impl Writer {
     /// As libpq does, a server is believed to be who it says unless encryption is required; then it
-    /// has to prove it, by the authorities the machine trusts.
-    fn tls(&self) -> Result<MakeTlsConnector, openssl::error::ErrorStack> {
+    /// has to prove it, by its host name too.
+    fn tls(
+        &self,
+        authorities: Option<&[u8]>,
+    ) -> Result<MakeTlsConnector, openssl::error::ErrorStack> {
         let must_prove = self.config.get_ssl_mode() == SslMode::Require;
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        let mut builder = proof::client(authorities)?;
         if !must_prove {
             builder.set_verify(SslVerifyMode::NONE);
         }
@@ -238,6 +267,9 @@ impl Writer {
 
     fn judge(&self, error: &postgres::Error) -> Failure {
         let (name, sink) = (self.watch.name().to_owned(), self.settings.name.clone());
+        if let Some(reason) = fault::not_proven(error) {
+            return ProofFault::NotProven { name, reason }.into();
+        }
         match PostgresFault::of(error, name, sink, &self.settings.schema) {
             Some(fault) => fault.into(),
             None => Failure::Trouble(fault::with_causes(error), None),

@@ -205,6 +205,7 @@ fn redis_of(job: &str, sink: &job::Sink, to: &job::ToRedis, rebuild: bool) -> re
         job: job.to_owned(),
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
+        ca: to.ca.clone(),
         prefix: to.prefix.clone(),
         rebuild,
     }
@@ -221,6 +222,7 @@ fn postgres_of(
         job: job.to_owned(),
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
+        ca: to.ca.clone(),
         schema: to.schema.clone(),
         attributes: to.attributes.clone(),
         rebuild,

@@ -6,7 +6,8 @@ use serde_json::{Value as Json, json};
 
 use crate::common::{BUSY_SEGMENTS, Place, eventually};
 use crate::live::Fed;
-use crate::postgres::{FORGET, Postgres};
+use crate::postgres::FORGET;
+use crate::stores::Postgres;
 use crate::{job, killed_in_mid_stream, killed_often};
 
 const START: i64 = 1_767_225_600_000;

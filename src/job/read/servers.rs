@@ -3,6 +3,8 @@
 //!
 //! Addresses hold passwords: no fault shows what stands there.
 
+use std::path::PathBuf;
+
 use dataflows::model::Path;
 use dataflows::rule::reader::Node;
 use serde_json::Value as Json;
@@ -11,9 +13,10 @@ use super::JobReader;
 use crate::job::{Format, Output, Sink, Target, ToPostgres, ToRedis};
 use crate::state::Secret;
 
-const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments", "buffer", "buffer_path"];
+const REDIS_KEYS: &[&str] =
+    &["kind", "name", "url", "ca", "prefix", "segments", "buffer", "buffer_path"];
 const POSTGRES_KEYS: &[&str] =
-    &["kind", "name", "url", "schema", "attributes", "segments", "buffer", "buffer_path"];
+    &["kind", "name", "url", "ca", "schema", "attributes", "segments", "buffer", "buffer_path"];
 
 /// Where tables are made unless said: in a schema of their own.
 const SCHEMA: &str = "rivulet";
@@ -25,8 +28,9 @@ impl JobReader<'_> {
         let prefix = self.reader.optional(&node.get("prefix"), |reader, node| {
             reader.name(node, "what the names of keys begin with").map(|it| it.into_owned())
         });
-        let (url, prefix) = (url, prefix.map(Option::unwrap_or_default));
-        self.server(node, "redis", || Some(Target::Redis(ToRedis { url: url?, prefix: prefix? })))
+        let (ca, prefix) = (self.authorities(node), prefix.map(Option::unwrap_or_default));
+        let target = || Some(Target::Redis(ToRedis { url: url?, ca: ca?, prefix: prefix? }));
+        self.server(node, "redis", target)
     }
 
     pub(super) fn postgres(&mut self, node: &Node<'_>) -> Option<Sink> {
@@ -36,12 +40,22 @@ impl JobReader<'_> {
             reader.name(node, "the schema of the tables").map(|it| it.into_owned())
         });
         let schema = schema.map(|schema| schema.unwrap_or_else(|| SCHEMA.to_owned()));
+        let ca = self.authorities(node);
         let attributes = self.attributes(&node.get("attributes"));
         let target = || {
-            let (url, schema, attributes) = (url?, schema?, attributes?);
-            Some(Target::Postgres(ToPostgres { url, schema, attributes }))
+            let (url, ca, schema, attributes) = (url?, ca?, schema?, attributes?);
+            Some(Target::Postgres(ToPostgres { url, ca, schema, attributes }))
         };
         self.server(node, "postgres", target)
+    }
+
+    /// The file of the authorities that sign its certificate, if one is named.
+    fn authorities(&mut self, node: &Node<'_>) -> Option<Option<PathBuf>> {
+        let at = node.get("ca");
+        if !at.is_present() {
+            return Some(None);
+        }
+        self.path(&at, "a PEM file of authorities").map(Some)
     }
 
     /// What all of them say.

@@ -121,6 +121,17 @@ impl PostgresFault {
     }
 }
 
+/// What is wrong with the certificate of a server, if that is what is.
+pub(super) fn not_proven(error: &postgres::Error) -> Option<String> {
+    let text = with_causes(error);
+    if text.contains("server does not support TLS") {
+        return Some("it has no TLS, which the job asks for".to_owned());
+    }
+    // Before it stands where in OpenSSL it was found.
+    let (_, reason) = text.split_once("certificate verify failed")?;
+    Some(reason.rsplit(": ").next().unwrap_or(reason).to_owned())
+}
+
 /// An error and what is behind it, in one line.
 pub(super) fn with_causes(error: &postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
