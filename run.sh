@@ -243,6 +243,47 @@ bench_console() {
         cargo test --release --locked --test console many_segments -- --nocapture
 }
 
+# Runs a server in a folder of its own, as this user or another. It ends when its standard input is
+# closed, at the latest with this script, and the folder with it.
+serve_alone() {
+    local folder=$1
+    shift
+    cd "$folder"
+    "$@" </dev/null >&2 &
+    cat >/dev/null
+    kill "$!" && wait "$!" || true
+    rm -rf "$folder"
+}
+
+start_redis() {
+    local port=${REDIS_PORT:-16379} folder
+    folder=$(mktemp -d)
+    exec 8> >(serve_alone "$folder" redis-server --port "$port" --bind 127.0.0.1 --save '' \
+        --appendonly yes --appendfsync everysec --loglevel warning)
+    until redis-cli -p "$port" ping >/dev/null 2>&1; do
+        [ "$SECONDS" -lt 300 ] || { say "no Redis came up on port $port: REDIS_PORT names another"; return 1; }
+        sleep 0.2
+    done
+    export REDIS_URL=redis://127.0.0.1:$port
+}
+
+start_postgres() {
+    local port=${POSTGRES_PORT:-15432} folder bin as=()
+    bin=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
+    folder=$(mktemp -d)
+    if [ "$(id -u)" = 0 ]; then # whom PostgreSQL does not want
+        as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+        chown postgres "$folder"
+    fi
+    (cd "$folder" && "${as[@]}" "$bin/initdb" -D "$folder/data" -U bench -A trust -E UTF8 --locale=C >/dev/null)
+    exec 7> >(serve_alone "$folder" "${as[@]}" "$bin/postgres" -D "$folder/data" -p "$port" -h 127.0.0.1 -k '')
+    until "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; do
+        [ "$SECONDS" -lt 300 ] || { say "no PostgreSQL came up on port $port: POSTGRES_PORT names another"; return 1; }
+        sleep 0.2
+    done
+    export POSTGRES_URL=postgres://bench@127.0.0.1:$port/postgres
+}
+
 bench() {
     if [ "${1:-}" = console ]; then
         shift
@@ -251,24 +292,29 @@ bench() {
     fi
     setup
     build
-    # Rows that are measured against a broker get one, unless KAFKA_BROKERS names another.
-    local word before='' rows='' wants_broker=''
+    # Rows that are measured against a broker get one, unless KAFKA_BROKERS names another; those that
+    # are against Redis or PostgreSQL, unless REDIS_URL and POSTGRES_URL do.
+    local word before='' rows='' wants_broker='' wants_redis='' wants_postgres=''
     for word in "$@"; do
         case $before:$word in
             --runs:* | --out:* | --json:*) ;;
             *:kafka* | *:recovery | *:state-bytes) wants_broker=1 ;;
+            *:redis*) wants_redis=1 ;;
+            *:postgres*) wants_postgres=1 ;;
             *:[a-z]*) rows=1 ;;
         esac
         before=$word
     done
-    [ -n "$rows" ] || wants_broker=1
-    case " $* " in *" --list "*) wants_broker='' ;; esac
+    [ -n "$rows$wants_broker$wants_redis$wants_postgres" ] || wants_broker=1 wants_redis=1 wants_postgres=1
+    case " $* " in *" --list "*) wants_broker='' wants_redis='' wants_postgres='' ;; esac
+    [ -n "${REDIS_URL:-}" ] || [ -z "$wants_redis" ] || { setup_servers && start_redis; }
+    [ -n "${POSTGRES_URL:-}" ] || [ -z "$wants_postgres" ] || { setup_servers && start_postgres; }
     if [ -n "$wants_broker" ] && [ -z "${KAFKA_BROKERS:-}" ]; then
         setup_kafka
         start_broker unused
         export KAFKA_BROKERS=$address
     fi
-    "$rivulet" bench "$@" 9>&-
+    "$rivulet" bench "$@" 7>&- 8>&- 9>&-
 }
 
 chaos() {

@@ -36,6 +36,7 @@
 //! | references: differential joins and counts in one `iterate` | [`operators::compose`] |
 //! | what survives a crash, and how it comes back | [`operators::checkpoint`] |
 //! | which counted events are second copies | [`operators::counted`] |
+//! | what outputs are told of attributes, and in step with what | [`operators::profiles`], [`operators::together`] |
 //! | distinct users, the most frequent values, memberships to hand out: sketches with their errors | [`sketch`] |
 //! | the way in and the ordered way out | [`operators::feed`], [`operators::release`] |
 //! | the judge: everything recomputed from the whole log | [`oracle`] |

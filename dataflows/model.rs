@@ -1,16 +1,18 @@
 //! The nouns everything else is about: times, values, records, differences.
 //!
 //! Nothing here knows a rule or an operator. What a type means is in its own module:
-//! [`time`], [`number`], [`value`], [`record`], [`difference`].
+//! [`time`], [`number`], [`value`], [`record`], [`difference`], [`profile`].
 
 pub mod difference;
 pub mod number;
+pub mod profile;
 pub mod record;
 pub mod time;
 pub mod value;
 
 pub use difference::{Difference, Sign};
 pub use number::{Amount, Decimal};
+pub use profile::{Asked, Profile};
 pub use record::{
     Action, Arrival, AttributeKey, Change, Hit, Incoming, MessageKey, Payload, Position, Stamp,
     StreamId, Update, UserKey,

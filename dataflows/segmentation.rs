@@ -26,7 +26,7 @@ use timely::dataflow::{ProbeHandle, Scope, Stream};
 
 use crate::catalog::{Edit, TimedEdit, Timeline};
 use crate::clock::{ClockSettings, Emit, Reason};
-use crate::model::{Difference, Duration, EventTime, Incoming, Position, Stamp};
+use crate::model::{Difference, Duration, EventTime, Incoming, Position, Profile, Stamp};
 use crate::operators::checkpoint::{
     Handed, Piece, Place, Restored, Survival, Unreadable, hand_over, record_identifiers,
 };
@@ -141,6 +141,9 @@ impl Drop for Promises {
 pub struct Outputs<'scope> {
     /// Who entered and left, by (time, segment, user).
     pub differences: Stream<'scope, EventTime, Vec<Difference>>,
+    /// What attributes have become that outputs are [told](Streams::tell) of, by (time, user); where
+    /// they are told of any.
+    pub profiles: Option<Stream<'scope, EventTime, Vec<Profile>>>,
     /// Late records, by (clock, position).
     pub late: Stream<'scope, EventTime, Vec<Late>>,
     /// Rejected records, by (clock, position).
@@ -204,6 +207,7 @@ pub fn segmentation<'scope>(
     let counts = seen_stream.map(|seen| counted(seen, copies.clone()));
     let identifiers = record_identifiers(applied, saves_stream.clone(), settings.dedup_horizon);
 
+    let are_told = !streams.told().is_empty();
     let members = membership(
         membership::Inputs {
             updates: updates_stream,
@@ -230,6 +234,7 @@ pub fn segmentation<'scope>(
     let tallies = members.tally.concat(late_tally).concat(rejected_tally);
     let outputs = Outputs {
         differences: release(plain.concat(composed)),
+        profiles: are_told.then(|| gather(members.profiles, "Profiles")),
         late: gather(late_stream, "Late"),
         rejected: gather(rejected_stream, "Rejected"),
         prepared: members.prepared.exchange(|_| 0),

@@ -4,7 +4,7 @@
 //! the same events share it, whatever their windows and thresholds. A source asks [`Streams`] what
 //! is [`Wanted`] of an event by its name, decodes only those properties, and passes on the
 //! [`Hit`]s. The events of a stream may also be [counted](Streams::count), whether a rule asks for
-//! them or not.
+//! them or not, and outputs may be [told](Streams::tell) of attributes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,6 +105,8 @@ pub struct Streams {
     counters: Vec<Option<u32>>,
     /// How many counters there are.
     counts: u32,
+    /// The attributes outputs are told of.
+    told: Arc<[Path]>,
 }
 
 /// What the rules want of events of one name.
@@ -189,6 +191,16 @@ impl Streams {
         let id = self.index(stream);
         self.counters[id.0 as usize] = Some(self.counts);
         self.counts += 1;
+    }
+
+    /// Has outputs told of these attributes. They are to be the same in every process.
+    pub fn tell(&mut self, attributes: &[Path]) {
+        self.told = attributes.into();
+    }
+
+    /// The attributes outputs are told of.
+    pub fn told(&self) -> &[Path] {
+        &self.told
     }
 
     /// Whether any events are counted.

@@ -23,6 +23,7 @@ mod plots;
 mod resources;
 mod rows;
 mod saving;
+mod servers;
 mod service;
 mod shapes;
 mod table;
@@ -177,6 +178,7 @@ impl<'a> Bench<'a> {
             }
             Measurement::Topics { is_kept } => topics::clicks(&self.data, is_kept),
             Measurement::Recovery => topics::recovery(&self.data),
+            Measurement::Server(server) => servers::measure(&self.data, server),
             Measurement::State => topics::attributes(&self.data),
             Measurement::Peer(peer) => match &self.peers {
                 Ok(peers) => peers.run(peer, name, &self.data),

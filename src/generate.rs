@@ -9,7 +9,7 @@ pub mod catalogue;
 pub mod changes;
 pub mod clicks;
 mod line;
-mod random;
+pub(crate) mod random;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -286,8 +286,12 @@ pub struct ToWebhook {
 pub struct ToPostgres {
     /// Its address, with user and password.
     pub url: Secret,
+    /// The authorities that sign its certificate.
+    pub ca: Option<PathBuf>,
     /// The schema of the tables.
     pub schema: String,
+    /// The attributes of users that are written, too.
+    pub attributes: Vec<dataflows::model::Path>,
 }
 
 /// A Redis server that is written.
@@ -295,6 +299,8 @@ pub struct ToPostgres {
 pub struct ToRedis {
     /// Its address, with user and password.
     pub url: Secret,
+    /// The authorities that sign its certificate.
+    pub ca: Option<PathBuf>,
     /// What the names of all keys begin with.
     pub prefix: String,
 }

@@ -33,7 +33,7 @@ use std::time::{Duration as WallDuration, Instant};
 
 use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::ClockSettings;
-use dataflows::model::{Duration, EventTime};
+use dataflows::model::{Duration, EventTime, Path};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
 use dataflows::segmentation::Sight;
@@ -132,6 +132,8 @@ pub struct Run {
     pub timeline: Arc<Timeline>,
     /// The settings of time.
     pub clock: ClockSettings,
+    /// The attributes outputs are told of, all of those that any asks for.
+    pub attributes: Vec<Path>,
     /// How far back new definitions see.
     pub retain: Option<Duration>,
     /// Who works.
@@ -361,6 +363,7 @@ impl Run {
         }
         let counted = self.live.iter().flat_map(|live| &live.counted);
         counted.for_each(|stream| streams.count(stream.clone()));
+        streams.tell(&self.attributes);
         streams
     }
 

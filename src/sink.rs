@@ -8,6 +8,7 @@ pub mod export;
 pub mod kafka;
 pub mod line;
 pub mod postgres;
+pub mod proof;
 mod queue;
 pub mod redis;
 pub mod selection;
@@ -24,6 +25,7 @@ use thiserror::Error;
 
 use self::export::ExportFault;
 use self::postgres::PostgresFault;
+use self::proof::ProofFault;
 use self::redis::RedisFault;
 use self::webhook::WebhookFault;
 pub use courier::{Courier, Terms};
@@ -75,6 +77,9 @@ pub enum SinkError {
     /// A PostgreSQL database cannot be written.
     #[error(transparent)]
     Postgres(#[from] PostgresFault),
+    /// A server does not prove who it is.
+    #[error(transparent)]
+    Proof(#[from] ProofFault),
     /// A webhook cannot be posted.
     #[error(transparent)]
     Webhook(#[from] WebhookFault),

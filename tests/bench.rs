@@ -6,10 +6,15 @@
 mod common;
 #[path = "common/kafka.rs"]
 mod harness;
+#[path = "common/server.rs"]
+mod server;
+#[path = "common/stores.rs"]
+mod stores;
 
 use common::{Place, Running};
 use harness::Broker;
 use serde_json::Value as Json;
+use stores::{Postgres, Redis};
 
 /// The rows that another program has a part in.
 fn is_of_peers(row: &Json) -> bool {
@@ -22,8 +27,10 @@ fn every_row_runs_and_the_table_is_whole() {
     let place = Place::new();
     let list = place.run("bench --list").fine().stdout;
     let mut command = place.command("bench --quick --runs 2 --out out --json table.json");
-    let done =
-        Running::start(command.env("KAFKA_BROKERS", Broker::shared().address())).end().fine();
+    let (redis, postgres) = (Redis::new(""), Postgres::new());
+    command.env("KAFKA_BROKERS", Broker::shared().address());
+    command.env("REDIS_URL", redis.url()).env("POSTGRES_URL", postgres.url());
+    let done = Running::start(&mut command).end().fine();
     let report: Json = serde_json::from_str(&place.text("table.json")).unwrap();
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), list.lines().count());
@@ -82,6 +89,9 @@ fn what_cannot_be_measured_is_said() {
     let mut command = place.command("bench --quick --runs 1 --out out kafka");
     let done = Running::start(command.env_remove("KAFKA_BROKERS")).end();
     done.refused_with(&["./run.sh bench", "KAFKA_BROKERS"]);
+    let mut command = place.command("bench --quick --runs 1 --out out redis postgres");
+    let done = Running::start(command.env_remove("REDIS_URL").env_remove("POSTGRES_URL")).end();
+    done.refused_with(&["./run.sh bench", "REDIS_URL", "POSTGRES_URL"]);
     place.write("file", "");
     place.run("bench --quick --out file w1").refused_with(&["file"]);
     let done =

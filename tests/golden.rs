@@ -192,6 +192,7 @@ fn the_program_gives_the_same_and_accounts_for_every_record() {
                 inputs: case.inputs.clone(),
                 timeline: case.timeline.clone(),
                 clock: case.job.clock,
+                attributes: Vec::new(),
                 retain: case.job.retain,
                 cluster: Cluster::single(workers),
                 live: None,

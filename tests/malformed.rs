@@ -217,6 +217,7 @@ proptest! {
             inputs: vec![InputFile { path: place.path("in"), mapping: Mapping::default() }],
             timeline: std::sync::Arc::new(timeline),
             clock,
+            attributes: Vec::new(),
             retain: None,
             cluster: Cluster::single(workers),
             live: None,

@@ -7,9 +7,15 @@ mod common;
 mod live;
 #[path = "common/server.rs"]
 mod server;
+#[path = "common/stores.rs"]
+mod stores;
 
 #[path = "sinks/postgres.rs"]
 mod postgres;
+#[path = "sinks/profiles.rs"]
+mod profiles;
+#[path = "sinks/proof.rs"]
+mod proof;
 #[path = "sinks/redis.rs"]
 mod redis;
 #[path = "sinks/webhook.rs"]
@@ -63,8 +69,8 @@ pub(crate) fn killed_in_mid_stream(
     for _ in 0..50 {
         let _ = fs::remove_dir_all(place.path("state"));
         forget();
-        let live = Live::start(place, "run job.toml");
-        eventually("a checkpoint is taken", has_any);
+        let mut live = Live::start(place, "run job.toml");
+        eventually("a checkpoint is taken, or it has ended", || has_any() || live.has_ended());
         live.kill();
         let is_taken = !place.run("state state").stdout.is_empty();
         if is_taken && position().is_some_and(|position| position < i64::MAX) {

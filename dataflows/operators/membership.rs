@@ -35,6 +35,7 @@ use super::checkpoint::{Recorder, Restored, Survival};
 use super::dedup::SecondCopy;
 use super::memory::Memory;
 use super::plan::{ConditionId, Edited, FactId, Keep, NodeId, Plan, Reader};
+use super::profiles::Profiles;
 use super::store::Store;
 use super::users::{Slot, StateKind, User, Users, state_of};
 use super::wheel::Wheel;
@@ -112,6 +113,8 @@ pub struct Membership {
     pub at_end: Option<Memory>,
     /// What users share.
     store: Store,
+    /// What outputs are told of attributes, if they are told of any.
+    profiles: Option<Profiles>,
     /// Before this no more updates will come.
     settled: EventTime,
     scratch: Scratch,
@@ -141,13 +144,16 @@ impl Membership {
             Survival::Nothing => None,
             Survival::Checkpoints => Some(Recorder::new(settings.granularity)),
         };
+        let mut store = Store::default();
+        let profiles = Profiles::new(streams.told(), &mut store);
         Membership {
             settings,
             plan: Plan::new(streams),
             users: Users::default(),
             wheel: Wheel::default(),
             at_end: None,
-            store: Store::default(),
+            store,
+            profiles,
             settled: EventTime::MIN,
             scratch: Scratch::default(),
             matcher: Matcher::default(),
@@ -242,6 +248,8 @@ impl Membership {
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
         let mut created = user.since().is_none();
+        let profiles = self.profiles.as_ref().filter(|it| it.concern(updates));
+        let before = profiles.map(|it| (it, it.of(user, &self.store.pool)));
         for (_, update) in updates {
             if context.erases(user, update) {
                 leave_all(&self.plan, user, slot, at, changes);
@@ -251,6 +259,10 @@ impl Membership {
             if let Some(recorder) = &mut self.recorder {
                 recorder.applied(slot, update, &self.plan);
             }
+        }
+        if let Some((profiles, before)) = before {
+            let changed = profiles.changed(&before, (user, &self.store.pool), at);
+            changes.profiles.extend(changed.map(|it| (at, it)));
         }
         if created && let Some(recorder) = &mut self.recorder {
             recorder.changed(slot);

@@ -5,10 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::error::BenchError;
 use super::measurement::Size;
 use super::shapes;
 use crate::generate::clicks::START;
+use crate::generate::random::Random;
 use crate::generate::{catalogue, changes, clicks};
 
 const SEED: u64 = 7;
@@ -16,6 +19,8 @@ const SEED: u64 = 7;
 const LONG_CLICKS: u32 = 13_700_000;
 /// Clicks a second of the long clickstream.
 const LONG_RATE: f64 = 5_000.0;
+/// How many stages users move through.
+const STAGES: u64 = 20;
 const BLANK_BYTES: usize = 1_000_000;
 
 /// Where data is.
@@ -249,6 +254,35 @@ impl Data {
             fs::write(&path, text).map_err(BenchError::file("write", &path))?;
         }
         Ok(folder)
+    }
+
+    /// Users who move from stage to stage, one a millisecond, and a segment for each stage.
+    pub(super) fn moves(&self) -> Result<(PathBuf, PathBuf), BenchError> {
+        let (users, moves) = (self.size.of(100_000), self.size.of(1_000_000));
+        let folder = self.folder.join("moves");
+        let (stream, segments) = (folder.join("moves.jsonl"), folder.join("segments.json"));
+        self.make(&folder, &format!("{users} {moves} {STAGES} {SEED}"), || {
+            let stage = |stage: u64| {
+                let rules = json!({ "attribute": "stage", "op": "eq", "value": stage });
+                json!({ "id": format!("stage_{stage}"), "rules": rules })
+            };
+            let all: Vec<_> = (0..STAGES).map(stage).collect();
+            fs::write(&segments, json!(all).to_string())?;
+            let (mut random, mut to) = (Random::new(SEED), create(&stream)?);
+            let mut stages = vec![0; users as usize];
+            for time in START..START + i64::from(moves) {
+                let user = random.below(users.into()) as usize;
+                // Always another one, of those that follow.
+                stages[user] = (stages[user] + 1 + random.below(STAGES - 1)) % STAGES;
+                let stage = stages[user];
+                writeln!(
+                    to,
+                    r#"{{"type":"identify","userId":"u{user}","timestamp":{time},"traits":{{"stage":{stage}}}}}"#
+                )?;
+            }
+            to.flush()
+        })?;
+        Ok((stream, segments))
     }
 
     /// A folder of segments for latency: the mark's and a thousand more.

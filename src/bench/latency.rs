@@ -228,6 +228,7 @@ fn run_over<T: Send>(
         inputs: vec![InputFile { path: pipe.clone(), mapping: shapes::clicks() }],
         timeline: setting.timeline.clone(),
         clock,
+        attributes: Vec::new(),
         retain: None,
         cluster: Cluster::single(setting.workers),
         live: None,

@@ -1,6 +1,7 @@
 //! What can be measured: each by a name, such as `w2/selective/1000`, in a process of its own.
 
 use super::peers::Peer;
+use super::servers::Server;
 
 /// A measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) enum Measurement {
     State,
     /// Clients that send and ask while the job is busy: `serve`.
     Service,
+    /// Into a server: `redis`, `postgres`.
+    Server(Server),
     /// Another program: `peer/flink-warm/w1`.
     Peer(Peer),
 }
@@ -72,6 +75,8 @@ impl Measurement {
             ["recovery"] => Measurement::Recovery,
             ["state"] => Measurement::State,
             ["serve"] => Measurement::Service,
+            ["redis"] => Measurement::Server(Server::Redis),
+            ["postgres"] => Measurement::Server(Server::Postgres),
             ["peer", ref rest @ ..] => Measurement::Peer(Peer::named(rest)?),
             _ => return None,
         })

@@ -92,6 +92,7 @@ pub(super) fn measure(files: &ChangeFiles, out: &Path) -> Result<Figures, BenchE
             dedup_horizon: disorder,
             ..ClockSettings::default()
         },
+        attributes: Vec::new(),
         retain: None,
         cluster: Cluster::single(1),
         live: None,

@@ -3,11 +3,11 @@
 
 /// SplitMix64 (Steele, Lea and Flood 2014): 64 bits of state, passes BigCrush.
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The sequence that belongs to a seed.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed)
     }
 
@@ -22,7 +22,7 @@ impl Random {
     }
 
     /// A whole number below `bound`; 0 if that is 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 

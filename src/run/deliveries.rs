@@ -1,6 +1,9 @@
-//! The outputs that are delivered once: what earlier lives have made final is left out.
+//! The outputs that are delivered once: what earlier lives have made final is left out. What users'
+//! attributes have become is given to those who ask for them, among the differences.
 
-use dataflows::model::{Difference, EventTime};
+use std::fmt::Write as _;
+
+use dataflows::model::{Asked, Difference, EventTime, Path, Profile, Value};
 use dataflows::segmentation::{Late, Rejected};
 
 use super::outputs::{Origin, name};
@@ -42,20 +45,35 @@ impl Deliveries {
     }
 
     /// Gives those who want it who is in which segment, as of the instant before the run goes on.
-    pub(super) fn members(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+    /// They come by themselves.
+    pub(super) fn members(
+        &mut self,
+        batch: &[Difference],
+        profiles: &[Profile],
+    ) -> Result<(), SinkError> {
+        if batch.is_empty() && profiles.is_empty() {
+            return Ok(());
+        }
         let wanting = self.differences.iter_mut().filter(|delivery| delivery.wants_members());
         for delivery in wanting {
-            delivery.give(batch.iter().cloned().map(Item::Difference).collect())?;
+            let items = items(batch, profiles, delivery.attributes());
+            delivery.give(items)?;
         }
         Ok(())
     }
 
-    /// Gives differences.
-    pub(super) fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+    /// Gives differences, and what attributes have become meanwhile.
+    pub(super) fn give(
+        &mut self,
+        batch: &[Difference],
+        profiles: &[Profile],
+    ) -> Result<(), SinkError> {
         for delivery in &mut self.differences {
             let delivered = delivery.delivered().unwrap_or(EventTime::MIN);
             let new = batch.partition_point(|difference| difference.time < delivered);
-            delivery.give(batch[new..].iter().cloned().map(Item::Difference).collect())?;
+            let of_new = profiles.partition_point(|profile| profile.time < delivered);
+            let items = items(&batch[new..], &profiles[of_new..], delivery.attributes());
+            delivery.give(items)?;
         }
         Ok(())
     }
@@ -96,6 +114,34 @@ impl Deliveries {
         let records = self.late.iter_mut().chain(&mut self.rejected);
         self.differences.iter_mut().chain(records).try_for_each(|delivery| delivery.finish())
     }
+}
+
+/// Differences, and what these attributes have become, by time.
+fn items(batch: &[Difference], profiles: &[Profile], attributes: &[Path]) -> Vec<Item> {
+    let differences = batch.iter().cloned().map(Item::Difference);
+    let mut items: Vec<_> = differences.collect();
+    let before = items.len();
+    items.extend(profiles.iter().filter_map(|profile| told(profile, attributes)));
+    if before > 0 && items.len() > before {
+        items.sort_by_key(Item::time); // two runs that are in order
+    }
+    items
+}
+
+/// What is told of a profile to one who asks for these attributes; nothing, if none has changed.
+fn told(profile: &Profile, attributes: &[Path]) -> Option<Item> {
+    let asked = |it: &&Asked| attributes.contains(&it.path);
+    if !profile.attributes.iter().filter(asked).any(|it| it.has_changed) {
+        return None;
+    }
+    let mut json = String::from("{");
+    for Asked { path, value, .. } in profile.attributes.iter().filter(asked) {
+        let Some(value) = value else { continue };
+        let comma = if json.len() > 1 { "," } else { "" };
+        let _ = write!(json, "{comma}{}:{value}", Value::text(path.as_str())); // memory takes all
+    }
+    json.push('}');
+    Some(Item::Profile { time: profile.time, user: profile.user.clone(), json })
 }
 
 /// Gives records as lines, each at the clock it came at, by the name of where it came from.

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataflows::model::{Difference, EventTime};
+use dataflows::model::{Difference, EventTime, Profile};
 use dataflows::operators::membership::Tally;
 use dataflows::operators::memory::Memory;
+use dataflows::operators::together::Outcome;
 use dataflows::segmentation::{Late, Rejected};
 
 use super::{Deliveries, Summary, traced, viewed};
@@ -94,6 +95,8 @@ impl Outputs {
 pub(super) struct Writing {
     to: Outputs,
     held_back: Vec<Difference>,
+    /// What attributes have become, as far as that has not been given out.
+    profiles: Vec<Profile>,
     /// The place of the last difference given out: they come in order, each once.
     given: Option<(EventTime, Arc<str>, Arc<str>)>,
     summary: Summary,
@@ -184,13 +187,27 @@ impl Writing {
         all.map(|sink| (sink.name().to_owned(), sink))
     }
 
+    /// Takes in differences and what attributes have become, in order.
+    pub(super) fn outcomes(&mut self, batch: &[Outcome]) -> Result<(), SinkError> {
+        let mut differences = Vec::with_capacity(batch.len());
+        for outcome in batch {
+            match outcome {
+                Outcome::Difference(difference) => differences.push(difference.clone()),
+                Outcome::Profile(profile) => self.profiles.push(profile.clone()),
+            }
+        }
+        self.differences(&differences)
+    }
+
     /// Takes in differences, in order.
     pub(super) fn differences(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
         match self.to.until {
-            Until::End => self.give(batch),
+            Until::End => self.give(batch, EventTime::MAX),
             Until::Time(last) => {
                 let within = batch.partition_point(|difference| difference.time <= last);
-                self.give(&batch[..within])
+                self.give(&batch[..within], last)?;
+                self.profiles.clear(); // what is later is nobody's
+                Ok(())
             }
             Until::Last => {
                 self.held_back.extend_from_slice(batch);
@@ -204,16 +221,19 @@ impl Writing {
         let last = self.summary.tally.last.unwrap_or(EventTime::MIN);
         let within = self.held_back.partition_point(|difference| difference.time <= last);
         let due: Vec<_> = self.held_back.drain(..within).collect();
-        self.give(&due)
+        self.give(&due, last)
     }
 
-    fn give(&mut self, batch: &[Difference]) -> Result<(), SinkError> {
+    /// Gives out differences, and what attributes have become up to the last of these times.
+    fn give(&mut self, batch: &[Difference], last: EventTime) -> Result<(), SinkError> {
+        let due = self.profiles.partition_point(|profile| profile.time <= last);
+        let profiles: Vec<_> = self.profiles.drain(..due).collect();
         self.view.iter().for_each(|view| view.take(batch));
         let given = batch.partition_point(|difference| difference.time < self.given_before);
         let (members, batch) = batch.split_at(given);
-        if !members.is_empty() {
-            self.to.deliveries.members(members)?;
-        }
+        let given = profiles.partition_point(|profile| profile.time < self.given_before);
+        let (of_members, profiles) = profiles.split_at(given);
+        self.to.deliveries.members(members, of_members)?;
         self.tell_new(batch);
         let came = self.tracer.as_ref().map(|_| now());
         let place = |it: &Difference| (it.time, it.segment.clone(), it.user.clone());
@@ -245,7 +265,7 @@ impl Writing {
                 sink.write(&self.lines)?;
             }
         }
-        self.to.deliveries.give(batch)?;
+        self.to.deliveries.give(batch, profiles)?;
         if let (Some(tracer), Some(came)) = (&self.tracer, came) {
             tracer.differences(batch, came, |it| traced::given_to(&self.to, it));
         }

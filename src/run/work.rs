@@ -8,6 +8,7 @@ use std::time::Duration as WallDuration;
 use dataflows::model::{Difference, EventTime};
 use dataflows::operators::checkpoint::Survival;
 use dataflows::operators::memory::Memory;
+use dataflows::operators::together::together;
 use dataflows::segmentation::{Command, Inputs, commands, commands_as_they_come, segmentation};
 use dataflows::streams::Streams;
 use timely::dataflow::ProbeHandle;
@@ -226,9 +227,21 @@ fn build(
             }
         };
         let (to, done) = (shared.clone(), write(shared));
-        let differences = outputs.differences.inspect_batch(move |_, batch: &Vec<Difference>| {
-            done(lock(&to.outputs).differences(batch));
-        });
+        let differences = outputs.differences;
+        match outputs.profiles {
+            None => {
+                let differences = differences.inspect_batch(move |_, batch: &Vec<Difference>| {
+                    done(lock(&to.outputs).differences(batch));
+                });
+                differences.probe_with(probe);
+            }
+            Some(profiles) => {
+                let outcomes = together(differences, profiles);
+                let outcomes =
+                    outcomes.inspect_batch(move |_, it| done(lock(&to.outputs).outcomes(it)));
+                outcomes.probe_with(probe);
+            }
+        }
         let (to, done) = (shared.clone(), write(shared));
         let late = outputs.late.inspect_batch(move |_, batch| done(lock(&to.outputs).late(batch)));
         let (to, done) = (shared.clone(), write(shared));
@@ -237,7 +250,6 @@ fn build(
         let (to, done) = (shared.clone(), write(shared));
         let tally =
             outputs.tally.inspect_batch(move |_, batch| done(lock(&to.outputs).tally(batch)));
-        differences.probe_with(probe);
         late.probe_with(probe);
         rejected.probe_with(probe);
         tally.probe_with(probe);

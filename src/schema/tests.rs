@@ -306,6 +306,7 @@ fn jobs_are_right_or_wrong_for_both() {
     check(&format!("{redis}url = \"redis://h:1\"\nname = \"a/b\""), false);
     check(&format!("{redis}url = \"redis://h:1\"\nsegments = []"), false);
     check(&format!("{redis}url = \"redis://h:1\"\nof = \"late\""), false);
+    check(&format!("{redis}url = \"rediss://h:1\"\nca = \"ca.pem\""), true);
     check(redis, false);
     let buffered = format!("{redis}url = \"redis://h:1\"\nbuffer_path = \"b\"\n");
     check(&format!("{buffered}buffer = \"64MiB\""), true);
@@ -314,6 +315,9 @@ fn jobs_are_right_or_wrong_for_both() {
     let postgres = "[[sink]]\nkind = \"postgres\"\n";
     check(&format!("{postgres}url = \"postgres://h/d\"\nschema = \"shop\""), true);
     check(&format!("{postgres}url = \"postgres://h/d\"\nprefix = \"p\""), false);
+    check(&format!("{postgres}url = \"u\"\nattributes = [\"plan\", \"address.city\"]"), true);
+    check(&format!("{postgres}url = \"u\"\nattributes = []"), false);
+    check(&format!("{redis}url = \"u\"\nattributes = [\"plan\"]"), false);
     check(postgres, false);
     let webhook = "[[sink]]\nkind = \"webhook\"\nurl = \"https://h/x\"\npath = \"hooks\"\n";
     let signed = format!("{webhook}secret = \"whsec_x\"\n");

@@ -166,6 +166,11 @@ impl Buffer {
         let kind = u8::from_le_bytes(array(from)?);
         let time = EventTime::from_le_bytes(array(from)?);
         let (first, second) = (bytes(from)?, bytes(from)?);
+        if kind == PROFILE {
+            let user = std::str::from_utf8(first).ok()?.into();
+            let json = String::from_utf8(second.to_vec()).ok()?;
+            return Some(Item::Profile { time, user, json });
+        }
         if kind == LINE {
             let key = String::from_utf8(first.to_vec()).ok()?;
             return Some(Item::Line { time, key, line: second.to_vec() });
@@ -187,6 +192,7 @@ impl Buffer {
 const ENTERED: u8 = 0;
 const LEFT: u8 = 1;
 const LINE: u8 = 2;
+const PROFILE: u8 = 3;
 
 /// What it is, its time, and two texts with their lengths before them.
 fn encode(item: &Item, to: &mut Vec<u8>) {
@@ -195,6 +201,7 @@ fn encode(item: &Item, to: &mut Vec<u8>) {
             let kind = if it.sign == Sign::Entered { ENTERED } else { LEFT };
             (kind, it.segment.as_bytes(), it.user.as_bytes())
         }
+        Item::Profile { user, json, .. } => (PROFILE, user.as_bytes(), json.as_bytes()),
         Item::Line { key, line, .. } => (LINE, key.as_bytes(), line.as_slice()),
     };
     to.push(kind);
@@ -230,7 +237,8 @@ mod tests {
     fn what_goes_in_comes_out_in_order_and_space_is_given_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut buffer = Buffer::new(Place { folder: folder.path().into(), bytes: 1 << 20 });
-        let item = |at: i64| match at % 3 {
+        let item = |at: i64| match at % 4 {
+            3 => Item::Profile { time: at, user: "u".into(), json: "{\"plan\":1}".into() },
             0 => Item::Line { time: at, key: "k".into(), line: vec![7; 40] },
             more => Item::Difference(Difference {
                 time: at,

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dataflows::model::{Difference, EventTime};
+use dataflows::model::{Difference, EventTime, Path};
 
 use super::SinkError;
 use super::buffer::Place;
@@ -143,6 +143,8 @@ impl Mark {
 pub struct Terms {
     /// Which segments it is told of.
     pub selection: Selection,
+    /// Which attributes of users it is told of.
+    pub attributes: Vec<Path>,
     /// Where items may wait for which there is no room in memory.
     pub buffer: Option<Place>,
     /// Whether the run has been told to stop.
@@ -155,6 +157,7 @@ pub struct Courier {
     after: Option<Mark>,
     wants_members: bool,
     selection: Selection,
+    attributes: Vec<Path>,
     queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
 }
@@ -168,7 +171,7 @@ impl Courier {
         pace: Pace,
         terms: Terms,
     ) -> Self {
-        let Terms { selection, buffer, stop } = terms;
+        let Terms { selection, attributes, buffer, stop } = terms;
         let position = begin.position;
         let made_final = MadeFinal::since(position.unwrap_or(EventTime::MIN));
         let hold = begin.hold.unwrap_or(EventTime::MIN);
@@ -181,6 +184,7 @@ impl Courier {
             after,
             wants_members: begin.keeps_members && position.is_none(),
             selection,
+            attributes,
             queue,
             thread: Some(thread),
         }
@@ -232,6 +236,10 @@ impl Delivery for Courier {
 
     fn takes(&self, segment: &str) -> bool {
         self.selection.has(segment)
+    }
+
+    fn attributes(&self) -> &[Path] {
+        &self.attributes
     }
 
     fn give(&mut self, mut items: Vec<Item>) -> Result<(), SinkError> {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use dataflows::model::{Difference, EventTime};
+use dataflows::model::{Difference, EventTime, Path};
 
 use super::SinkError;
 
@@ -18,6 +18,15 @@ use super::SinkError;
 pub enum Item {
     /// Someone entered or left.
     Difference(Difference),
+    /// What the attributes have become that the sink asks for.
+    Profile {
+        /// From when on.
+        time: EventTime,
+        /// Whose they are.
+        user: Arc<str>,
+        /// All of them that are not missing, as a JSON object.
+        json: String,
+    },
     /// A late or rejected record.
     Line {
         /// Its event time: the clock of its partition.
@@ -34,7 +43,7 @@ impl Item {
     pub fn time(&self) -> EventTime {
         match self {
             Item::Difference(difference) => difference.time,
-            Item::Line { time, .. } => *time,
+            Item::Profile { time, .. } | Item::Line { time, .. } => *time,
         }
     }
 
@@ -42,6 +51,7 @@ impl Item {
     pub(super) fn bytes(&self) -> usize {
         let own = match self {
             Item::Difference(_) => 0, // its names are shared
+            Item::Profile { json, .. } => json.len(),
             Item::Line { key, line, .. } => key.len() + line.len(),
         };
         own + size_of::<Item>()
@@ -62,6 +72,11 @@ pub trait Delivery: Send {
     /// Whether it is told who enters and leaves this segment.
     fn takes(&self, _segment: &str) -> bool {
         true
+    }
+
+    /// The attributes of users it is told of, beside differences.
+    fn attributes(&self) -> &[Path] {
+        &[]
     }
 
     /// Gives items, in the order of time. All items before the last one's time have been given

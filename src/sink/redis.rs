@@ -15,15 +15,19 @@ mod clear;
 mod fault;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use dataflows::model::EventTime;
-use redis::{Client, Connection, ConnectionLike, RedisError, RedisResult, Value, cmd, pipe};
+use redis::{
+    Client, Connection, ConnectionLike, RedisError, RedisResult, TlsCertificates, Value, cmd, pipe,
+};
 
 use super::SinkError;
 use super::courier::{
     Begin, Courier, Destination, Failure, Terms, Watch, displaced, first_connection,
 };
+use super::proof::{self, ProofFault};
 use super::queue::{Due, Pace};
 pub use fault::RedisFault;
 
@@ -36,6 +40,9 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// What is said where the address is not allowed, beside the codes.
 const REFUSALS: &[&str] = &["NOAUTH", "Authentication required", "refused to switch database"];
+
+/// What is said where the server does not prove who it is.
+const CERTIFICATE: &str = "invalid peer certificate";
 
 const PACE: Pace = Pace {
     // Enough that the way there and back does not matter; others wait some milliseconds for it.
@@ -54,6 +61,8 @@ pub struct Settings {
     pub name: String,
     /// `redis://[user:password@]host:port[/database]`, or `rediss://` with TLS.
     pub url: String,
+    /// The authorities by which the server proves who it is; those the machine trusts, if none.
+    pub ca: Option<PathBuf>,
     /// What the names of all keys begin with.
     pub prefix: String,
     /// Whether all that the sink has written is to be cleared away first.
@@ -76,14 +85,22 @@ impl Settings {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check(&self) -> Result<(), RedisFault> {
+    pub fn check(&self) -> Result<(), SinkError> {
         self.client().map(drop)
     }
 
-    fn client(&self) -> Result<Client, RedisFault> {
-        Client::open(self.url.as_str()).map_err(|error| {
+    fn client(&self) -> Result<Client, SinkError> {
+        let opened = match &self.ca {
+            None => Client::open(self.url.as_str()),
+            Some(path) => {
+                let root_cert = Some(proof::authorities(&self.name, path)?);
+                let tls = TlsCertificates { client_tls: None, root_cert };
+                Client::build_with_tls(self.url.as_str(), tls)
+            }
+        };
+        opened.map_err(|error| {
             let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
-            RedisFault::Address { sink: self.name.clone(), reason }
+            RedisFault::Address { sink: self.name.clone(), reason }.into()
         })
     }
 
@@ -214,6 +231,10 @@ impl Writer {
     fn judge(&self, error: &RedisError) -> Failure {
         let name = self.watch.name().to_owned();
         let reason = error.to_string();
+        if let Some((_, reason)) = reason.split_once(CERTIFICATE) {
+            let reason = reason.trim_matches([':', ' ']).to_owned();
+            return ProofFault::NotProven { name, reason }.into();
+        }
         let is_refused = error.kind() == redis::ErrorKind::AuthenticationFailed
             || matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM"))
             || REFUSALS.iter().any(|refusal| reason.contains(refusal));

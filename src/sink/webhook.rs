@@ -260,7 +260,7 @@ impl Writer {
 fn mark(item: &Item) -> Option<Mark> {
     match item {
         Item::Difference(difference) => Some(Mark::of(difference)),
-        Item::Line { .. } => None,
+        Item::Profile { .. } | Item::Line { .. } => None,
     }
 }
 

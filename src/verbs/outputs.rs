@@ -4,6 +4,8 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
+use dataflows::model;
+
 use super::what::{Subject, written_to};
 use crate::args::{self, Replay};
 use crate::job::{self, Exported, FileFormat, Format, Output, Target};
@@ -101,7 +103,8 @@ fn delivery(
 ) -> Result<Option<Box<dyn Delivery>>, SinkError> {
     let resumes = kept.and_then(|kept| kept.resumed.before());
     let rebuild = subject.rebuild.contains(&sink.name);
-    let terms = terms(&sink.segments, sink.buffer.as_ref(), stop);
+    let attributes = attributes(std::slice::from_ref(sink));
+    let terms = Terms { attributes, ..terms(&sink.segments, sink.buffer.as_ref(), stop) };
     let opened = match &sink.target {
         Target::Topic(to) => kafka::open(written_to(&subject.name, to), terms)?,
         Target::Redis(to) => {
@@ -140,9 +143,22 @@ fn terms(segments: &[String], buffer: Option<&job::Buffer>, stop: &Stop) -> Term
     let place = |it: &job::Buffer| Place { folder: it.folder.clone(), bytes: it.bytes };
     Terms {
         selection: Selection::new(segments.to_vec()),
+        attributes: Vec::new(),
         buffer: buffer.map(place),
         stop: stop.clone(),
     }
+}
+
+/// The attributes of users that any of these sinks is told of, in order, each once.
+pub(super) fn attributes(sinks: &[job::Sink]) -> Vec<model::Path> {
+    let asked = sinks.iter().filter_map(|sink| match &sink.target {
+        Target::Postgres(to) => Some(&to.attributes),
+        _ => None,
+    });
+    let mut attributes: Vec<_> = asked.flatten().cloned().collect();
+    attributes.sort();
+    attributes.dedup();
+    attributes
 }
 
 /// An export, as it wants to be told.
@@ -189,6 +205,7 @@ fn redis_of(job: &str, sink: &job::Sink, to: &job::ToRedis, rebuild: bool) -> re
         job: job.to_owned(),
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
+        ca: to.ca.clone(),
         prefix: to.prefix.clone(),
         rebuild,
     }
@@ -205,7 +222,9 @@ fn postgres_of(
         job: job.to_owned(),
         name: sink.name.clone(),
         url: to.url.reveal().to_owned(),
+        ca: to.ca.clone(),
         schema: to.schema.clone(),
+        attributes: to.attributes.clone(),
         rebuild,
     }
 }

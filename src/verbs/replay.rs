@@ -10,7 +10,7 @@ use serde_json::json;
 use super::apart::apart;
 use super::cluster::cluster;
 use super::kept::kept;
-use super::outputs::{origins, outputs};
+use super::outputs::{attributes, origins, outputs};
 use super::what::{Subject, subject};
 use super::{VerbError, counted, say, warn};
 use crate::args::Replay;
@@ -81,6 +81,7 @@ pub(super) fn run_of(subject: Subject, cluster: Cluster) -> Run {
         inputs: subject.inputs,
         timeline: subject.definitions.timeline,
         clock: subject.clock,
+        attributes: attributes(&subject.sinks),
         retain: subject.retain,
         cluster,
         live: None,

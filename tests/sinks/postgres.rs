@@ -2,93 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
 
-use ::postgres::{Client, NoTls};
 use serde_json::Value as Json;
 
 use crate::common::{Place, eventually};
 use crate::live::{Fed, Live, clickstream};
-use crate::server::Server;
+use crate::stores::{Postgres, own};
 use crate::{job, killed_in_mid_stream, killed_often};
 
-const PASSWORD: &str = "hunter2";
-const FORGET: &str = "DROP SCHEMA IF EXISTS rivulet CASCADE";
-
-/// A cluster of PostgreSQL with one user that has a password.
-struct Postgres {
-    server: Server,
-}
+pub(crate) const FORGET: &str = "DROP SCHEMA IF EXISTS rivulet CASCADE";
 
 impl Postgres {
-    fn new() -> Self {
-        let server = Server::new();
-        std::fs::write(server.folder().join("password"), PASSWORD).unwrap();
-        if is_root() {
-            assert!(run(&["chown", "-R", "postgres", server.folder().to_str().unwrap()]));
-        }
-        let postgres = Postgres { server };
-        let mut initdb = postgres.words("initdb");
-        initdb.extend(["-D", "data", "-U", "shop", "-A", "scram-sha-256", "-E", "UTF8"].map(own));
-        initdb.extend(["--no-sync", "--locale=C", "--pwfile=password"].map(own));
-        let done = Command::new(&initdb[0])
-            .args(&initdb[1..])
-            .current_dir(postgres.server.folder())
-            .output()
-            .unwrap();
-        assert!(done.status.success(), "{done:?}");
-        postgres.start();
-        postgres
-    }
-
-    /// A program of PostgreSQL, by a user that may run it.
-    fn words(&self, program: &str) -> Vec<String> {
-        let program = programs().join(program).to_str().unwrap().to_owned();
-        // Root is whom PostgreSQL does not want.
-        let other = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"];
-        let other = other.map(own).into_iter().filter(|_| is_root());
-        other.chain([program]).collect()
-    }
-
-    fn start(&self) {
-        let mut words = self.words("postgres");
-        let port = self.server.port.to_string();
-        words.extend(["-D", "data", "-p", &port, "-h", "127.0.0.1", "-k", "", "-F"].map(own));
-        // One that was killed has processes that live on for a moment, and keep another from starting.
-        let words = vec![
-            own("bash"),
-            own("-c"),
-            format!(
-                "until {}; do sleep 0.1; done",
-                words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")
-            ),
-        ];
-        self.server.start(&words, || Client::connect(&self.url(), NoTls).is_ok());
-    }
-
-    fn kill(&self) {
-        let lines = std::fs::read_to_string(self.server.folder().join("data/postmaster.pid"));
-        let lines = lines.unwrap();
-        let id = lines.lines().next().unwrap();
-        self.server.kill();
-        run(&["kill", "-KILL", id]);
-    }
-
-    fn url(&self) -> String {
-        format!("postgres://shop:{PASSWORD}@127.0.0.1:{}/postgres", self.server.port)
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(&self.url(), NoTls).unwrap()
-    }
-
-    fn sink(&self, more: &str) -> String {
+    pub(crate) fn sink(&self, more: &str) -> String {
         format!("[[sink]]\nkind = \"postgres\"\nurl = {:?}\n{more}\n", self.url())
-    }
-
-    fn do_it(&self, statements: &str) {
-        self.client().batch_execute(statements).unwrap();
     }
 
     /// The rows of a query, each as text with bars between.
@@ -101,14 +27,14 @@ impl Postgres {
     }
 
     /// The position of the sink; none where there are no tables yet.
-    fn position(&self) -> Option<i64> {
+    pub(crate) fn position(&self) -> Option<i64> {
         let row = self.client().query_opt("SELECT position FROM rivulet.rivulet", &[]);
         row.ok().flatten().and_then(|row| row.get(0))
     }
 
     /// That the tables say what these differences come to.
     #[track_caller]
-    fn check(&self, schema: &str, differences: &[String]) {
+    pub(crate) fn check(&self, schema: &str, differences: &[String]) {
         let (stays, open) = stays(differences);
         let ms = |column: &str| format!("(extract(epoch from {column}) * 1000)::bigint");
         let (added, removed) = (ms("added_at"), ms("removed_at"));
@@ -152,27 +78,6 @@ fn stays(differences: &[String]) -> (BTreeSet<String>, BTreeSet<String>) {
         }
     }
     (over, open.into_iter().map(|(pair, since)| format!("{pair}|{since}")).collect())
-}
-
-fn own(word: &str) -> String {
-    word.to_owned()
-}
-
-fn run(words: &[&str]) -> bool {
-    Command::new(words[0]).args(&words[1..]).status().unwrap().success()
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    id.stdout == b"0\n"
-}
-
-/// Where the newest programs are: in the path, or where Debian puts them.
-fn programs() -> PathBuf {
-    let all = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let mut all: Vec<_> = all.map(|it| it.unwrap().path().join("bin")).collect();
-    all.sort();
-    all.pop().unwrap_or_default()
 }
 
 /// A clickstream that ends while people are in segments, and its differences up to there.
@@ -310,7 +215,7 @@ fn what_is_wrong_is_told_with_the_remedy_and_without_the_password() {
     postgres.do_it("ALTER TABLE rivulet.segment_membership RENAME COLUMN added_at TO since");
     refused(&sink, &["not as they were made", "added_at", "--rebuild postgres"]);
     postgres.do_it("UPDATE rivulet.rivulet SET version = 9");
-    refused(&sink, &["version 9", "version 1"]);
+    refused(&sink, &["version 9", "version 2"]);
 }
 
 #[test]

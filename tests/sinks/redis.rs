@@ -3,54 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 
-use ::redis::{Client, Connection, cmd};
+use ::redis::cmd;
 
 use crate::common::{Place, eventually};
 use crate::live::{Fed, Live, clickstream, segments_after};
-use crate::server::Server;
+use crate::stores::Redis;
 use crate::{job, killed_in_mid_stream, killed_often};
 
-/// A Redis server that keeps what it has acknowledged.
-struct Redis {
-    server: Server,
-    password: &'static str,
-}
-
 impl Redis {
-    fn new(password: &'static str) -> Self {
-        let redis = Redis { server: Server::new(), password };
-        redis.start();
-        redis
-    }
-
-    fn start(&self) {
-        let port = self.server.port.to_string();
-        let mut words = vec!["redis-server", "--port", &port, "--bind", "127.0.0.1", "--save", ""];
-        words.extend(["--appendonly", "yes", "--appendfsync", "always"]);
-        if !self.password.is_empty() {
-            words.extend(["--requirepass", self.password]);
-        }
-        let words: Vec<_> = words.into_iter().map(str::to_owned).collect();
-        let client = Client::open(self.url()).unwrap();
-        self.server.start(&words, || {
-            let connection = client.get_connection();
-            connection.is_ok_and(|mut it| cmd("PING").query::<String>(&mut it).is_ok())
-        });
-    }
-
-    fn url(&self) -> String {
-        let user = match self.password {
-            "" => String::new(),
-            password => format!(":{password}@"),
-        };
-        format!("redis://{user}127.0.0.1:{}/3", self.server.port)
-    }
-
-    fn connection(&self) -> Connection {
-        Client::open(self.url()).unwrap().get_connection().unwrap()
-    }
-
-    fn sink(&self, more: &str) -> String {
+    pub(crate) fn sink(&self, more: &str) -> String {
         format!("[[sink]]\nkind = \"redis\"\nurl = {:?}\n{more}\n", self.url())
     }
 
@@ -86,7 +47,7 @@ impl Redis {
         cmd("HGET").arg("rivulet:job:redis").arg("position").query(&mut self.connection()).unwrap()
     }
 
-    fn do_it(&self, words: &str) {
+    pub(crate) fn do_it(&self, words: &str) {
         let mut words = words.split(' ');
         let mut what = cmd(words.next().unwrap());
         words.for_each(|word| _ = what.arg(word));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::question::Reply;
 use super::tally::Tally;
-use crate::model::{EventTime, Sign};
+use crate::model::{EventTime, Profile, Sign};
 use crate::operators::checkpoint::Piece;
 use crate::operators::plan::{Edge, NodeId, Plan, Sight};
 use crate::operators::users::{Slot, User};
@@ -20,6 +20,8 @@ pub type Flip = ((NodeId, Slot), EventTime, isize);
 pub struct Changes {
     /// Users who entered or left segments without references.
     pub differences: Vec<Entering>,
+    /// What attributes that outputs ask for have become, and when.
+    pub profiles: Vec<(EventTime, Profile)>,
     /// Users who entered or left nodes that gates count.
     pub flips: Vec<Flip>,
     /// Edges that came and went.

@@ -14,7 +14,7 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use super::{Alarm, Changes, Command, Entering, Flip, Instant, Membership, Question, Reply, Tally};
 use crate::clock::Emit;
-use crate::model::{Change, EventTime, Incoming, Update};
+use crate::model::{Change, EventTime, Incoming, Profile, Update};
 use crate::operators::checkpoint::{Piece, Restored};
 use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::{Edge, Sight};
@@ -40,6 +40,8 @@ pub struct Inputs<'scope> {
 pub struct Outputs<'scope> {
     /// Users who entered or left segments without references.
     pub differences: Stream<'scope, EventTime, Vec<Entering>>,
+    /// What attributes that outputs ask for have become.
+    pub profiles: Stream<'scope, EventTime, Vec<(EventTime, Profile)>>,
     /// Users who entered or left nodes that gates count.
     pub flips: Stream<'scope, EventTime, Vec<Flip>>,
     /// Edges that came and went.
@@ -56,7 +58,7 @@ pub struct Outputs<'scope> {
     pub state: Rc<RefCell<Membership>>,
 }
 
-const OUTPUTS: usize = 7;
+const OUTPUTS: usize = 8;
 /// How many instants are worked off before other operators get their turn.
 const INSTANTS_PER_TURN: usize = 4_096;
 
@@ -169,6 +171,7 @@ fn new_outputs<'scope>(
     let (prepared, prepared_stream) = builder.new_output();
     let (pieces, pieces_stream) = builder.new_output();
     let (replies, replies_stream) = builder.new_output();
+    let (profiles, profiles_stream) = builder.new_output();
     let written = Written {
         differences: OutputBuilder::from(differences),
         flips: OutputBuilder::from(flips),
@@ -177,9 +180,11 @@ fn new_outputs<'scope>(
         prepared: OutputBuilder::from(prepared),
         pieces: OutputBuilder::from(pieces),
         replies: OutputBuilder::from(replies),
+        profiles: OutputBuilder::from(profiles),
     };
     let outputs = Outputs {
         differences: differences_stream,
+        profiles: profiles_stream,
         flips: flips_stream,
         edges: edges_stream,
         tally: tally_stream,
@@ -194,7 +199,7 @@ fn new_outputs<'scope>(
 /// Keeps the capabilities of the earliest time at which something waits.
 fn hold(held: &mut Option<[Capability<EventTime>; OUTPUTS]>, arrived: &InputCapability<EventTime>) {
     if held.as_ref().is_none_or(|[first, ..]| arrived.time() < first.time()) {
-        *held = Some([0, 1, 2, 3, 4, 5, 6].map(|output| arrived.retain(output)));
+        *held = Some([0, 1, 2, 3, 4, 5, 6, 7].map(|output| arrived.retain(output)));
     }
 }
 
@@ -376,13 +381,15 @@ struct Written {
     prepared: Output<Sight>,
     pieces: Output<Piece>,
     replies: Output<Reply>,
+    profiles: Output<(EventTime, Profile)>,
 }
 
 impl Written {
     fn write(
         &mut self,
         changes: &mut Changes,
-        [first, second, third, fourth, fifth, sixth, seventh]: &[Capability<EventTime>; OUTPUTS],
+        [first, second, third, fourth, fifth, sixth, seventh, eighth]: &[Capability<EventTime>;
+             OUTPUTS],
     ) {
         give(&mut self.differences, first, changes.differences.drain(..));
         give(&mut self.flips, second, changes.flips.drain(..));
@@ -390,6 +397,7 @@ impl Written {
         give(&mut self.prepared, fifth, changes.prepared.drain(..));
         give(&mut self.pieces, sixth, changes.pieces.drain(..));
         give(&mut self.replies, seventh, changes.replies.drain(..));
+        give(&mut self.profiles, eighth, changes.profiles.drain(..));
         let tally = std::mem::take(&mut changes.tally);
         give(&mut self.tally, fourth, Some(tally).filter(|tally| !tally.is_empty()));
     }

@@ -157,6 +157,9 @@ impl Membership {
         user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
         if self.tells_members {
             user.members.iter().for_each(|node| retell(&self.plan, user, node, at, changes));
+            let profiles = self.profiles.as_ref();
+            let profile = profiles.and_then(|it| it.begun((user, &self.store.pool), at));
+            changes.profiles.extend(profile.map(|it| (at, it)));
         }
         touched.clear();
         self.scratch = scratch;

@@ -3,6 +3,9 @@
 //!
 //! Addresses hold passwords: no fault shows what stands there.
 
+use std::path::PathBuf;
+
+use dataflows::model::Path;
 use dataflows::rule::reader::Node;
 use serde_json::Value as Json;
 
@@ -10,9 +13,10 @@ use super::JobReader;
 use crate::job::{Format, Output, Sink, Target, ToPostgres, ToRedis};
 use crate::state::Secret;
 
-const REDIS_KEYS: &[&str] = &["kind", "name", "url", "prefix", "segments", "buffer", "buffer_path"];
+const REDIS_KEYS: &[&str] =
+    &["kind", "name", "url", "ca", "prefix", "segments", "buffer", "buffer_path"];
 const POSTGRES_KEYS: &[&str] =
-    &["kind", "name", "url", "schema", "segments", "buffer", "buffer_path"];
+    &["kind", "name", "url", "ca", "schema", "attributes", "segments", "buffer", "buffer_path"];
 
 /// Where tables are made unless said: in a schema of their own.
 const SCHEMA: &str = "rivulet";
@@ -24,8 +28,9 @@ impl JobReader<'_> {
         let prefix = self.reader.optional(&node.get("prefix"), |reader, node| {
             reader.name(node, "what the names of keys begin with").map(|it| it.into_owned())
         });
-        let (url, prefix) = (url, prefix.map(Option::unwrap_or_default));
-        self.server(node, "redis", || Some(Target::Redis(ToRedis { url: url?, prefix: prefix? })))
+        let (ca, prefix) = (self.authorities(node), prefix.map(Option::unwrap_or_default));
+        let target = || Some(Target::Redis(ToRedis { url: url?, ca: ca?, prefix: prefix? }));
+        self.server(node, "redis", target)
     }
 
     pub(super) fn postgres(&mut self, node: &Node<'_>) -> Option<Sink> {
@@ -35,8 +40,22 @@ impl JobReader<'_> {
             reader.name(node, "the schema of the tables").map(|it| it.into_owned())
         });
         let schema = schema.map(|schema| schema.unwrap_or_else(|| SCHEMA.to_owned()));
-        let target = || Some(Target::Postgres(ToPostgres { url: url?, schema: schema? }));
+        let ca = self.authorities(node);
+        let attributes = self.attributes(&node.get("attributes"));
+        let target = || {
+            let (url, ca, schema, attributes) = (url?, ca?, schema?, attributes?);
+            Some(Target::Postgres(ToPostgres { url, ca, schema, attributes }))
+        };
         self.server(node, "postgres", target)
+    }
+
+    /// The file of the authorities that sign its certificate, if one is named.
+    fn authorities(&mut self, node: &Node<'_>) -> Option<Option<PathBuf>> {
+        let at = node.get("ca");
+        if !at.is_present() {
+            return Some(None);
+        }
+        self.path(&at, "a PEM file of authorities").map(Some)
     }
 
     /// What all of them say.
@@ -83,17 +102,31 @@ impl JobReader<'_> {
 
     /// The segments a sink is told of: names, or how they begin.
     pub(super) fn selection(&mut self, node: &Node<'_>) -> Option<Vec<String>> {
+        let allowed = "a list of segments, at least one; \"b*\" are all that begin with b";
+        self.names(node, allowed, "a segment")
+    }
+
+    /// The attributes of users a sink is told of, in order, each once.
+    fn attributes(&mut self, node: &Node<'_>) -> Option<Vec<Path>> {
+        let allowed = "a list of attributes, at least one; \"address.city\" reaches into an object";
+        let mut names = self.names(node, allowed, "an attribute")?;
+        names.sort();
+        names.dedup();
+        Some(names.iter().map(|name| Path::new(name)).collect())
+    }
+
+    /// A list of names, not empty; none where it is left out.
+    fn names(&mut self, node: &Node<'_>, allowed: &str, each: &str) -> Option<Vec<String>> {
         if !node.is_present() {
             return Some(Vec::new());
         }
-        let allowed = "a list of segments, at least one; \"b*\" are all that begin with b";
         if !node.json().is_some_and(Json::is_array) {
             self.reader.fault(node, allowed, None);
             return None;
         }
         let names: Vec<_> = node
             .items()
-            .map(|item| self.reader.name(&item, "a segment").map(|it| it.into_owned()))
+            .map(|item| self.reader.name(&item, each).map(|it| it.into_owned()))
             .collect();
         if names.is_empty() {
             self.reader.fault(node, allowed, None);

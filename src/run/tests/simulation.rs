@@ -74,7 +74,7 @@ impl Delivery for Given {
     fn give(&mut self, items: Vec<Item>) -> Result<(), SinkError> {
         self.waiting.extend(items.into_iter().map(|item| match item {
             Item::Difference(difference) => difference,
-            Item::Line { .. } => panic!("only differences are given here"),
+            Item::Profile { .. } | Item::Line { .. } => panic!("only differences are given here"),
         }));
         Ok(())
     }
@@ -184,7 +184,8 @@ impl World {
         });
         let (inputs, timeline) = (self.files(), Arc::new(timeline));
         let cluster = Cluster::single(workers);
-        Run { inputs, timeline, clock, retain: None, cluster, live, state }
+        let attributes = Vec::new();
+        Run { inputs, timeline, clock, attributes, retain: None, cluster, live, state }
     }
 
     /// One process, from its start to its end; whether that was of its own accord.

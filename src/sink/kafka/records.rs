@@ -44,6 +44,9 @@ pub(super) fn record(item: &Item) -> Record {
             let headers = header(headers, "diff", diff);
             Record { key: difference.user.to_string(), value: Some(value), headers }
         }
+        Item::Profile { user, json, .. } => {
+            Record { key: user.to_string(), value: Some(json.clone().into()), headers }
+        }
         Item::Line { key, line, .. } => {
             Record { key: key.clone(), value: Some(line.clone()), headers }
         }

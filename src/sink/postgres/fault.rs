@@ -62,6 +62,22 @@ pub enum PostgresFault {
         /// What would be right.
         known: i32,
     },
+    /// Other attributes have been written.
+    #[error(
+        "{name}: in schema {schema}, user_attribute_snapshot has been written with the attributes \
+         [{attributes}], which are not those of the job: start with --rebuild {sink}, and all of it is \
+         filled anew; or name these again"
+    )]
+    Attributes {
+        /// The sink.
+        name: String,
+        /// The schema.
+        schema: String,
+        /// Those that were written.
+        attributes: String,
+        /// The name of the sink.
+        sink: String,
+    },
     /// Another job writes there.
     #[error(
         "{name}: schema {schema} is that of the sink {sink:?} of the job {job:?}: say a schema of its \
@@ -103,6 +119,17 @@ impl PostgresFault {
         let is_other = ["42", "22", "23", "54"].iter().any(|class| code.code().starts_with(class));
         is_other.then_some(PostgresFault::Tables { name, schema, reason, sink })
     }
+}
+
+/// What is wrong with the certificate of a server, if that is what is.
+pub(super) fn not_proven(error: &postgres::Error) -> Option<String> {
+    let text = with_causes(error);
+    if text.contains("server does not support TLS") {
+        return Some("it has no TLS, which the job asks for".to_owned());
+    }
+    // Before it stands where in OpenSSL it was found.
+    let (_, reason) = text.split_once("certificate verify failed")?;
+    Some(reason.rsplit(": ").next().unwrap_or(reason).to_owned())
 }
 
 /// An error and what is behind it, in one line.

@@ -1,11 +1,12 @@
--- Version 1. `rivulet` has one row: whose tables these are, and the event time before which all has
--- been written, in milliseconds.
+-- Version 2. `rivulet` has one row: whose tables these are, the attributes of users that are written,
+-- and the event time before which all has been written, in milliseconds.
 CREATE TABLE rivulet (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     version integer NOT NULL,
     job text NOT NULL,
     sink text NOT NULL,
-    position bigint
+    position bigint,
+    attributes text[] NOT NULL DEFAULT '{}'
 );
 -- Each segment that anyone has entered, and how many are in it.
 CREATE TABLE segment (
@@ -45,3 +46,9 @@ CREATE TABLE segment_compute_job (
     segments bigint NOT NULL,
     users bigint NOT NULL
 );
+-- Each user of whom any of the attributes is known: all that are, and when one of them changed last.
+CREATE TABLE user_attribute_snapshot (
+    user_id text PRIMARY KEY,
+    attributes jsonb NOT NULL,
+    changed_at timestamptz NOT NULL
+) WITH (fillfactor = 70);

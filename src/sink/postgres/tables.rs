@@ -2,30 +2,46 @@
 
 use std::io::Write;
 
-use dataflows::model::EventTime;
-use postgres::{Client, Error, IsolationLevel, Statement};
+use dataflows::model::{EventTime, Path};
+use postgres::{Client, Error, IsolationLevel, Statement, Transaction};
 
 use super::Settings;
+use super::Writes;
 use super::stays::Stays;
 use super::text::timestamp;
 
 /// The version of the tables that are made.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
+/// What leads from the version before to this one.
+const FROM_1: &str = include_str!("from_1.sql");
+
+/// Each row of a step is looked up by its key, whatever the planner, who does not know what is in a
+/// step, thinks of going through whole tables instead: cost follows change.
+const BY_KEY: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
 /// What a step is copied into; empty again at its end.
 const CHANGED: &str = "CREATE TEMP TABLE changed (segment_id text, user_id text, \
     closed_at timestamptz, added_at timestamptz, removed_at timestamptz, entries bigint) \
     ON COMMIT DELETE ROWS";
 
+const BECOME: &str = "CREATE TEMP TABLE become (user_id text, attributes jsonb, \
+    changed_at timestamptz) ON COMMIT DELETE ROWS";
+
 /// A stay that is over is the one that was still going on.
 const CLOSE: &str = "INSERT INTO segment_membership_history \
-    SELECT m.segment_id, m.user_id, m.added_at, c.closed_at FROM changed c \
-    JOIN segment_membership m USING (segment_id, user_id) \
-    WHERE c.closed_at IS NOT NULL AND m.removed_at IS NULL";
-const LEAVE: &str = "UPDATE segment_membership m SET removed_at = c.closed_at FROM changed c \
-    WHERE m.segment_id = c.segment_id AND m.user_id = c.user_id AND c.added_at IS NULL";
+    SELECT c.segment_id, c.user_id, m.added_at, c.closed_at FROM changed c, LATERAL (\
+        SELECT added_at FROM segment_membership m \
+        WHERE (m.segment_id, m.user_id) = (c.segment_id, c.user_id) AND m.removed_at IS NULL \
+        OFFSET 0) m \
+    WHERE c.closed_at IS NOT NULL AND c.added_at IS NOT NULL";
+/// The same, where no other stay began: the row is looked up once for both tables.
+const LEAVE: &str = "WITH gone AS (\
+    UPDATE segment_membership m SET removed_at = c.closed_at FROM changed c \
+    WHERE m.segment_id = c.segment_id AND m.user_id = c.user_id AND c.added_at IS NULL \
+    RETURNING m.segment_id, m.user_id, m.added_at, m.removed_at) \
+    INSERT INTO segment_membership_history SELECT * FROM gone";
 const ENTER: &str = "INSERT INTO segment_membership AS m \
     SELECT segment_id, user_id, added_at, removed_at, entries FROM changed \
     WHERE added_at IS NOT NULL ON CONFLICT (segment_id, user_id) DO UPDATE SET \
@@ -43,6 +59,12 @@ const COUNT: &str = "INSERT INTO segment AS s \
 const AUDIT: &str = "INSERT INTO segment_compute_job \
     (cause, from_time, upto_time, entered, removed, segments, users) \
     VALUES ($1, $2::text::timestamptz, $3::text::timestamptz, $4, $5, $6, $7)";
+const FORGET: &str = "DELETE FROM user_attribute_snapshot u USING become b \
+    WHERE u.user_id = b.user_id AND b.attributes IS NULL";
+const KEEP: &str = "INSERT INTO user_attribute_snapshot \
+    SELECT user_id, attributes, changed_at FROM become WHERE attributes IS NOT NULL \
+    ON CONFLICT (user_id) DO UPDATE SET \
+    attributes = excluded.attributes, changed_at = excluded.changed_at";
 /// Whoever else would move it on waits here, and then finds it moved.
 const MOVE_ON: &str =
     "UPDATE rivulet SET position = $1 WHERE position IS NOT DISTINCT FROM $2::bigint";
@@ -53,6 +75,8 @@ pub(super) struct Found {
     pub(super) job: String,
     pub(super) sink: String,
     pub(super) position: Option<EventTime>,
+    /// The attributes that are written.
+    pub(super) attributes: Vec<String>,
 }
 
 /// Finds the tables or makes them; empties them, if they are the sink's and it is to be rebuilt.
@@ -76,22 +100,47 @@ pub(super) fn open(
         let own = "INSERT INTO rivulet (version, job, sink) VALUES ($1, $2, $3)";
         within.execute(own, &[&VERSION, &settings.job, &settings.name])?;
     }
-    let read = "SELECT version, job, sink, position FROM rivulet";
-    let row = within.query_one(read, &[])?;
-    let (version, job, sink) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let mut found = Found { version, job, sink, position: row.try_get(3)? };
-    let is_own =
-        found.version == VERSION && (&found.job, &found.sink) == (&settings.job, &settings.name);
-    if rebuild && is_own {
-        within.batch_execute(
-            "TRUNCATE segment, segment_membership, segment_membership_history, \
-             segment_compute_job; UPDATE rivulet SET position = NULL",
-        )?;
-        found.position = None;
+    let mut found = read(&mut within)?;
+    let is_own = (&found.job, &found.sink) == (&settings.job, &settings.name);
+    if is_own && found.version == 1 {
+        within.batch_execute(FROM_1)?;
+        found.version = 2;
+    }
+    if is_own && found.version == VERSION {
+        if rebuild {
+            within.batch_execute(
+                "TRUNCATE segment, segment_membership, segment_membership_history, \
+                 segment_compute_job, user_attribute_snapshot; UPDATE rivulet SET position = NULL",
+            )?;
+            found.position = None;
+        }
+        found.attributes = attributes(&mut within, settings, found.position)?;
     }
     within.commit()?;
+    client.batch_execute(BY_KEY)?;
     client.batch_execute(CHANGED)?;
+    client.batch_execute(BECOME)?;
     Ok(found)
+}
+
+/// What the one row says.
+fn read(within: &mut Transaction<'_>) -> Result<Found, Error> {
+    let row = within.query_one("SELECT version, job, sink, position FROM rivulet", &[])?;
+    let (version, job, sink) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    Ok(Found { version, job, sink, position: row.try_get(3)?, attributes: Vec::new() })
+}
+
+/// The attributes that are written: those of the job, where nothing has been written yet.
+fn attributes(
+    within: &mut Transaction<'_>,
+    settings: &Settings,
+    position: Option<EventTime>,
+) -> Result<Vec<String>, Error> {
+    let wanted: Vec<_> = settings.attributes.iter().map(Path::as_str).collect();
+    if position.is_none() {
+        within.execute("UPDATE rivulet SET attributes = $1", &[&wanted])?;
+    }
+    within.query_one("SELECT attributes FROM rivulet", &[])?.try_get(0)
 }
 
 /// The statements of a step, understood once by the server.
@@ -103,6 +152,8 @@ pub(super) struct Step {
     close_last: Statement,
     count: Statement,
     audit: Statement,
+    forget: Statement,
+    keep: Statement,
 }
 
 impl Step {
@@ -115,6 +166,8 @@ impl Step {
             close_last: client.prepare(CLOSE_LAST)?,
             count: client.prepare(COUNT)?,
             audit: client.prepare(AUDIT)?,
+            forget: client.prepare(FORGET)?,
+            keep: client.prepare(KEEP)?,
         })
     }
 
@@ -122,7 +175,7 @@ impl Step {
     pub(super) fn write(
         &self,
         client: &mut Client,
-        stays: &Stays,
+        Writes { stays, profiles }: &Writes,
         (from, upto): (Option<EventTime>, EventTime),
         cause: &str,
     ) -> Result<bool, Error> {
@@ -143,12 +196,17 @@ impl Step {
             let Stays { entered, left, segments, users, .. } = stays;
             step.execute(&self.audit, &[&cause, &first, &last, entered, left, segments, users])?;
         }
+        if !profiles.is_empty() {
+            copy(&mut step, "become", profiles)?;
+            step.execute(&self.forget, &[])?;
+            step.execute(&self.keep, &[])?;
+        }
         step.commit()?;
         Ok(true)
     }
 }
 
-fn copy(step: &mut postgres::Transaction<'_>, table: &str, rows: &[u8]) -> Result<(), Error> {
+fn copy(step: &mut Transaction<'_>, table: &str, rows: &[u8]) -> Result<(), Error> {
     if rows.is_empty() {
         return Ok(());
     }

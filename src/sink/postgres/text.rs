@@ -10,6 +10,9 @@ use xxhash_rust::xxh3::xxh3_128;
 const ID_BYTES: usize = 1_200;
 /// How much of it is kept.
 const KEPT_BYTES: usize = 1_100;
+/// The character PostgreSQL cannot hold, in JSON, and its picture.
+const NUL: &str = "\\u0000";
+const PICTURE: &str = "\u{2400}";
 /// The times a `timestamptz` is given: from the year 1 to the year 9999. Others are infinite.
 const TIMES: std::ops::Range<EventTime> = -62_135_596_800_000..253_402_300_800_000;
 
@@ -39,7 +42,7 @@ impl<'a> Row<'a> {
                 b'\n' => self.to.extend_from_slice(b"\\n"),
                 b'\r' => self.to.extend_from_slice(b"\\r"),
                 // The one character PostgreSQL cannot hold: its picture takes its place.
-                0 => self.to.extend_from_slice("\u{2400}".as_bytes()),
+                0 => self.to.extend_from_slice(PICTURE.as_bytes()),
                 byte => self.to.push(byte),
             }
         }
@@ -54,9 +57,13 @@ impl<'a> Row<'a> {
         self.text(&timestamp(time))
     }
 
-    pub(super) fn maybe(mut self, time: Option<EventTime>) -> Self {
-        if let Some(time) = time {
-            return self.time(time);
+    pub(super) fn maybe(self, time: Option<EventTime>) -> Self {
+        self.maybe_text(time.map(timestamp).as_deref())
+    }
+
+    pub(super) fn maybe_text(mut self, text: Option<&str>) -> Self {
+        if let Some(text) = text {
+            return self.text(text);
         }
         self.next();
         self.to.extend_from_slice(b"\\N");
@@ -77,6 +84,24 @@ pub(super) fn timestamp(time: EventTime) -> Cow<'static, str> {
     } else {
         "infinity".into()
     }
+}
+
+/// A JSON text as `jsonb` takes it: without the one character it cannot hold.
+pub(super) fn json(text: &str) -> Cow<'_, str> {
+    if !text.contains(NUL) {
+        return text.into();
+    }
+    let (mut kept, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        kept.push_str(before);
+        // A backslash stands before one character at least.
+        let length = if escape.starts_with(NUL) { NUL.len() } else { 2 };
+        kept.push_str(if escape.starts_with(NUL) { PICTURE } else { &escape[..2] });
+        rest = &escape[length..];
+    }
+    kept.push_str(rest);
+    kept.into()
 }
 
 /// A name as it is kept: one too long for an index by its beginning and a hash of the whole.
