@@ -49,7 +49,7 @@ pub struct GoOn {
     pub read_to: u64,
     /// The clock before `offset`.
     pub clock: EventTime,
-    /// Everything that took effect before this is done.
+    /// What is older than this had its effect, or is late.
     pub before: EventTime,
 }
 
@@ -95,7 +95,8 @@ pub(super) struct Turn {
     ahead: Vec<u64>,
 }
 
-/// A chunk that has had its turn, and how things stood before it.
+/// A chunk that has had its turn, or all of it that took effect at one instant (`on_event`), and how
+/// things stood before it.
 #[derive(Clone)]
 pub(super) struct Stretch {
     /// The greatest time at which something of it is given out.
@@ -151,18 +152,21 @@ impl Turn {
     }
 
     /// From where on to read again what takes effect at `before` or later, once all time before
-    /// that is over.
-    fn go_on(&mut self, before: EventTime, read_to: u64) -> GoOn {
+    /// that is over; nothing of it is older than `settled`.
+    fn go_on(&mut self, (before, settled): (EventTime, EventTime), read_to: u64) -> GoOn {
         let stretches = self.stretches.get_or_insert_default();
         while stretches.front().is_some_and(|stretch| stretch.latest < before) {
             stretches.pop_front();
         }
         match stretches.front() {
             Some(Stretch { offset, clock, .. }) => {
-                GoOn { offset: *offset, read_to, clock: *clock, before }
+                GoOn { offset: *offset, read_to, clock: *clock, before: settled }
             }
             // Whatever comes is late if it is older.
-            None => GoOn { offset: read_to, read_to, clock: self.clock.now().max(before), before },
+            None => {
+                let clock = self.clock.now().max(settled);
+                GoOn { offset: read_to, read_to, clock, before: settled }
+            }
         }
     }
 }
@@ -318,10 +322,11 @@ impl Partition {
         }
     }
 
-    /// From where on to read again what takes effect at `before` or later.
-    pub(super) fn go_on(&self, before: EventTime) -> GoOn {
+    /// From where on to read again what takes effect at `before` or later, of which nothing is older
+    /// than `settled`.
+    pub(super) fn go_on(&self, before: EventTime, settled: EventTime) -> GoOn {
         let mut turn = lock(&self.turn);
-        turn.go_on(before, self.settled_to.load(Ordering::Acquire))
+        turn.go_on((before, settled), self.settled_to.load(Ordering::Acquire))
     }
 
     /// How far it has been read, in bytes; `None` while it is being read.

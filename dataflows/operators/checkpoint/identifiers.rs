@@ -8,18 +8,19 @@ use timely::dataflow::operators::generic::operator::Operator;
 use super::merge::Merged;
 use super::pages::PAGE_BYTES;
 use super::{Collection, Piece, is_needed};
+use crate::clock::{ClockSettings, Emit};
 use crate::codec::{Entries, Stopped, write};
-use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
+use crate::model::{EventTime, MessageKey, Position, Stamp, UserKey};
 use crate::operators::dedup::hold_earliest;
 use crate::operators::membership::Command;
 use crate::operators::wheel::Wheel;
 
 /// The identifiers of applied updates since the checkpoint before, at every checkpoint. They are
-/// needed for `horizon` after their time.
+/// needed until nothing can come that is within a horizon of their time.
 pub fn record_identifiers<'scope>(
     applied: Stream<'scope, EventTime, Vec<Stamp>>,
     commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
-    horizon: Duration,
+    settings: ClockSettings,
 ) -> Stream<'scope, EventTime, Vec<Piece>> {
     type Builder = CapacityContainerBuilder<Vec<Piece>>;
     let name = "Record identifiers";
@@ -49,7 +50,7 @@ pub fn record_identifiers<'scope>(
                 while let Some(at) = checkpoints.next_due().filter(come) {
                     checkpoints.take_due(at, &mut due);
                     for number in due.drain(..) {
-                        let piece = piece(number, at, horizon, &mut waiting);
+                        let piece = piece(number, at, settings, &mut waiting);
                         output.session(capability).give(piece);
                     }
                 }
@@ -63,18 +64,26 @@ pub fn record_identifiers<'scope>(
 
 /// The piece of those that were applied before `before`, which are taken out, and tell copies from
 /// then on.
-fn piece(number: u64, before: EventTime, horizon: Duration, waiting: &mut Vec<Stamp>) -> Piece {
+fn piece(
+    number: u64,
+    before: EventTime,
+    settings: ClockSettings,
+    waiting: &mut Vec<Stamp>,
+) -> Piece {
     let (mut pages, mut until) = (IdentifierPages::default(), EventTime::MIN);
     waiting.retain(|stamp| {
-        let needed = stamp.time.saturating_add(horizon.ms() + 1);
-        if stamp.at < before && is_needed(needed, before) {
+        let needed = stamp.time.saturating_add(settings.dedup_horizon.ms() + 1);
+        // What comes later may be older.
+        let may_matter = settings.emit == Emit::OnEvent || is_needed(needed, before);
+        if stamp.at < before && may_matter {
             pages.push(stamp.id, stamp.time);
             until = until.max(needed);
         }
         stamp.at >= before
     });
     let pages = pages.finish();
-    Piece { number, before, collection: Collection::Identifiers, until, pages }
+    let collection = Collection::Identifiers;
+    Piece { number, before, settled: before, collection, until, pages }
 }
 
 /// Those of pieces that are not older than `before`.

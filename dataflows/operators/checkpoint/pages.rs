@@ -20,7 +20,7 @@ impl UserPages {
     /// Puts a user behind what is there; without an image, one who was erased.
     pub(super) fn push(&mut self, key: UserKey, image: Option<&Image>) {
         self.image.clear();
-        image.into_iter().for_each(|image| write(image, &mut self.image));
+        image.into_iter().for_each(|image| image.write(&mut self.image));
         push(&mut self.page, key, &self.image);
         if self.page.len() >= PAGE_BYTES {
             self.full.push(std::mem::take(&mut self.page));
