@@ -200,6 +200,8 @@ impl Partitions {
                 Next::Chunk(chunk, number) => {
                     return Ok(Taken::Chunk(Task { partition, place, number, chunk }));
                 }
+                // To read another one further ahead would not help for so long.
+                Next::Soon => break,
                 Next::Nothing if only_behind && !partition.is_idle.load(Ordering::Acquire) => break,
                 Next::Nothing => {}
                 Next::End => {
