@@ -194,14 +194,15 @@ fn start(own: (FilePartition, usize, Wake), reader: Reader) -> Result<Reading, S
 mod tests {
     use std::io::Write as _;
     use std::path::Path;
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::{Receiver, sync_channel};
 
     use super::*;
 
     fn ahead(path: &Path) -> (ReadAhead, Receiver<()>) {
-        let (woken, wakes) = channel();
+        // Beyond that nobody looks.
+        let (woken, wakes) = sync_channel(1_024);
         let wake = Box::new(move || {
-            let _ = woken.send(());
+            let _ = woken.try_send(());
         });
         (ReadAhead::new(FilePartition::open(path).unwrap(), 64, wake), wakes)
     }
