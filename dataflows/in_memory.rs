@@ -14,7 +14,7 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 pub use asking::run_asking;
-pub use crashing::{Stretch, run_crashing};
+pub use crashing::{Stretch, run_crashing, stretches};
 pub use saving::run_saving;
 
 use crate::clock::{Emit, PartitionClock, Punctuality};
@@ -50,6 +50,8 @@ pub struct Ready {
     clock: EventTime,
     /// Where the watermark stood before it.
     watermark: EventTime,
+    /// Where the clock of its partition stood before it.
+    own: EventTime,
 }
 
 /// Decides lateness and prepares what is on time; gives back how many records were late, too.
@@ -68,6 +70,7 @@ pub fn prepare(log: &Log<'_>, streams: &Streams) -> (Vec<Ready>, u64) {
         let watermark = open.map(|(clock, _)| clock.now()).min().unwrap_or(EventTime::MIN);
         let partition = arrival.position.partition as usize;
         left[partition] -= 1;
+        let own = clocks[partition].now();
         let Punctuality::OnTime(time) = clocks[partition].observe(arrival.time) else {
             late += 1;
             continue;
@@ -77,7 +80,7 @@ pub fn prepare(log: &Log<'_>, streams: &Streams) -> (Vec<Ready>, u64) {
             Emit::OnEvent => (time.max(greatest), greatest),
         };
         greatest = greatest.max(time);
-        ready.push(make_ready(arrival, streams, time, at, clock, watermark));
+        ready.push(make_ready(arrival, streams, (time, at), (clock, watermark, own)));
     }
     (ready, late)
 }
@@ -85,10 +88,8 @@ pub fn prepare(log: &Log<'_>, streams: &Streams) -> (Vec<Ready>, u64) {
 fn make_ready(
     arrival: &Arrival,
     streams: &Streams,
-    time: EventTime,
-    at: EventTime,
-    clock: EventTime,
-    watermark: EventTime,
+    (time, at): (EventTime, EventTime),
+    (clock, watermark, own): (EventTime, EventTime, EventTime),
 ) -> Ready {
     let (user, position) = (UserKey::of(&arrival.user), arrival.position);
     let stamp = |id: &Arc<str>| Stamp { time, at, position, id: MessageKey::of(id), user };
@@ -98,6 +99,7 @@ fn make_ready(
         name: arrival.user.clone(),
         clock,
         watermark,
+        own,
     }
 }
 

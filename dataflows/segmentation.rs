@@ -54,6 +54,8 @@ pub struct Late {
     pub time: EventTime,
     /// The clock it missed.
     pub clock: EventTime,
+    /// When it is given out: at that clock, or at that of all (`on_event`).
+    pub at: EventTime,
     /// Why it missed it.
     pub reason: Reason,
     /// The segments whose conditions mention it.
@@ -69,6 +71,8 @@ pub struct Rejected {
     pub position: Position,
     /// Its partition's clock when its turn came.
     pub clock: EventTime,
+    /// When it is given out: at that clock, or at that of all (`on_event`).
+    pub at: EventTime,
     /// Why, in one line.
     pub reason: String,
     /// The record as it came.
@@ -90,9 +94,9 @@ pub struct Inputs {
     pub saves: Feed<(EventTime, Command)>,
     /// What is taken over from an earlier run.
     restored: Feed<Restored>,
-    /// Late records, each with the partition's clock.
+    /// Late records, each with when it is given out.
     pub late: Feed<(EventTime, Late)>,
-    /// Rejected records, each with the partition's clock.
+    /// Rejected records, each with when it is given out.
     pub rejected: Feed<(EventTime, Rejected)>,
     /// What the others say of how old further records may be, where they run ahead of the
     /// watermark (`on_event`).
@@ -144,9 +148,9 @@ pub struct Outputs<'scope> {
     /// What attributes have become that outputs are [told](Streams::tell) of, by (time, user); where
     /// they are told of any.
     pub profiles: Option<Stream<'scope, EventTime, Vec<Profile>>>,
-    /// Late records, by (clock, position).
+    /// Late records, by when they are given out and position.
     pub late: Stream<'scope, EventTime, Vec<Late>>,
-    /// Rejected records, by (clock, position).
+    /// Rejected records, by when they are given out and position.
     pub rejected: Stream<'scope, EventTime, Vec<Rejected>>,
     /// Once for every worker that has worked out what was saved: the segment, and how far it sees.
     pub prepared: Stream<'scope, EventTime, Vec<Sight>>,
@@ -205,7 +209,7 @@ pub fn segmentation<'scope>(
         Said::Applied(identified) => Err(identified),
     });
     let counts = seen_stream.map(|seen| counted(seen, copies.clone()));
-    let identifiers = record_identifiers(applied, saves_stream.clone(), settings.dedup_horizon);
+    let identifiers = record_identifiers(applied, saves_stream.clone(), settings);
 
     let are_told = !streams.told().is_empty();
     let members = membership(

@@ -84,12 +84,14 @@ pub struct Task {
 }
 
 impl Partitions {
-    /// None as yet. With a wall, time is lived through, from `gone_to` on; without, it is replayed.
-    /// `kept` is what earlier runs have decided, where there are checkpoints.
+    /// None as yet. With a wall, time is lived through; without, it is replayed. Everything that took
+    /// effect before `before` is done, and nothing older than `gone_to` is to come. `kept` is what
+    /// earlier runs have decided, where there are checkpoints.
     pub fn new(
         settings: &ClockSettings,
         wall: Option<Wall>,
-        (gone_to, kept): (EventTime, Option<Recalled>),
+        (before, gone_to): (EventTime, EventTime),
+        kept: Option<Recalled>,
     ) -> Arc<Self> {
         let keeps = kept.is_some();
         let journal = Arc::new(Journal::new(keeps && wall.is_some()));
@@ -97,7 +99,7 @@ impl Partitions {
             list: RwLock::default(),
             settings: *settings,
             live: wall.map(|wall| Live::new(wall, *settings, gone_to)),
-            instant: OpenInstant::new(),
+            instant: OpenInstant::since(before),
             keeps,
             journal,
             recalled: kept.unwrap_or_default(),
@@ -200,6 +202,8 @@ impl Partitions {
                 Next::Chunk(chunk, number) => {
                     return Ok(Taken::Chunk(Task { partition, place, number, chunk }));
                 }
+                // To read another one further ahead would not help for so long.
+                Next::Soon => break,
                 Next::Nothing if only_behind && !partition.is_idle.load(Ordering::Acquire) => break,
                 Next::Nothing => {}
                 Next::End => {
@@ -268,9 +272,9 @@ impl Partitions {
     }
 
     /// From where on each partition is to be read again for what takes effect at `before` or later,
-    /// by its index. All time before that must be over.
-    pub fn go_on(&self, before: EventTime) -> Vec<(u32, GoOn)> {
-        self.all(|list| list.iter().map(|it| (it.index, it.go_on(before))).collect())
+    /// by its index. All time before that must be over, and nothing older than `settled` to come.
+    pub fn go_on(&self, before: EventTime, settled: EventTime) -> Vec<(u32, GoOn)> {
+        self.all(|list| list.iter().map(|it| (it.index, it.go_on(before, settled))).collect())
     }
 
     /// Takes note of what the run has passed.

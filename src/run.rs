@@ -282,8 +282,9 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let wall = run.live.as_ref().map(|live| live.wall.clone());
     let before = run.state.as_ref().and_then(|kept| kept.resumed.before());
     let recalled = run.state.as_ref().map(|kept| kept.recalled.clone());
-    let going = (before.unwrap_or(EventTime::MIN), recalled);
-    let partitions = Partitions::new(&run.clock, wall, going);
+    let going = run.state.as_ref().and_then(|kept| kept.resumed.before_and_settled());
+    let going = going.unwrap_or((EventTime::MIN, EventTime::MIN));
+    let partitions = Partitions::new(&run.clock, wall, going, recalled);
     let may_come = run.live.as_ref().is_some_and(|live| !live.topics.is_empty());
     partitions.await_others(processes - 1, may_come && processes > 1);
     let is_served = run.live.as_ref().is_some_and(|live| live.view.is_some());

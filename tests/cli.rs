@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "cli/at_once.rs"]
+mod at_once;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/logs.rs"]

@@ -1,15 +1,16 @@
 //! A log run through crashes: from checkpoint to checkpoint, each stretch by another dataflow that
 //! knows of the one before only what that had given out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 use super::{Block, Dealt, Pace, Ready, deal, lock, prepare};
+use crate::clock::Emit;
 use crate::model::{Difference, EventTime, Sign};
-use crate::operators::checkpoint::{Forget, Piece, Place, Survival, merge};
+use crate::operators::checkpoint::{Collection, Forget, Piece, Place, Survival, is_needed, merge};
 use crate::oracle::Log;
 use crate::segmentation::{Command, Inputs, commands, segmentation};
 use crate::streams::Streams;
@@ -24,6 +25,45 @@ pub struct Stretch {
     pub checkpoints: Vec<usize>,
     /// Whether what it leaves behind is merged before it is taken over.
     pub merged: bool,
+    /// With `on_event`: whether the partitions come in another order than before, and in which. It
+    /// is only known of what had its effect before the checkpoint.
+    pub order: Option<u64>,
+}
+
+/// A number below `bound` that depends on the seed and on which one it is.
+fn draw(seed: u64, which: u64, bound: usize) -> usize {
+    let mixed =
+        (seed ^ which.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (mixed >> 33) as usize % bound.max(1)
+}
+
+/// Some stretches of a log of so many records, which depend on the seed only.
+pub fn stretches(seed: u64, records: usize) -> Vec<Stretch> {
+    let count = 2 + draw(seed, 1, 3) as u64;
+    let stretch = |number: u64| {
+        let block = 1 + draw(seed, 10 + number, 4);
+        let blocks = records / block + 1;
+        let mut checkpoints: Vec<usize> = (0..1 + draw(seed, 20 + number, 3) as u64)
+            .map(|it| draw(seed, 100 * number + it, blocks))
+            .collect();
+        checkpoints.sort_unstable();
+        Stretch {
+            pace: Pace { workers: 1 + draw(seed, 30 + number, 3), block },
+            checkpoints,
+            merged: draw(seed, 40 + number, 2) == 0,
+            order: None,
+        }
+    };
+    (0..count).map(stretch).collect()
+}
+
+/// From where a stretch goes on.
+#[derive(Clone, Copy)]
+struct From {
+    /// The instant the one before had come to.
+    at: EventTime,
+    /// Nothing older than this is still to come.
+    settled: EventTime,
 }
 
 /// What one dataflow gave out.
@@ -40,16 +80,20 @@ struct Given {
 /// A piece cannot be read back; or what is told again of those taken over is not where they are.
 pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
     let streams = Arc::new(Streams::of(log.timeline));
-    let (ready, _) = prepare(log, &streams);
+    let (mut ready, _) = prepare(log, &streams);
     let (mut pieces, mut differences) = (Vec::new(), Vec::new());
-    let (mut come_to, mut number) = (None, 0);
+    let (mut from, mut number): (Option<From>, _) = (None, 0);
     for (index, stretch) in stretches.iter().enumerate() {
-        let rest = ready.iter().filter(|it| come_to.is_none_or(|at| it.update.at > at));
-        let rest: Vec<Ready> = rest.cloned().collect();
+        let come_to = from.map(|from| from.at);
+        ready.retain(|it| come_to.is_none_or(|at| it.update.at > at));
+        if let (Some(at), Some(order), Emit::OnEvent) = (come_to, stretch.order, log.clock.emit) {
+            ready = in_another_order(ready, at + 1, order);
+        }
+        let rest = ready.clone();
         let dealt = deal(rest, stretch.pace);
         let tells_members = index % 2 == 1;
         let saves = (tells_members, number, &*stretch.checkpoints);
-        let given = one(log, &streams, dealt, (come_to, &pieces), saves);
+        let given = one(log, &streams, dealt, (from, &pieces), saves);
         if let (Some(at), true) = (come_to, tells_members) {
             assert_eq!(members(&given.differences, at), members(&differences, at), "told again");
         }
@@ -58,11 +102,13 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
         if index + 1 < stretches.len() {
             let last = given.pieces.iter().map(|piece| (piece.number, piece.before)).max();
             if let Some((last, before)) = last {
-                (number, come_to) = (last, Some(before - 1));
+                let own = given.pieces.iter().filter(|piece| piece.number == last);
+                let settled = own.map(|piece| piece.settled).min().unwrap_or(before);
+                (number, from) = (last, Some(From { at: before - 1, settled }));
             }
-            new.retain(|it| come_to.is_some_and(|at| it.time <= at));
+            new.retain(|it| from.is_some_and(|from| it.time <= from.at));
             pieces.extend(given.pieces);
-            pieces.retain(|piece| come_to.is_some_and(|at| piece.until > at));
+            pieces.retain(|piece| from.is_some_and(|from| from.needs(piece)));
             if stretch.merged {
                 pieces = merged(pieces);
             }
@@ -70,6 +116,40 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
         differences.append(&mut new);
     }
     differences
+}
+
+impl From {
+    fn needs(self, piece: &Piece) -> bool {
+        let before = match piece.collection {
+            Collection::Identifiers => self.settled,
+            Collection::Users | Collection::Events => self.at + 1,
+        };
+        is_needed(piece.until, before)
+    }
+}
+
+/// The same records, those of each partition in their order, where the clock has come to `clock`.
+fn in_another_order(ready: Vec<Ready>, mut clock: EventTime, mut order: u64) -> Vec<Ready> {
+    let mut partitions: BTreeMap<u32, VecDeque<Ready>> = BTreeMap::new();
+    for it in ready {
+        partitions.entry(it.update.position.partition).or_default().push_back(it);
+    }
+    let mut ready = Vec::new();
+    while !partitions.is_empty() {
+        let next = partitions.values().filter_map(VecDeque::front);
+        let watermark = next.map(|next| next.own).min().unwrap_or(EventTime::MIN);
+        order = order.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let which = (order >> 33) as usize % partitions.len();
+        let partition = partitions.values_mut().nth(which);
+        let Some(mut it) = partition.and_then(VecDeque::pop_front) else { break };
+        let at = it.update.time.max(clock);
+        it.update.at = at;
+        it.stamp.iter_mut().for_each(|stamp| stamp.at = at);
+        (it.clock, it.watermark, clock) = (clock, watermark, at);
+        ready.push(it);
+        partitions.retain(|_, left| !left.is_empty());
+    }
+    ready
 }
 
 /// Who is in which segment at a time.
@@ -100,7 +180,7 @@ fn one(
     log: &Log<'_>,
     streams: &Arc<Streams>,
     dealt: Dealt,
-    (come_to, pieces): (Option<EventTime>, &[Piece]),
+    (from, pieces): (Option<From>, &[Piece]),
     (tells_members, number, checkpoints): (bool, u64, &[usize]),
 ) -> Given {
     let (settings, streams) = (log.clock, streams.clone());
@@ -130,8 +210,8 @@ fn one(
         for command in &commands {
             inputs.commands.send(command.clone());
         }
-        let first = come_to.map_or(EventTime::MIN, |at| {
-            inputs.advance_to(at, at);
+        let first = from.map_or(EventTime::MIN, |From { at, settled }| {
+            inputs.advance_to(at, settled.min(at));
             if tells_members && worker.index() == 0 {
                 inputs.saves.send((at, Command::TellMembers));
             }
@@ -149,7 +229,8 @@ fn one(
             blocks.into_iter().enumerate()
         {
             let clock = clock.max(first);
-            inputs.advance_to(clock, watermark.max(first));
+            let settled = from.map_or(EventTime::MIN, |from| from.settled);
+            inputs.advance_to(clock, watermark.max(settled));
             if worker.index() == 0 && clock > EventTime::MIN && checkpoints.contains(&index) {
                 number += 1;
                 inputs.saves.send((clock, Command::Checkpoint(number)));

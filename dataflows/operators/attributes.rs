@@ -67,6 +67,12 @@ impl Attributes {
         self.cells.get(place).map(|(_, cell)| *cell)
     }
 
+    /// Who set an attribute, where updates may come out of order.
+    pub fn writer(&self, number: AttributeNumber) -> Option<Writer> {
+        let place = self.writers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.writers.get(place).map(|(_, writer)| *writer)
+    }
+
     /// All attributes ever set.
     pub fn cells(&self) -> &[(AttributeNumber, Cell)] {
         &self.cells

@@ -15,6 +15,11 @@
 //! numbers a worker has for them, so that any number of workers may take them over, in any later
 //! run of the same definitions.
 //!
+//! Where records may come out of order (`on_event`), a checkpoint is of all that took *effect* before
+//! its time, and what takes effect later may be older. So the image of a user has, beside that, who
+//! set each attribute, the updates a deletion to come may be older than, and the last deletion; and
+//! identifiers are needed until nothing within a horizon of them can come.
+//!
 //! Pieces are made of pages, sequences of entries of some 64 KiB that can be read by themselves.
 //! Cost: an event some 25 bytes; a user their name, attributes and totals.
 
@@ -30,7 +35,7 @@ use thiserror::Error;
 
 pub(in crate::operators) use events::EventReader;
 pub use identifiers::record_identifiers;
-pub use image::{FactImage, Image, KeptFact};
+pub use image::{Disordered, FactImage, Image, KeptFact, Recent, RecentChange};
 pub use merge::{Forget, merge};
 pub(in crate::operators) use pages::keyed;
 pub use recorder::Recorder;
@@ -66,6 +71,9 @@ pub struct Piece {
     pub number: u64,
     /// Everything that took effect before this is in this piece or an earlier one.
     pub before: EventTime,
+    /// Nothing older than this takes effect after it. Earlier than `before` only where updates may
+    /// come out of order.
+    pub settled: EventTime,
     /// Of which collection.
     pub collection: Collection,
     /// The instant from which on nothing of it is needed.

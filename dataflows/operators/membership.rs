@@ -255,9 +255,10 @@ impl Membership {
                 leave_all(&self.plan, user, slot, at, changes);
                 created = true;
             }
+            let is_void = context.is_void(user, update);
             context.update(user, update, &mut self.store, &mut scratch.touched, &mut changes.tally);
-            if let Some(recorder) = &mut self.recorder {
-                recorder.applied(slot, update, &self.plan);
+            if let Some(recorder) = self.recorder.as_mut().filter(|_| !is_void) {
+                context.record(recorder, user, slot, update);
             }
         }
         if let Some((profiles, before)) = before {
@@ -320,11 +321,16 @@ impl Membership {
     }
 
     /// Gives out what has changed since the last checkpoint. Everything before `before` has been
-    /// worked off, and nothing later.
-    pub fn checkpoint(&mut self, number: u64, before: EventTime, changes: &mut Changes) {
+    /// worked off, and nothing later; and nothing older than `settled` is to come.
+    pub fn checkpoint(
+        &mut self,
+        number: u64,
+        (before, settled): (EventTime, EventTime),
+        changes: &mut Changes,
+    ) {
         self.record(true, changes);
         if let Some(recorder) = &mut self.recorder {
-            changes.pieces.push(recorder.checkpoint(number, before));
+            changes.pieces.push(recorder.checkpoint(number, before, settled));
         }
     }
 

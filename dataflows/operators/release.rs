@@ -75,9 +75,7 @@ fn in_order<'scope, D: ExchangeData, O: Clone + 'static>(
             }
             output.session(capability).give_iterator(ordered.drain(..));
             match waiting.next_due() {
-                // What is rejected (`on_event`) carries a clock that may be behind.
-                Some(next) if next > *capability.time() => capability.downgrade(&next),
-                Some(_) => {}
+                Some(next) => capability.downgrade(&next),
                 None => held = None,
             }
         }

@@ -138,6 +138,11 @@ impl User {
         self.disorder.as_ref()?.erased
     }
 
+    /// Updates that a deletion to come may be older than, and some that none can be.
+    pub fn recent(&self) -> &[Update] {
+        self.disorder.as_ref().map_or(&[], |disorder| &disorder.recent)
+    }
+
     /// What is kept where updates may come out of order.
     pub fn disorder(&mut self) -> &mut Disorder {
         self.disorder.get_or_insert_default()

@@ -2,6 +2,9 @@
 //!
 //! Records that come in the order of their times give the same bytes. With disorder, membership is
 //! that of the oracle at every time by which all that happened up to it has come, and at the end.
+//! So it is after crashes: where partitions come as they did before, the bytes are those of a run
+//! that nothing happened to; where they come in another order, each enters and leaves in turn, and
+//! membership is right once all has come.
 //! On failure the seed is printed: `RIVULET_SEED=<seed>` tries only that one.
 //!
 //! Where copies of one record carry different times, the first to come counts, which need not be
@@ -11,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dataflows::clock::{Emit, PartitionClock, Punctuality};
 use dataflows::generate::{Case, random_case};
-use dataflows::in_memory::{Pace, run};
+use dataflows::in_memory::{Pace, run, run_crashing, stretches};
 use dataflows::model::{Arrival, Difference, EventTime, Sign};
 use dataflows::oracle::answer;
 
@@ -142,5 +145,43 @@ fn membership_is_right_wherever_all_has_come() {
         }
         let end = EventTime::MAX;
         assert_eq!(members(&got, end), members(&expected, end), "seed {seed} at the end");
+    }
+}
+
+#[test]
+fn a_crash_changes_nothing_where_the_partitions_come_as_before() {
+    for seed in seeds(0..80) {
+        let mut case = in_disorder(seed);
+        case.clock.emit = Emit::OnEvent;
+        let expected = run(&case.log(), pace(seed)).differences;
+        let stretches = stretches(seed, case.arrivals.len());
+        let got = run_crashing(&case.log(), &stretches);
+        for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert_eq!(got, expected, "difference {index} of seed {seed}: {stretches:?}");
+        }
+        assert_eq!(got.len(), expected.len(), "seed {seed}: {stretches:?}");
+    }
+}
+
+#[test]
+fn membership_is_right_after_a_crash_in_whatever_order_the_partitions_come() {
+    for seed in seeds(0..80) {
+        let mut case = in_disorder(seed);
+        let expected = answer(&case.log()).differences;
+        let last = on_time(&case).into_iter().map(|(time, _)| time).max();
+        let all_have_come = last.unwrap_or(EventTime::MIN);
+        case.clock.emit = Emit::OnEvent;
+        let mut stretches = stretches(seed, case.arrivals.len());
+        for (number, stretch) in (0..).zip(&mut stretches) {
+            stretch.order = Some(seed.wrapping_mul(31) + number);
+        }
+        let got = run_crashing(&case.log(), &stretches);
+        check_differences(seed, &got);
+        let instants = expected.iter().chain(&got).map(|difference| difference.time);
+        let instants: BTreeSet<EventTime> =
+            instants.chain([all_have_come]).filter(|time| *time >= all_have_come).collect();
+        for now in instants {
+            assert_eq!(members(&got, now), members(&expected, now), "seed {seed} at {now}");
+        }
     }
 }

@@ -28,13 +28,17 @@ pub(super) struct OpenInstant {
 }
 
 impl OpenInstant {
-    /// Nothing has been seen.
-    pub(super) fn new() -> Self {
+    /// All before this instant is over, and nothing has taken effect at it.
+    pub(super) fn since(clock: EventTime) -> Self {
+        let line = match clock {
+            EventTime::MIN => i64::MIN, // nothing has been seen
+            _ => clock.saturating_mul(US_PER_MS),
+        };
         OpenInstant {
             began: Instant::now(),
-            clock: AtomicI64::new(EventTime::MIN),
+            clock: AtomicI64::new(clock),
             latest: AtomicI64::new(EventTime::MIN),
-            line: AtomicI64::new(i64::MIN),
+            line: AtomicI64::new(line),
         }
     }
 
@@ -93,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_clock_is_never_far_ahead_of_its_line() {
-        let (began, instant) = (Instant::now(), OpenInstant::new());
+        let (began, instant) = (Instant::now(), OpenInstant::since(EventTime::MIN));
         assert!(!instant.is_open(), "nothing has been seen");
         assert_eq!(instant.see(1_000_000), (1_000_000, true));
         assert!(!instant.is_open(), "nothing has taken effect");

@@ -282,7 +282,6 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicI64;
-    use std::sync::mpsc::sync_channel;
 
     use dataflows::clock::{Punctuality, Reason};
     use dataflows::model::Duration;
@@ -291,6 +290,7 @@ mod tests {
     use super::super::partition::Input;
     use super::*;
     use crate::format::Mapping;
+    use crate::source::file::ReadAhead;
 
     const DISORDER: Duration = Duration::from_ms(5);
 
@@ -322,8 +322,8 @@ mod tests {
         // Pipes that stay open: what gives to them is kept.
         let (gives, list): (Vec<_>, Vec<_>) = (0..2)
             .map(|index| {
-                let (give, take) = sync_channel(1);
-                let input = Input::Pipe(take);
+                let (pipe, give) = ReadAhead::silent();
+                let input = Input::File(pipe);
                 let partition = Partition::new(
                     index,
                     input,

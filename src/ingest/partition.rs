@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, Weak};
 
 use dataflows::clock::PartitionClock;
@@ -12,7 +11,7 @@ use dataflows::model::{Duration, EventTime};
 use super::journal::Recall;
 use super::{Partitions, lock};
 use crate::format::Mapping;
-use crate::source::file::{FilePartition, Progress};
+use crate::source::file::{Ahead, FilePartition, Progress, ReadAhead};
 use crate::source::http::LogPartition;
 use crate::source::kafka::KafkaPartition;
 use crate::source::{Chunk, SourceError, Track};
@@ -20,8 +19,6 @@ use crate::source::{Chunk, SourceError, Track};
 /// How much a worker reads before it lets the dataflow have its turn. Little where tests want many
 /// turns.
 const CHUNK_BYTES: usize = if cfg!(test) { 1 << 10 } else { 128 << 10 };
-/// How many chunks of a pipe are read ahead.
-const PIPE_CHUNKS: usize = 4;
 /// A partition that is not quiet.
 const NOT_QUIET: i64 = i64::MIN;
 /// How many files and topics a job may have; and how many partitions, a topic.
@@ -49,7 +46,7 @@ pub struct GoOn {
     pub read_to: u64,
     /// The clock before `offset`.
     pub clock: EventTime,
-    /// Everything that took effect before this is done.
+    /// What is older than this had its effect, or is late.
     pub before: EventTime,
 }
 
@@ -95,7 +92,8 @@ pub(super) struct Turn {
     ahead: Vec<u64>,
 }
 
-/// A chunk that has had its turn, and how things stood before it.
+/// A chunk that has had its turn, or all of it that took effect at one instant (`on_event`), and how
+/// things stood before it.
 #[derive(Clone)]
 pub(super) struct Stretch {
     /// The greatest time at which something of it is given out.
@@ -151,18 +149,21 @@ impl Turn {
     }
 
     /// From where on to read again what takes effect at `before` or later, once all time before
-    /// that is over.
-    fn go_on(&mut self, before: EventTime, read_to: u64) -> GoOn {
+    /// that is over; nothing of it is older than `settled`.
+    fn go_on(&mut self, (before, settled): (EventTime, EventTime), read_to: u64) -> GoOn {
         let stretches = self.stretches.get_or_insert_default();
         while stretches.front().is_some_and(|stretch| stretch.latest < before) {
             stretches.pop_front();
         }
         match stretches.front() {
             Some(Stretch { offset, clock, .. }) => {
-                GoOn { offset: *offset, read_to, clock: *clock, before }
+                GoOn { offset: *offset, read_to, clock: *clock, before: settled }
             }
             // Whatever comes is late if it is older.
-            None => GoOn { offset: read_to, read_to, clock: self.clock.now().max(before), before },
+            None => {
+                let clock = self.clock.now().max(settled);
+                GoOn { offset: read_to, read_to, clock, before: settled }
+            }
         }
     }
 }
@@ -176,9 +177,8 @@ pub(super) struct Mark {
 }
 
 pub(super) enum Input {
-    File(FilePartition),
     /// Read by a thread of its own, so that no worker waits for it.
-    Pipe(Receiver<Result<Chunk, SourceError>>),
+    File(ReadAhead),
     /// Fetched by threads of its own.
     Kafka(KafkaPartition),
     /// Taken from clients.
@@ -187,6 +187,8 @@ pub(super) enum Input {
 
 pub(super) enum Next {
     Chunk(Chunk, u64),
+    /// Nothing, but only just now.
+    Soon,
     Nothing,
     End,
 }
@@ -202,15 +204,16 @@ impl Partition {
         let track = match &input {
             Input::Kafka(partition) => Some(Track::Topic(Arc::clone(partition.track()))),
             Input::Log(partition) => Some(Track::Log(Arc::clone(partition.track()))),
-            Input::File(_) | Input::Pipe(_) => None,
+            Input::File(_) => None,
         };
+        let is_whole = matches!(&input, Input::File(file) if file.is_whole());
         let start = track.as_ref().map(Track::next).or(go_on.map(|go_on| go_on.offset));
         let start = start.unwrap_or(0);
         Partition {
             index,
             mapping,
             track,
-            is_live: !matches!(input, Input::File(_)),
+            is_live: !is_whole,
             reading: Mutex::new(input),
             taken: AtomicU64::new(0),
             exhausted: AtomicBool::new(false),
@@ -230,13 +233,13 @@ impl Partition {
         let chunk = match &mut *reading {
             Input::File(file) => {
                 done.take().into_iter().for_each(|chunk| file.recycle(chunk));
-                file.next_chunk(CHUNK_BYTES)?
+                match file.next_chunk()? {
+                    Ahead::Chunk(chunk) => Some(chunk),
+                    Ahead::Soon => return Ok(Next::Soon),
+                    Ahead::Nothing => return Ok(Next::Nothing),
+                    Ahead::End => None,
+                }
             }
-            Input::Pipe(chunks) => match chunks.try_recv() {
-                Ok(chunk) => Some(chunk?),
-                Err(TryRecvError::Empty) => return Ok(Next::Nothing),
-                Err(TryRecvError::Disconnected) => None,
-            },
             live @ (Input::Kafka(_) | Input::Log(_)) => {
                 let mut chunk = done.take().unwrap_or_default();
                 if !live.fill(&mut chunk)? {
@@ -318,10 +321,11 @@ impl Partition {
         }
     }
 
-    /// From where on to read again what takes effect at `before` or later.
-    pub(super) fn go_on(&self, before: EventTime) -> GoOn {
+    /// From where on to read again what takes effect at `before` or later, of which nothing is older
+    /// than `settled`.
+    pub(super) fn go_on(&self, before: EventTime, settled: EventTime) -> GoOn {
         let mut turn = lock(&self.turn);
-        turn.go_on(before, self.settled_to.load(Ordering::Acquire))
+        turn.go_on((before, settled), self.settled_to.load(Ordering::Acquire))
     }
 
     /// How far it has been read, in bytes; `None` while it is being read.
@@ -329,7 +333,7 @@ impl Partition {
         let reading = self.reading.try_lock().ok()?;
         Some(match &*reading {
             Input::File(file) => file.progress(),
-            Input::Pipe(_) | Input::Kafka(_) | Input::Log(_) => Progress { read: 0, total: None },
+            Input::Kafka(_) | Input::Log(_) => Progress { read: 0, total: None },
         })
     }
 }
@@ -340,28 +344,14 @@ impl Input {
         match self {
             Input::Kafka(partition) => Ok(partition.next_chunk(CHUNK_BYTES, chunk)?),
             Input::Log(partition) => Ok(partition.next_chunk(CHUNK_BYTES, chunk)?),
-            Input::File(_) | Input::Pipe(_) => Ok(false),
+            Input::File(_) => Ok(false),
         }
     }
 
-    pub(super) fn of(mut file: FilePartition, shared: &Weak<Partitions>) -> Self {
-        if file.progress().total.is_some() {
-            return Input::File(file);
-        }
-        let (give, take) = sync_channel(PIPE_CHUNKS);
+    pub(super) fn of(file: FilePartition, shared: &Weak<Partitions>) -> Self {
         let shared = shared.clone();
-        std::thread::spawn(move || {
-            while let Some(chunk) = file.next_chunk(CHUNK_BYTES).transpose() {
-                let failed = chunk.is_err();
-                if give.send(chunk).is_err() || failed {
-                    break;
-                }
-                shared.upgrade().iter().for_each(|partitions| partitions.wake());
-            }
-            drop(give);
-            shared.upgrade().iter().for_each(|partitions| partitions.wake());
-        });
-        Input::Pipe(take)
+        let wake = move || shared.upgrade().iter().for_each(|partitions| partitions.wake());
+        Input::File(ReadAhead::new(file, CHUNK_BYTES, Box::new(wake)))
     }
 }
 

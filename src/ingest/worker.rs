@@ -200,6 +200,7 @@ impl Ingest {
         let next_offset = records.last().map(|record| record.offset + 1);
         let first = records.first().map(|record| (record.offset, turn.clock.now()));
         let (mut latest, mut sent) = (None, 0);
+        let mut passed = Instants::new(self.settings.emit, turn.stretches.is_some());
         let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
         let mut counted = inputs.seen.as_mut().map(|seen| seen.open());
         updates.reserve(records.len());
@@ -221,18 +222,22 @@ impl Ingest {
                 let clock = turn.clock.now();
                 if !turn.is_done(record.offset, clock) {
                     notes.rejected(position, &reason);
-                    let rejected = Rejected { position, clock, reason, record: raw() };
-                    inputs.rejected.send((clock, rejected));
+                    let at = self.given_out(clock);
+                    passed.at(at, record.offset, clock);
+                    let rejected = Rejected { position, clock, at, reason, record: raw() };
+                    inputs.rejected.send((at, rejected));
                 }
                 continue;
             }
             let Ok(Understood { user, name, time, id, mut change }) = record.content else {
                 unreachable!("what was not understood has been rejected");
             };
+            let before = turn.clock.now();
             match turn.clock.observe(time) {
                 Punctuality::OnTime(time) if turn.is_done(record.offset, time) => {}
                 Punctuality::OnTime(time) => {
                     let at = self.effective(time);
+                    passed.at(at, record.offset, before);
                     self.greatest = self.greatest.max(time);
                     latest = latest.max(Some(at));
                     sent += 1;
@@ -256,21 +261,25 @@ impl Ingest {
                 Punctuality::Late { time, clock, reason } => {
                     notes.late(position, user, time, clock);
                     let segments = self.mentioned.at(clock).segments(&change);
-                    let late = Late { position, time, clock, reason, segments, record: raw() };
-                    inputs.late.send((clock, late));
+                    let at = self.given_out(clock);
+                    passed.at(at, record.offset, clock);
+                    let late = Late { position, time, clock, at, reason, segments, record: raw() };
+                    inputs.late.send((at, late));
                 }
             }
         }
-        latest.into_iter().for_each(|latest| partitions.instant.took_effect(latest));
+        latest.max(passed.last).into_iter().for_each(|last| partitions.instant.took_effect(last));
         if let (Some(next_offset), Some((offset, clock)), true) =
             (next_offset, first, live.is_some())
         {
             // What is rejected or late is given out at the clock.
-            let latest = latest.unwrap_or(EventTime::MIN).max(turn.clock.now());
+            let given = latest.max(passed.last).unwrap_or(EventTime::MIN);
+            let latest = given.max(turn.clock.now());
             turn.marks.push_back(Mark { latest, next_offset });
             partition.settled_to.fetch_max(next_offset, Ordering::AcqRel);
-            let stretch = Stretch { latest, offset, clock };
-            turn.stretches.iter_mut().for_each(|them| them.push_back(stretch.clone()));
+            let whole = Stretch { latest, offset, clock };
+            let stretches = passed.stretches.unwrap_or_else(|| vec![whole]);
+            turn.stretches.iter_mut().for_each(|them| them.extend(stretches.iter().cloned()));
         }
         partition.stir();
         let settled = task.number + 1;
@@ -297,10 +306,45 @@ impl Ingest {
         hits.iter().filter_map(counter)
     }
 
+    /// When something is given out that has no effect, and comes when its partition's clock stands
+    /// there.
+    fn given_out(&self, clock: EventTime) -> EventTime {
+        match self.settings.emit {
+            Emit::OnWatermark => clock,
+            Emit::OnEvent => self.partitions.instant.clock(),
+        }
+    }
+
     fn effective(&self, time: EventTime) -> EventTime {
         match self.settings.emit {
             Emit::OnWatermark => time,
             Emit::OnEvent => self.partitions.instant.see(time).0,
+        }
+    }
+}
+
+/// The instants a chunk takes part in (`on_event`), in order: what had its turn before an instant is
+/// all that stands before the first record of it, whoever read what in the other partitions.
+struct Instants {
+    emit: Emit,
+    last: Option<EventTime>,
+    /// For checkpoints, where each begins.
+    stretches: Option<Vec<Stretch>>,
+}
+
+impl Instants {
+    fn new(emit: Emit, keeps: bool) -> Self {
+        let stretches = (keeps && emit == Emit::OnEvent).then(Vec::new);
+        Instants { emit, last: None, stretches }
+    }
+
+    /// The record at this offset is given out at `at`; before it, its partition's clock stood at
+    /// `clock`.
+    fn at(&mut self, at: EventTime, offset: u64, clock: EventTime) {
+        if self.emit == Emit::OnEvent && self.last < Some(at) {
+            self.last = Some(at);
+            let stretches = self.stretches.iter_mut();
+            stretches.for_each(|them| them.push(Stretch { latest: at, offset, clock }));
         }
     }
 }

@@ -12,6 +12,15 @@
 //!
 //! What has been given out since the last checkpoint will be given out again by a run that goes on
 //! from it, the same to the byte: so files are cut back to where they were.
+//!
+//! With `on_event` a record takes effect at the greatest event time that any worker has seen by then,
+//! its *instant*. Instants never go back, so what had its effect before one is, of each partition, all
+//! up to some offset: that is where a checkpoint cuts, and where it is read on. What comes after may
+//! be older than the cut, but not than the watermark, which the manifest has, too. The next run may
+//! read the partitions in another order, so it may give out other differences on its way to the same
+//! memberships. That is right for whoever forgets what was given out after the cut: files, cut back,
+//! and readers who are told anew who is in what. It is not for a sink that has made such a difference
+//! final, so those are refused (`verbs::kept`) until they get nothing but what a checkpoint has.
 
 mod decided;
 mod history;
@@ -66,6 +75,8 @@ pub(super) struct Report {
     number: u64,
     process: usize,
     before: EventTime,
+    /// Nothing older takes effect after it.
+    settled: EventTime,
     batches: Vec<BatchEntry>,
     sources: Vec<SourcePosition>,
 }

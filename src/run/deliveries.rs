@@ -81,7 +81,7 @@ impl Deliveries {
     /// Gives late records.
     pub(super) fn late(&mut self, batch: &[Late], sources: &[Origin]) -> Result<(), SinkError> {
         let write = |late: &Late, at: line::Place<'_>, to: &mut Vec<u8>| line::late(late, at, to);
-        let of = |late: &Late| (late.clock, late.position.partition);
+        let of = |late: &Late| (late.at, late.position.partition);
         self.late.iter_mut().try_for_each(|to| give_lines(&mut **to, batch, sources, of, write))
     }
 
@@ -93,7 +93,7 @@ impl Deliveries {
     ) -> Result<(), SinkError> {
         let write =
             |it: &Rejected, at: line::Place<'_>, to: &mut Vec<u8>| line::rejected(it, at, to);
-        let of = |it: &Rejected| (it.clock, it.position.partition);
+        let of = |it: &Rejected| (it.at, it.position.partition);
         self.rejected.iter_mut().try_for_each(|to| give_lines(&mut **to, batch, sources, of, write))
     }
 

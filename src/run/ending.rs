@@ -174,7 +174,8 @@ impl Ends {
         }
         let only_read = self.until_caught_up && !ending.all_stop.load(Ordering::Acquire);
         let last = partitions.last_watermark(only_read).filter(|_| has_settled)?;
-        if self.speaks && !self.said.1 && time >= last.time {
+        let come = time >= last.time && time >= partitions.clock();
+        if self.speaks && !self.said.1 && come {
             self.said.1 = true;
             self.say(Word::Stands(self.process, time, last.has_say));
         }

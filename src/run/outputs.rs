@@ -274,7 +274,7 @@ impl Writing {
 
     pub(super) fn late(&mut self, batch: &[Late]) -> Result<(), SinkError> {
         self.view.iter().for_each(|view| viewed::late(view, batch, &self.to.sources));
-        for part in parts(&self.cuts, batch, |record| record.clock) {
+        for part in parts(&self.cuts, batch, |record| record.at) {
             for sink in &mut self.to.late {
                 self.lines.clear();
                 for record in part {
@@ -282,7 +282,7 @@ impl Writing {
                     let at = line::Place { source: &source, partition };
                     line::late(record, at, &mut self.lines);
                 }
-                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.clock));
+                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.at));
                 sink.write(&self.lines)?;
             }
         }
@@ -291,7 +291,7 @@ impl Writing {
 
     pub(super) fn rejected(&mut self, batch: &[Rejected]) -> Result<(), SinkError> {
         self.view.iter().for_each(|view| viewed::rejected(view, batch, &self.to.sources));
-        for part in parts(&self.cuts, batch, |record| record.clock) {
+        for part in parts(&self.cuts, batch, |record| record.at) {
             for sink in &mut self.to.rejected {
                 self.lines.clear();
                 for record in part {
@@ -299,7 +299,7 @@ impl Writing {
                     let at = line::Place { source: &source, partition };
                     line::rejected(record, at, &mut self.lines);
                 }
-                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.clock));
+                sink.comes_to(part.first().map_or(EventTime::MIN, |first| first.at));
                 sink.write(&self.lines)?;
             }
         }

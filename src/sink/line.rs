@@ -154,7 +154,8 @@ mod tests {
     fn records_are_given_back_as_they_came() {
         let position = Position { partition: 1, offset: 9 };
         let reject = |record: &[u8]| {
-            let it = Rejected { position, clock: 1, reason: "no".into(), record: record.into() };
+            let it =
+                Rejected { position, clock: 1, at: 1, reason: "no".into(), record: record.into() };
             serde_json::from_str::<Json>(&text(|lines| rejected(&it, AT, lines))).unwrap()
         };
         assert_eq!(
@@ -167,6 +168,7 @@ mod tests {
             position,
             time: 1,
             clock: 61_001,
+            at: 61_001,
             reason: Reason::Late,
             segments: vec![],
             record,

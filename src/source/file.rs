@@ -1,12 +1,17 @@
 //! A file as a partition: its lines are the records, the number of lines before one its offset.
 
+mod ahead;
+
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
+
+pub use ahead::{Ahead, ReadAhead, Wake};
 
 use super::{Chunk, MAX_LINE_BYTES, SourceError};
 
@@ -51,12 +56,16 @@ impl FilePartition {
             (Box::new(io::stdin()), None)
         } else {
             let open = |cause| SourceError::Open { path: path.clone(), cause };
-            let file = File::open(&path).map_err(open)?;
-            let about = file.metadata().map_err(open)?;
+            let about = std::fs::metadata(&path).map_err(open)?;
             if about.is_dir() {
                 return Err(SourceError::Directory { path });
             }
-            (Box::new(file), about.is_file().then_some(about.len()))
+            if about.file_type().is_fifo() {
+                (Box::new(Named { path: path.clone(), pipe: None }), None)
+            } else {
+                let file = File::open(&path).map_err(open)?;
+                (Box::new(file), about.is_file().then_some(about.len()))
+            }
         };
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted { file, read: Arc::clone(&read) };
@@ -268,6 +277,21 @@ impl Buffer {
     fn up_to(mut self, length: usize) -> Vec<u8> {
         self.bytes.truncate(length);
         self.bytes
+    }
+}
+
+/// A pipe with a name, opened when it is first read: that takes until someone opens its other end.
+struct Named {
+    path: PathBuf,
+    pipe: Option<File>,
+}
+
+impl Read for Named {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.pipe.is_none() {
+            self.pipe = Some(File::open(&self.path)?);
+        }
+        self.pipe.as_mut().map_or(Ok(0), |pipe| pipe.read(buffer))
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Manifest {
     pub writer: String,
     /// Event time up to which all is in it, in milliseconds.
     pub frontier: EventTime,
+    /// Event time before which nothing more can come, in milliseconds, where that is not the
+    /// frontier: what comes may take effect after its time (`on_event`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<EventTime>,
     /// Wall time at which it was taken, RFC 3339; see [`now`].
     pub taken_at: String,
     /// How many workers wrote it. Any number may read it.
@@ -94,6 +98,7 @@ impl Default for Manifest {
             job: String::new(),
             writer: String::new(),
             frontier: EventTime::MIN,
+            watermark: None,
             taken_at: now(),
             workers: 1,
             sources: Vec::new(),
@@ -143,6 +148,11 @@ pub(super) fn number_of(path: &str) -> Option<u64> {
 }
 
 impl Manifest {
+    /// Event time before which nothing more can come.
+    pub fn settled(&self) -> EventTime {
+        self.watermark.unwrap_or(self.frontier)
+    }
+
     /// The file.
     pub(super) fn encode(&self) -> Vec<u8> {
         sealed::seal(self)

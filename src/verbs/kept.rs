@@ -10,16 +10,18 @@ use thiserror::Error;
 use super::VerbError;
 use super::outputs::origins;
 use super::what::Subject;
+use crate::job::Target;
 use crate::run::{Kept, Resumed, Start};
 
 /// Why a job cannot keep state.
 #[derive(Debug, Error)]
 enum KeptError {
     #[error(
-        "state: with emit = \"on_event\" what was given out cannot be repeated, so no state is kept \
-         yet: leave [state] out, or say emit = \"on_watermark\""
+        "{0}: with emit = \"on_event\" and [state] only files, standard output and what is served are \
+         written: what is given out after a checkpoint may be given out otherwise after a crash, and \
+         cannot be taken back from there. Leave [state] out, or say emit = \"on_watermark\""
     )]
-    OnEvent,
+    OnEvent(String),
     #[error(
         "state: changes at times known in advance are for replays: edit the segments and start the \
          job again instead"
@@ -35,8 +37,10 @@ enum KeptError {
 /// since.
 pub(super) fn kept(subject: &mut Subject) -> Result<Option<Kept>, VerbError> {
     let Some((settings, name)) = subject.state.clone() else { return Ok(None) };
-    if subject.clock.emit == Emit::OnEvent {
-        return Err(KeptError::OnEvent.into());
+    if subject.clock.emit == Emit::OnEvent
+        && let Some(name) = delivered(subject)
+    {
+        return Err(KeptError::OnEvent(name.to_owned()).into());
     }
     if subject.has_changes {
         return Err(KeptError::Changes.into());
@@ -56,14 +60,25 @@ pub(super) fn kept(subject: &mut Subject) -> Result<Option<Kept>, VerbError> {
     Ok(Some(Kept { resumed, interval, go_on, edits, recalled }))
 }
 
+/// What cannot be cut back to where a checkpoint was taken.
+fn delivered(subject: &Subject) -> Option<&str> {
+    let is_cut = |target: &Target| matches!(target, Target::Stdout | Target::File(_));
+    let sink = subject.sinks.iter().find(|sink| !is_cut(&sink.target)).map(|sink| &*sink.name);
+    sink.or_else(|| subject.exports.first().map(|export| &*export.name))
+}
+
 fn is_file(path: &Path) -> bool {
     path.as_os_str() != "-" && std::fs::metadata(path).is_ok_and(|about| about.is_file())
 }
 
 /// What makes a job another one: what was kept would mean something else.
 fn described(name: &str, sources: &[String], clock: &ClockSettings) -> String {
+    let emit = match clock.emit {
+        Emit::OnWatermark => "",
+        Emit::OnEvent => ", emit on_event",
+    };
     format!(
-        "{name:?} reads {}; max_out_of_orderness {}, dedup_horizon {}, granularity {}",
+        "{name:?} reads {}; max_out_of_orderness {}, dedup_horizon {}, granularity {}{emit}",
         sources.join(", "),
         clock.max_out_of_orderness,
         clock.dedup_horizon,

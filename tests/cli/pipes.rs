@@ -71,6 +71,29 @@ fn on_watermark_answers_when_the_watermark_passes() {
 }
 
 #[test]
+fn a_pipe_that_nobody_writes_to_keeps_no_other_partition_waiting() {
+    let place = Place::new();
+    let pipe = place.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for workers in [1, 2] {
+        let words = format!(
+            "replay --segments segments.json --events events.jsonl pipe --format text \
+             --emit on_event --workers {workers}"
+        );
+        let mut running = Running::start(&mut place.command(&words));
+        let lines = Lines::of(running.child.stdout.take().unwrap());
+        assert_eq!(lines.next(), "2026-01-01T00:00:00.000Z + pro u1");
+        assert_eq!(lines.next(), "2026-01-01T00:00:09.000Z + high_value u1");
+        let mut end = std::fs::File::options().write(true).open(&pipe).unwrap();
+        let pro = r#"{"type":"identify","userId":"u9","timestamp":1767225610000,"traits":{"plan":"pro"}}"#;
+        writeln!(end, "{pro}").unwrap();
+        assert_eq!(lines.next(), "2026-01-01T00:00:10.000Z + pro u9");
+        drop(end);
+        running.end().fine();
+    }
+}
+
+#[test]
 fn a_reader_that_goes_is_no_error() {
     let place = Place::new();
     place.run("generate --events 20000 --users 3000 --out in.jsonl").fine();

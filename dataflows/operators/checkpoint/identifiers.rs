@@ -8,18 +8,19 @@ use timely::dataflow::operators::generic::operator::Operator;
 use super::merge::Merged;
 use super::pages::PAGE_BYTES;
 use super::{Collection, Piece, is_needed};
+use crate::clock::{ClockSettings, Emit};
 use crate::codec::{Entries, Stopped, write_signed};
-use crate::model::{Duration, EventTime, MessageKey, Position, Stamp, UserKey};
+use crate::model::{EventTime, MessageKey, Position, Stamp, UserKey};
 use crate::operators::dedup::{Identified, hold_earliest};
 use crate::operators::membership::Command;
 use crate::operators::wheel::Wheel;
 
 /// The identifiers of applied updates since the checkpoint before, at every checkpoint. They are
-/// needed for `horizon` after their time.
+/// needed until nothing can come that is within a horizon of their time.
 pub fn record_identifiers<'scope>(
     applied: Stream<'scope, EventTime, Vec<Identified>>,
     commands: Stream<'scope, EventTime, Vec<(EventTime, Command)>>,
-    horizon: Duration,
+    settings: ClockSettings,
 ) -> Stream<'scope, EventTime, Vec<Piece>> {
     type Builder = CapacityContainerBuilder<Vec<Piece>>;
     let name = "Record identifiers";
@@ -49,7 +50,7 @@ pub fn record_identifiers<'scope>(
                 while let Some(at) = checkpoints.next_due().filter(come) {
                     checkpoints.take_due(at, &mut due);
                     for number in due.drain(..) {
-                        let piece = piece(number, at, horizon, &mut waiting);
+                        let piece = piece(number, at, settings, &mut waiting);
                         output.session(capability).give(piece);
                     }
                 }
@@ -66,20 +67,23 @@ pub fn record_identifiers<'scope>(
 fn piece(
     number: u64,
     before: EventTime,
-    horizon: Duration,
+    settings: ClockSettings,
     waiting: &mut Vec<Identified>,
 ) -> Piece {
     let (mut pages, mut until) = (IdentifierPages::default(), EventTime::MIN);
     waiting.retain(|Identified { at, time, id }| {
-        let needed = time.saturating_add(horizon.ms() + 1);
-        if *at < before && is_needed(needed, before) {
+        let needed = time.saturating_add(settings.dedup_horizon.ms() + 1);
+        // What comes later may be older.
+        let may_matter = settings.emit == Emit::OnEvent || is_needed(needed, before);
+        if *at < before && may_matter {
             pages.push(*id, *time);
             until = until.max(needed);
         }
         *at >= before
     });
     let pages = pages.finish();
-    Piece { number, before, collection: Collection::Identifiers, until, pages }
+    let collection = Collection::Identifiers;
+    Piece { number, before, settled: before, collection, until, pages }
 }
 
 /// Those of pieces that are not older than `before`.

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Entries, Stopped};
-use crate::model::{AttributeKey, EventTime, Value};
+use crate::codec::{Entries, Stopped, write};
+use crate::model::{AttributeKey, EventTime, Payload, Position, Value};
+use crate::operators::attributes::Writer;
 use crate::operators::held::HeldImage;
 use crate::operators::sequence::Progress;
 use crate::operators::window::Total;
@@ -15,12 +16,57 @@ use crate::operators::window::Total;
 pub struct Image {
     /// The name in every output.
     pub name: Arc<str>,
-    /// Since when the user exists.
+    /// Since when the user exists; [`GONE`] of one who does not, and of whom something is kept.
     pub since: EventTime,
     /// The attributes ever set; null where one was taken away.
     pub attributes: Vec<(AttributeKey, Value)>,
     /// What is kept for facts.
     pub facts: Vec<(KeptFact, FactImage)>,
+    /// What is kept beside that where updates may come out of order. It stands behind the rest, if
+    /// there is anything.
+    #[serde(skip)]
+    pub disorder: Option<Disordered>,
+}
+
+/// Since when one exists who was erased.
+pub(super) const GONE: EventTime = EventTime::MAX;
+
+/// What updates to come may be older than.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Disordered {
+    /// By the place of an attribute in the image, who set it.
+    pub writers: Vec<(usize, Writer)>,
+    /// Updates that a deletion to come may be older than.
+    pub recent: Vec<Recent>,
+    /// The last deletion.
+    pub erased: Option<Writer>,
+}
+
+/// An update, by names that any run understands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Recent {
+    /// Its time.
+    pub time: EventTime,
+    /// Where it stood.
+    pub position: Position,
+    /// What happened.
+    pub change: RecentChange,
+}
+
+/// What such an update says.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum RecentChange {
+    /// Something happened: the fingerprint of each stream that takes something from it, and what.
+    Event(Vec<(u64, Payload)>),
+    /// Attributes were set.
+    Attributes(Vec<(AttributeKey, Value)>),
+}
+
+impl Disordered {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.writers.is_empty() && self.recent.is_empty() && self.erased.is_none()
+    }
 }
 
 impl Image {
@@ -29,7 +75,18 @@ impl Image {
         if bytes.is_empty() {
             return Ok(None);
         }
-        Entries::new(bytes).read().map(Some)
+        let mut entries = Entries::new(bytes);
+        let mut image: Image = entries.read()?;
+        if !entries.is_empty() {
+            image.disorder = Some(entries.read()?);
+        }
+        Ok(Some(image))
+    }
+
+    /// Puts its bytes behind what is there.
+    pub(super) fn write(&self, into: &mut Vec<u8>) {
+        write(self, into);
+        self.disorder.iter().for_each(|disorder| write(disorder, into));
     }
 }
 

@@ -37,7 +37,8 @@ pub fn merge(
     let newest = pieces.iter().map(|piece| (piece.number, piece.before)).max();
     let (number, before) = newest.unwrap_or((0, EventTime::MIN));
     let until = pieces.iter().map(|piece| piece.until).max().unwrap_or(EventTime::MIN);
-    Ok(Piece { number, before, collection, until, pages })
+    let settled = pieces.iter().map(|piece| piece.settled).max().unwrap_or(EventTime::MIN);
+    Ok(Piece { number, before, settled, collection, until, pages })
 }
 
 /// The pages, or the one at which reading stopped.
@@ -147,7 +148,7 @@ mod tests {
 
     fn merged(pages: Vec<Vec<u8>>, forget: Forget) -> Vec<Vec<u8>> {
         let collection = Collection::Events;
-        let piece = Piece { number: 1, before: 0, collection, until: 0, pages };
+        let piece = Piece { number: 1, before: 0, settled: 0, collection, until: 0, pages };
         merge(collection, &[piece], forget).unwrap().pages
     }
 

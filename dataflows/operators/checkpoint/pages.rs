@@ -2,7 +2,7 @@
 
 use super::image::Image;
 use super::worker_of;
-use crate::codec::{Entries, Stopped, write, write_unsigned};
+use crate::codec::{Entries, Stopped, write_unsigned};
 use crate::model::UserKey;
 
 /// From so many bytes on, a page is full. Soon where tests want many pages.
@@ -20,7 +20,7 @@ impl UserPages {
     /// Puts a user behind what is there; without an image, one who was erased.
     pub(super) fn push(&mut self, key: UserKey, image: Option<&Image>) {
         self.image.clear();
-        image.into_iter().for_each(|image| write(image, &mut self.image));
+        image.into_iter().for_each(|image| image.write(&mut self.image));
         push(&mut self.page, key, &self.image);
         if self.page.len() >= PAGE_BYTES {
             self.full.push(std::mem::take(&mut self.page));

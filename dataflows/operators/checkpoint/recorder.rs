@@ -1,11 +1,12 @@
 //! What has changed since the last checkpoint.
 
 use super::events::EventPage;
-use super::image::{FactImage, Image, KeptFact};
+use super::image::{Disordered, FactImage, GONE, Image, KeptFact, Recent, RecentChange};
 use super::pages::{PAGE_BYTES, UserPages};
 use super::{Collection, Piece, is_needed};
 use crate::model::time::leave_time;
 use crate::model::{Change, Duration, EventTime, Hit, Update, Value};
+use crate::operators::attributes::Writer;
 use crate::operators::cell::Cell;
 use crate::operators::plan::{FactKind, Plan, Reader};
 use crate::operators::slots::Slots;
@@ -42,6 +43,10 @@ pub struct Recorder {
 struct Writing {
     number: u64,
     before: EventTime,
+    /// Nothing older takes effect after it.
+    settled: EventTime,
+    /// Those who were erased, and of whom something is kept all the same: as yet.
+    gone: Vec<Slot>,
     /// Those who changed before it and are not written, and some who are.
     left: Vec<Slot>,
     is_left: Slots,
@@ -89,9 +94,11 @@ impl Recorder {
             }
         }
         let done = self.writing.take_if(|writing| writing.left.is_empty())?;
+        done.gone.into_iter().for_each(|slot| self.changed(slot));
         Some(Piece {
             number: done.number,
             before: done.before,
+            settled: done.settled,
             collection: Collection::Users,
             until: EventTime::MAX,
             pages: done.pages.finish(),
@@ -111,8 +118,9 @@ impl Recorder {
             Change::Attributes(_) => self.changed(slot),
             Change::Delete => {
                 self.changed(slot);
-                self.page.push(update.user, update.time, None);
-                self.needed(update.time, plan.longest_window());
+                // What it makes void may be later than it, but not than when it came.
+                self.page.push(update.user, update.at, None);
+                self.needed(update.at, plan.longest_window());
             }
             Change::Event(hits) => hits.iter().for_each(|hit| self.hit(slot, update, hit, plan)),
         }
@@ -155,11 +163,14 @@ impl Recorder {
 
     /// Everything before `before` has been applied, and nothing else: the events of the checkpoint
     /// of this number. The users are written from now on; those of an earlier one must have been.
-    pub fn checkpoint(&mut self, number: u64, before: EventTime) -> Piece {
+    /// Nothing older than `settled` will be applied.
+    pub fn checkpoint(&mut self, number: u64, before: EventTime, settled: EventTime) -> Piece {
         assert!(self.writing.is_none(), "checkpoints are taken one after the other");
         self.writing = Some(Writing {
             number,
             before,
+            settled,
+            gone: Vec::new(),
             left: std::mem::take(&mut self.changed),
             is_left: std::mem::take(&mut self.is_changed),
             pages: UserPages::default(),
@@ -170,19 +181,25 @@ impl Recorder {
         events.retain(|(until, _)| is_needed(*until, before));
         let until = events.iter().map(|(until, _)| *until).max().unwrap_or(EventTime::MIN);
         let pages = events.into_iter().map(|(_, page)| page).collect();
-        Piece { number, before, collection: Collection::Events, until, pages }
+        Piece { number, before, settled, collection: Collection::Events, until, pages }
     }
 }
 
 impl Writing {
     fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
         let user = users.get(slot);
-        self.pages.push(user.key(), image_of(user, plan, store).as_ref());
+        let image = image_of(user, plan, store, self.settled);
+        if image.as_ref().is_some_and(|image| image.since == GONE) {
+            self.gone.push(slot);
+        }
+        self.pages.push(user.key(), image.as_ref());
     }
 }
 
-fn image_of(user: &User, plan: &Plan, store: &Store) -> Option<Image> {
-    let since = user.since()?;
+/// What is to be kept of a user, where nothing older than `settled` comes any more.
+fn image_of(user: &User, plan: &Plan, store: &Store, settled: EventTime) -> Option<Image> {
+    let disorder = Some(disordered(user, plan, settled)).filter(|it| !it.is_empty());
+    let since = user.since().or(disorder.is_some().then_some(GONE))?;
     let value = |cell: Cell| cell.value(&store.pool).unwrap_or(Value::Null);
     let attributes = user.attributes.cells().iter();
     let attributes = attributes.map(|(number, cell)| (store.key(*number), value(*cell)));
@@ -199,5 +216,27 @@ fn image_of(user: &User, plan: &Plan, store: &Store) -> Option<Image> {
         Some((KeptFact { fingerprint: fact.fingerprint, from: fact.from }, image))
     });
     let (attributes, facts) = (attributes.collect(), facts.collect());
-    Some(Image { name: user.name.clone(), since, attributes, facts })
+    Some(Image { name: user.name.clone(), since, attributes, facts, disorder })
+}
+
+fn disordered(user: &User, plan: &Plan, settled: EventTime) -> Disordered {
+    let matters = |writer: &Writer| writer.0 >= settled;
+    let cells = user.attributes.cells().iter().enumerate();
+    let writers = cells.filter_map(|(place, (number, _))| {
+        Some((place, user.attributes.writer(*number).filter(matters)?))
+    });
+    let recent = user.recent().iter().filter(|update| update.time >= settled);
+    let recent = recent.filter_map(|update| {
+        let change = match &update.change {
+            Change::Event(hits) => {
+                let hit = |hit: &Hit| (plan.streams().fingerprint(hit.stream), hit.payload.clone());
+                RecentChange::Event(hits.iter().map(hit).collect())
+            }
+            Change::Attributes(attributes) => RecentChange::Attributes(attributes.to_vec()),
+            Change::Delete => return None,
+        };
+        Some(Recent { time: update.time, position: update.position, change })
+    });
+    let (writers, recent) = (writers.collect(), recent.collect());
+    Disordered { writers, recent, erased: user.erased().filter(matters) }
 }

@@ -294,7 +294,8 @@ impl Ahead {
             && come_to.is_none_or(|come_to| *next.key() <= come_to)
         {
             let (before, number) = next.remove_entry();
-            state.checkpoint(number, before, changes);
+            let settled = self.settled.before(before);
+            state.checkpoint(number, (before, settled), changes);
         }
     }
 

@@ -11,16 +11,34 @@ use super::compare::{blank_before, touch, touch_all};
 use super::update::Windows;
 use super::{Changes, Context, Membership, arm};
 use crate::model::time::leave_time;
-use crate::model::{EventTime, StreamId, UserKey};
+use crate::model::{Change, EventTime, Hit, StreamId, Update, UserKey};
 use crate::operators::checkpoint::{
-    Collection, EventReader, FactImage, Image, KeptFact, Restored, keyed,
+    Collection, Disordered, EventReader, FactImage, Image, KeptFact, Recent, RecentChange,
+    Restored, keyed,
 };
 use crate::operators::held::Held;
 use crate::operators::plan::{FactId, FactKind};
-use crate::operators::users::{Slot, StateKind, User, Users, state_of};
+use crate::operators::users::{Disorder, Slot, StateKind, User, Users, state_of};
 use crate::operators::window::Entry;
 
 const WELL_FORMED: &str = "pages are read once before they are handed over";
+
+/// What updates to come may be older than.
+fn taken_over(user: UserKey, kept: Disordered, streams: &HashMap<u64, StreamId>) -> Disorder {
+    let update = |Recent { time, position, change }| {
+        let change = match change {
+            RecentChange::Event(hits) => {
+                // No rule may ask for it any more.
+                let hit = |(stream, payload)| Some(Hit { stream: *streams.get(&stream)?, payload });
+                Change::Event(hits.into_iter().filter_map(hit).collect())
+            }
+            RecentChange::Attributes(attributes) => Change::Attributes(attributes.into()),
+        };
+        Update { user, time, at: time, position, change }
+    };
+    let recent = kept.recent.into_iter().map(update).collect();
+    Disorder { recent, erased: kept.erased }
+}
 
 /// About how many users a group has. Few where tests want many groups.
 const TOGETHER: usize = if cfg!(debug_assertions) { 2 } else { 4_096 };
@@ -47,13 +65,13 @@ impl Membership {
             .facts()
             .map(|(id, fact)| (KeptFact { fingerprint: fact.fingerprint, from: fact.from }, id));
         let facts: HashMap<KeptFact, FactId> = facts.collect();
+        let streams = self.plan.streams().by_fingerprint();
         for own in images.chunk_by(|left, right| left.0 == right.0) {
             let Some((key, newest)) = own.last() else { continue };
             if let Some(image) = Image::read(newest).expect(WELL_FORMED) {
-                self.restore_user(*key, image, &facts);
+                self.restore_user(*key, image, &facts, &streams);
             }
         }
-        let streams = self.plan.streams().by_fingerprint();
         let pages = of(Collection::Events).map(|part| EventReader::new(&part.page));
         let pages: Vec<_> = pages.map(|page| page.expect(WELL_FORMED)).collect();
         let groups = Groups::of(&pages, self.users.len());
@@ -79,13 +97,25 @@ impl Membership {
         self.store.pool.sweep();
     }
 
-    fn restore_user(&mut self, key: UserKey, image: Image, facts: &HashMap<KeptFact, FactId>) {
+    fn restore_user(
+        &mut self,
+        key: UserKey,
+        image: Image,
+        facts: &HashMap<KeptFact, FactId>,
+        streams: &HashMap<u64, StreamId>,
+    ) {
         let slot = self.users.name(key, image.name);
         let user = self.users.get_mut(slot);
         user.begin(image.since);
-        for (key, value) in image.attributes {
+        let mut disorder = image.disorder.unwrap_or_default();
+        let mut writers = std::mem::take(&mut disorder.writers).into_iter().peekable();
+        for (place, (key, value)) in image.attributes.into_iter().enumerate() {
             let number = self.store.number(key);
-            user.attributes.set(number, &value, None, &mut self.store.pool);
+            let writer = writers.next_if(|(of, _)| *of == place).map(|(_, writer)| writer);
+            user.attributes.set(number, &value, writer, &mut self.store.pool);
+        }
+        if !disorder.is_empty() {
+            *user.disorder() = taken_over(key, disorder, streams);
         }
         for (fact, image) in image.facts {
             let Some(id) = facts.get(&fact) else { continue };

@@ -7,10 +7,11 @@ use super::compare::{Before, before_of, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
 use crate::model::{Change, EventTime, Hit, Position, StreamId, Update, Value};
+use crate::operators::checkpoint::Recorder;
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
 use crate::operators::store::{AttributeNumber, Store};
-use crate::operators::users::{StateKind, User, log_of, state_of};
+use crate::operators::users::{Slot, StateKind, User, log_of, state_of};
 use crate::operators::window::{Aggregate, Entry, Log, Window};
 use crate::rule::Truth;
 
@@ -36,6 +37,24 @@ impl Context<'_> {
         matches!(update.change, Change::Delete) && !overtaken
     }
 
+    /// Whether an update was erased before it came.
+    pub(super) fn is_void(&self, user: &User, update: &Update) -> bool {
+        let writer = (update.time, update.position);
+        self.disordered() && user.erased().is_some_and(|erased| writer < erased)
+    }
+
+    /// Notes an update that was applied for the next checkpoint.
+    pub(super) fn record(&self, recorder: &mut Recorder, user: &User, slot: Slot, update: &Update) {
+        recorder.applied(slot, update, self.plan);
+        if self.disordered() {
+            recorder.changed(slot); // what is recent, if nothing else
+            if update.change == Change::Delete {
+                // What stays is later than it, and was noted before it came.
+                user.recent().iter().for_each(|kept| recorder.applied(slot, kept, self.plan));
+            }
+        }
+    }
+
     /// Applies one update, noting the facts it touches.
     pub(super) fn update(
         &self,
@@ -46,10 +65,10 @@ impl Context<'_> {
         tally: &mut Tally,
     ) {
         let writer = (update.time, update.position);
+        if self.is_void(user, update) {
+            return;
+        }
         if self.disordered() {
-            if user.erased().is_some_and(|erased| writer < erased) {
-                return; // erased before it came
-            }
             self.remember(user, update);
         }
         if let Change::Delete = update.change {

@@ -10,13 +10,19 @@ use crate::ingest::{Decision, GoOn};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Passed {
     pub(super) before: EventTime,
+    /// What is older than this is late anyway, wherever it stands.
+    pub(super) floor: EventTime,
     /// By index, from which offset on each partition is read again.
     pub(super) offsets: BTreeMap<u32, u64>,
 }
 
 impl Passed {
-    pub(super) fn new(before: EventTime, go_on: &[(u32, GoOn)]) -> Self {
-        Passed { before, offsets: go_on.iter().map(|(index, it)| (*index, it.offset)).collect() }
+    pub(super) fn new((before, floor): (EventTime, EventTime), go_on: &[(u32, GoOn)]) -> Self {
+        Passed {
+            before,
+            floor,
+            offsets: go_on.iter().map(|(index, it)| (*index, it.offset)).collect(),
+        }
     }
 
     /// Whether a run that goes on from there has to know of it.
@@ -29,7 +35,7 @@ impl Passed {
             Decision::Idle { partition, offset, until: floor }
             | Decision::Joined { partition, offset, watermark: floor } => {
                 let is_known = self.offsets.contains_key(partition);
-                is_read_again(partition, *offset) && !(is_known && *floor <= self.before)
+                is_read_again(partition, *offset) && !(is_known && *floor <= self.floor)
             }
             Decision::Ahead { partition, offsets } => {
                 offsets.iter().any(|offset| is_read_again(partition, *offset))
@@ -99,6 +105,7 @@ mod tests {
         decided.add(vec![joined(5, 150), Decision::Ahead { partition: 1, offsets: vec![3, 9] }]);
         let at = |before, offsets: &[(u32, u64)]| Passed {
             before,
+            floor: before,
             offsets: offsets.iter().copied().collect(),
         };
         decided.pass(at(90, &[(0, 5), (1, 4)]), 2);

@@ -51,7 +51,8 @@ pub(in crate::run) struct Keeper {
     history: Arc<History>,
     /// The batches of checkpoints whose pieces are not all there.
     own: BTreeMap<u64, Vec<BatchEntry>>,
-    pieces: BTreeMap<u64, usize>,
+    /// How many of them are there, and before which time nothing takes effect any more.
+    pieces: BTreeMap<u64, (usize, EventTime)>,
     shares: Shares,
     /// The shares of a checkpoint that is complete but for what is to be given out before.
     complete: Option<(EventTime, Vec<Report>)>,
@@ -126,20 +127,25 @@ impl Keeper {
             let Some(entry) = written else { return Ok(false) };
             self.own.entry(piece.number).or_default().push(entry);
         }
-        let count = self.pieces.entry(piece.number).or_default();
+        let (count, settled) = self.pieces.entry(piece.number).or_insert((0, piece.before));
         *count += 1;
+        *settled = piece.settled.min(*settled);
         if *count < PIECES_A_WORKER * self.workers {
             return Ok(true);
         }
+        let settled = *settled;
         self.pieces.remove(&piece.number);
-        let go_on = self.shared.partitions.go_on(piece.before);
+        let go_on = self.shared.partitions.go_on(piece.before, settled);
         if let Some(checkpoints) = &self.shared.checkpoints {
-            lock(&checkpoints.passed).push_back(Passed::new(piece.before, &go_on));
+            // By what the watermark of other processes stands at, this one knows no floors to drop.
+            let floor = if settled < piece.before { EventTime::MIN } else { piece.before };
+            lock(&checkpoints.passed).push_back(Passed::new((piece.before, floor), &go_on));
         }
         let report = Report {
             number: piece.number,
             process: self.process,
             before: piece.before,
+            settled,
             batches: self.own.remove(&piece.number).unwrap_or_default(),
             sources: self.positions(go_on),
         };
@@ -190,14 +196,19 @@ impl Keeper {
         }
         let Some(sinks) = self.sinks(before) else { return Ok(false) };
         let mut batches = self.last.batches.clone();
-        let mut sources = Vec::new();
+        let (mut sources, mut settled) = (Vec::new(), before);
         for share in shares {
+            settled = settled.min(share.settled);
             batches.extend(share.batches);
             sources.extend(share.sources);
         }
-        batches.retain(|batch| is_needed(batch.until, before));
+        let of_identifiers = name(Collection::Identifiers);
+        batches.retain(|batch| {
+            let is_told_by = batch.collection == of_identifiers;
+            is_needed(batch.until, if is_told_by { settled } else { before })
+        });
         let longest = self.history.longest_window();
-        let forget = (before, longest, &self.forget);
+        let forget = ((before, settled), longest, &self.forget);
         let merged = self.insist(|| merge_some(&self.store, number, &batches, forget))?;
         let Some(batches) = merged else { return Ok(false) };
         sources.sort_by(|left, right| {
@@ -206,6 +217,7 @@ impl Keeper {
         let manifest = Manifest {
             number,
             frontier: before,
+            watermark: (settled < before).then_some(settled),
             taken_at: now(),
             workers: u32::try_from(self.processes * self.workers).unwrap_or(u32::MAX),
             sources,
@@ -239,7 +251,8 @@ impl Keeper {
             Some((index(u32::try_from(stream).ok()?, it.partition), it.offset))
         };
         let offsets = self.last.sources.iter().filter_map(offset).collect();
-        self.decided.pass(Passed { before: self.last.frontier, offsets }, self.keep);
+        let before = self.last.frontier;
+        self.decided.pass(Passed { before, floor: self.last.settled(), offsets }, self.keep);
         forget(&self.store, &self.earlier, &self.decided, self.keep)
     }
 

@@ -30,7 +30,7 @@ pub(super) fn merge_some(
     store: &Store,
     number: u64,
     batches: &[BatchEntry],
-    (before, events, old): (EventTime, Duration, &Old),
+    ((before, settled), events, old): ((EventTime, EventTime), Duration, &Old),
 ) -> Result<Vec<BatchEntry>, StateError> {
     let mut all = Vec::with_capacity(batches.len());
     for which in [Collection::Users, Collection::Events, Collection::Identifiers] {
@@ -43,12 +43,12 @@ pub(super) fn merge_some(
         if merged.is_empty() {
             continue;
         }
-        let age = match which {
-            Collection::Users => 0,
-            Collection::Events => events.ms() + old.margin.ms(),
-            Collection::Identifiers => old.identifiers.ms(),
+        let before = match which {
+            Collection::Users => before,
+            Collection::Events => before.saturating_sub(events.ms() + old.margin.ms()),
+            Collection::Identifiers => settled.saturating_sub(old.identifiers.ms()),
         };
-        let forget = Forget { before: before.saturating_sub(age), erasures };
+        let forget = Forget { before, erasures };
         all.extend(merged_into(store, number, &merged, (which, forget))?);
     }
     Ok(all)
@@ -114,5 +114,6 @@ pub(super) fn read(store: &Store, batch: &BatchEntry) -> Result<Piece, StateErro
         name: batch.path.clone(),
         reason: format!("{:?} is no collection of this version", batch.collection),
     })?;
-    Ok(Piece { number: 0, before: batch.upper, collection: which, until: batch.until, pages })
+    let (before, until) = (batch.upper, batch.until);
+    Ok(Piece { number: 0, before, settled: before, collection: which, until, pages })
 }

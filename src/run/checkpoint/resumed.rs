@@ -111,6 +111,12 @@ impl Resumed {
         self.manifest.as_ref().map(|manifest| manifest.frontier)
     }
 
+    /// The same, and before which event time nothing more can come.
+    pub(in crate::run) fn before_and_settled(&self) -> Option<(EventTime, EventTime)> {
+        let manifest = self.manifest.as_ref()?;
+        Some((manifest.frontier, manifest.settled()))
+    }
+
     /// By what other processes know that they go on from the same one.
     pub(in crate::run) fn begins_with(&self) -> Option<Checkpoint> {
         let manifest = self.manifest.as_ref()?;
@@ -222,7 +228,7 @@ impl Resumed {
                 offset: position.offset,
                 read_to: position.read_to,
                 clock: position.clock.unwrap_or(EventTime::MIN),
-                before: manifest.frontier,
+                before: manifest.settled(),
             };
             Some((index, go_on))
         });
@@ -259,7 +265,8 @@ impl Resumed {
     ) -> Result<(), StateError> {
         let Some(manifest) = &self.manifest else { return Ok(()) };
         let at = manifest.frontier - 1;
-        inputs.advance_to(at, at);
+        let settled = manifest.settled();
+        inputs.advance_to(at, settled.min(at));
         if tells_members {
             inputs.saves.send((at, Command::TellMembers));
         }
@@ -269,7 +276,7 @@ impl Resumed {
         for (number, batch) in share {
             self.restore_batch(inputs, (number, batch), (workers, at))?;
         }
-        inputs.advance_to(manifest.frontier, manifest.frontier);
+        inputs.advance_to(manifest.frontier, settled);
         Ok(())
     }
 
