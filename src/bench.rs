@@ -26,6 +26,7 @@ mod saving;
 mod servers;
 mod service;
 mod shapes;
+mod stalls;
 mod table;
 mod topics;
 mod whole;
@@ -33,6 +34,7 @@ mod whole;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -102,6 +104,9 @@ pub fn run(args: &Args) -> Result<String, BenchError> {
     Bench::new(args, size)?.run()
 }
 
+/// How long the machine is watched before anything is measured on it.
+const WATCHED: Duration = Duration::from_secs(3);
+
 /// A bench that is being run.
 struct Bench<'a> {
     args: &'a Args,
@@ -120,7 +125,7 @@ impl<'a> Bench<'a> {
             [] => ROWS.iter().collect(),
             names => rows::named(names)?,
         };
-        let machine = Machine::here();
+        let machine = Machine::here(if size.quick { WATCHED / 50 } else { WATCHED });
         let peers = match &args.peers {
             None => Err("needs --peers".to_owned()),
             Some(folder) => Peers::ready(folder, &args.out).map_err(|error| told(&error)),

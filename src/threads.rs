@@ -19,6 +19,12 @@ pub fn give_way() {
     let _ = rustix::process::nice(NICENESS);
 }
 
+/// Lets those go first who wait for a processor, if there are any: between two pieces of work, so that
+/// none of them waits until the slice of this thread is over.
+pub fn let_pass() {
+    std::thread::yield_now();
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use rustix::process::getpriority_process;

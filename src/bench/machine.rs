@@ -1,8 +1,11 @@
 //! The machine that was measured on, as far as the system tells.
 
 use std::fs;
+use std::time::Duration;
 
 use serde::Serialize;
+
+use super::stalls::Stalls;
 
 /// The machine.
 #[derive(Debug, Clone, Serialize)]
@@ -13,11 +16,13 @@ pub(super) struct Machine {
     pub(super) system: String,
     /// Of the last minute, when the bench began: above 0.5, others were at work.
     pub(super) load: f64,
+    /// How often it stands still by itself.
+    pub(super) stalls: Stalls,
 }
 
 impl Machine {
-    /// This one.
-    pub(super) fn here() -> Self {
+    /// This one, watched for so long.
+    pub(super) fn here(watched: Duration) -> Self {
         let after = |file: &str, key: &str| {
             let text = fs::read_to_string(file).unwrap_or_default();
             let line = text.lines().find(|line| line.starts_with(key))?.to_owned();
@@ -30,9 +35,10 @@ impl Machine {
         let name = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let name = name.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
         Machine {
             cpu: after("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned()),
-            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            cores,
             memory_bytes: kib.unwrap_or(0) * 1_024,
             system: format!(
                 "{}, {} {}",
@@ -41,6 +47,7 @@ impl Machine {
                 kernel.trim()
             ),
             load: load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
+            stalls: Stalls::watch(cores, watched),
         }
     }
 
@@ -48,8 +55,14 @@ impl Machine {
     pub(super) fn line(&self) -> String {
         let gib = self.memory_bytes as f64 / (1_u64 << 30) as f64;
         format!(
-            "{}, {} cores, {gib:.1} GiB, {}, load {}",
-            self.cpu, self.cores, self.system, self.load
+            "{}, {} cores, {gib:.1} GiB, {}, load {}; a loop on idle cores was held up for more than \
+             1 ms in {:.1} % of the time, {:.1} ms at most",
+            self.cpu,
+            self.cores,
+            self.system,
+            self.load,
+            self.stalls.share * 100.0,
+            self.stalls.longest_ms
         )
     }
 }

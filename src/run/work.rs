@@ -136,6 +136,9 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             Closing::Nothing if idle => _ = worker.step_or_park(Some(PARK)),
             Closing::In(_) | Closing::Nothing => _ = worker.step(),
         }
+        if shared.view.is_some() {
+            threads::let_pass();
+        }
     }
     drop((inputs, pace, ends, reports, edits, abreast));
     while !probe.done() && !shared.stop.load(Ordering::Acquire) {

@@ -36,6 +36,7 @@ pub use reader::{LogPartition, Track};
 
 use super::counted::Counted;
 use crate::say::{Chain, Trouble};
+use crate::threads;
 use disk::{Disk, System};
 use files::Part;
 use frame::Draft;
@@ -156,7 +157,10 @@ impl Log {
             _lock: held,
         });
         let own = Arc::clone(&log);
-        let thread = std::thread::spawn(move || own.write(&mut writer));
+        let thread = std::thread::spawn(move || {
+            threads::give_way();
+            own.write(&mut writer);
+        });
         Ok((Arc::clone(&log), LogWriter { log, thread: Some(thread) }))
     }
 

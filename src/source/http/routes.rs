@@ -28,6 +28,10 @@ use super::log::{Log, Records};
 use super::turns::Turns;
 use super::{BATCH_BYTES, EVENT_BYTES, body};
 use crate::format::Members;
+use crate::threads;
+
+/// How many events of a batch are worked on before others may go first.
+const TOGETHER: usize = 16;
 
 /// How long browsers may remember that they need not ask.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(86_400);
@@ -178,7 +182,10 @@ impl Collects {
         let events: Vec<&RawValue> = events;
         let sent = members.last("sentAt").and_then(|raw| event::time(raw).ok());
         let (mut records, mut record) = (Records::new(), Vec::new());
-        for text in events.into_iter().map(RawValue::get) {
+        for (number, text) in events.into_iter().map(RawValue::get).enumerate() {
+            if number % TOGETHER == TOGETHER - 1 {
+                threads::let_pass();
+            }
             if text.len() > EVENT_BYTES {
                 let bytes = text.len();
                 let reason = format!("record: {bytes} bytes, an event may have {EVENT_BYTES}");
