@@ -8,7 +8,8 @@
 
 use std::sync::Arc;
 
-use super::{Changes, Context, Membership, arm, forget};
+use super::carry::forget;
+use super::{Changes, Context, Membership, arm};
 use crate::model::{EventTime, Sign};
 use crate::operators::plan::{Edited, NodeId, Prepared, Sight};
 use crate::operators::slots::Slots;
