@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{FilePartition, Progress};
@@ -64,6 +65,18 @@ struct Reading {
     done: SyncSender<Chunk>,
     /// Whether someone found nothing, and is to be woken.
     is_awaited: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reading {
+    /// There are no more chunks: the file has ended, or its thread has failed. One must not be taken
+    /// for the other.
+    fn ended(self) -> Ahead {
+        match self.thread.map(JoinHandle::join) {
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            Some(Ok(())) | None => Ahead::End,
+        }
+    }
 }
 
 /// Wakes whoever may be waiting.
@@ -93,7 +106,8 @@ impl ReadAhead {
     #[cfg(test)]
     pub(crate) fn silent() -> (Self, impl Sized) {
         let ((give, chunks), (done, back)) = (sync_channel(1), sync_channel(1));
-        let state = State::Reading(Reading { chunks, done, is_awaited: Arc::default() });
+        let state =
+            State::Reading(Reading { chunks, done, is_awaited: Arc::default(), thread: None });
         (ReadAhead { state, read: Arc::default(), total: None, waits_since: None }, (give, back))
     }
 
@@ -157,7 +171,7 @@ impl ReadAhead {
                 let is_slow = !self.is_whole() || since.elapsed() >= STALLED;
                 Ok(if is_slow { Ahead::Nothing } else { Ahead::Soon })
             }
-            Err(TryRecvError::Disconnected) => Ok(Ahead::End),
+            Err(TryRecvError::Disconnected) => Ok(reading.ended()),
         }
     }
 }
@@ -186,8 +200,8 @@ fn start(own: (FilePartition, usize, Wake), reader: Reader) -> Result<Reading, S
     };
     let thread = std::thread::Builder::new().name("reader".into());
     // It ends with the file, or when nobody wants its chunks; where it hangs, with the process.
-    thread.spawn(read).map_err(|cause| SourceError::Open { path, cause })?;
-    Ok(Reading { chunks, done, is_awaited })
+    let thread = thread.spawn(read).map_err(|cause| SourceError::Open { path, cause })?;
+    Ok(Reading { chunks, done, is_awaited, thread: Some(thread) })
 }
 
 #[cfg(test)]
@@ -249,6 +263,21 @@ mod tests {
         }
         assert_eq!(String::from_utf8(read).unwrap(), text);
         assert_eq!(file.progress().read, text.len() as u64);
+    }
+
+    #[test]
+    fn a_thread_that_fails_is_not_taken_for_the_end() {
+        let ((give, chunks), (done, _back)) = (sync_channel(1), sync_channel(1));
+        let thread = std::thread::spawn(move || {
+            drop(give);
+            panic!("it fails");
+        });
+        let reading = Reading { chunks, done, is_awaited: Arc::default(), thread: Some(thread) };
+        let state = State::Reading(reading);
+        let mut file = ReadAhead { state, read: Arc::default(), total: None, waits_since: None };
+        let next =
+            std::panic::AssertUnwindSafe(|| while !matches!(file.next_chunk(), Ok(Ahead::End)) {});
+        assert!(std::panic::catch_unwind(next).is_err());
     }
 
     #[test]
