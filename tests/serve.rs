@@ -4,6 +4,8 @@
 
 #[path = "serve/across.rs"]
 mod across;
+#[path = "serve/attributes.rs"]
+mod attributes;
 #[path = "serve/client.rs"]
 mod client;
 mod common;

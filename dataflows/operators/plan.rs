@@ -37,6 +37,7 @@ pub use parts::{
 pub use save::Prepared;
 pub use sight::Sight;
 
+use super::attributes::AttributePath;
 use super::matching::Programs;
 use super::store::AttributeNumber;
 use crate::model::{Duration, StreamId, Value};
@@ -178,6 +179,16 @@ impl Plan {
     pub fn facts(&self) -> impl Iterator<Item = (FactId, &Fact)> {
         let numbered = (0..).map(FactId).zip(&self.facts);
         numbered.filter_map(|(id, fact)| Some((id, fact.as_ref()?)))
+    }
+
+    /// The attributes that conditions ask for: what rules call each, and where it stands.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &AttributePath)> {
+        self.facts().filter_map(|(_, fact)| match (&fact.subject, &fact.kind) {
+            (Subject::Attribute(name), FactKind::Attribute { path, .. }) => {
+                Some((name.as_str(), path))
+            }
+            _ => None,
+        })
     }
 
     /// The longest window there has been.

@@ -1,6 +1,7 @@
 //! What can be asked about users and segments, and how definitions are saved: `/v1/…`.
 
 mod across;
+mod attributes;
 mod bloom;
 mod definitions;
 mod differences;
@@ -124,6 +125,7 @@ pub fn routes(
         .route("/v1/estimate", post(estimate::estimate))
         .route("/v1/explain", get(explain::explain))
         .route("/v1/users/{id}/events", get(events::events))
+        .route("/v1/users/{id}/attributes", get(attributes::attributes))
         .with_state(asked.clone());
     let change = Router::new()
         .route(

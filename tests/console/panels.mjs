@@ -83,6 +83,11 @@ await checks({
     await card.locator(".timeline li").first().waitFor();
     holds(/mobile_newcomer/.test(await textOf(card.locator(".timeline"))), "they entered it once");
     same(await card.getByLabel("Id of a user").inputValue(), users[0], "the id");
+    await until("their attributes", async () => {
+      const { attributes } = await api(`/v1/users/${encodeURIComponent(users[0])}/attributes`);
+      const shown = await card.locator(".attributes dt").allInnerTexts();
+      return shown.length > 0 && shown.join() === Object.keys(attributes).join();
+    });
     await picture(page, "user");
     await accessible(page, "with a user");
   },

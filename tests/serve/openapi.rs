@@ -90,7 +90,7 @@ fn the_server_does_what_its_document_says() {
     ]);
     served.await_segments("u2", &["de"]);
     let mut time = 1_000;
-    holds(&place, &served, &[], 23, || {
+    holds(&place, &served, &[], 24, || {
         // Time goes on, so that what is saved comes into force.
         time += 10;
         served.send(&[sets("clock", time, "tick", "x")]);

@@ -8,6 +8,7 @@
 //! Cost: an estimate looks at the key of every user, and evaluates the rule for those of the sample;
 //! an explanation costs what the windows of one user hold. Records wait meanwhile.
 
+mod attributes;
 mod events;
 mod form;
 mod person;
@@ -65,6 +66,11 @@ pub enum Ask {
         /// No more than this, but that a millisecond is not divided.
         limit: usize,
     },
+    /// Which attributes a user has, of those that rules ask for.
+    Attributes {
+        /// The user's name.
+        user: Arc<str>,
+    },
 }
 
 /// What one worker says to a question.
@@ -85,7 +91,7 @@ pub enum Told {
     Counted(Counted),
     /// An [`Explanation`](crate::explained::Explanation), as JSON: it goes to who asked as it is.
     Explained(String),
-    /// The events of the user, as JSON: it goes to who asked as it is.
+    /// Events or attributes of the user, as JSON: it goes to who asked as it is.
     Listed(String),
     /// The user is none of this worker's, or does not exist.
     Unknown,
@@ -133,7 +139,7 @@ impl Question {
         let mut waiting: Vec<Arc<str>> = match &ask {
             Ask::Estimate { rule, .. } => rule.references().into_iter().cloned().collect(),
             Ask::Explain { segment, .. } => vec![Arc::clone(segment)],
-            Ask::Events { .. } => Vec::new(),
+            Ask::Events { .. } | Ask::Attributes { .. } => Vec::new(),
         };
         let mut definitions: Vec<Arc<Definition>> = Vec::new();
         while let Some(id) = waiting.pop() {
@@ -163,6 +169,12 @@ impl Membership {
             Ask::Events { user, since, last, before, limit } => {
                 let (since, last, before, limit) = (*since, *last, *before, *limit);
                 let text = self.events(user, at, &Bounds { since, last, before, limit });
+                text.map_or(Told::Unknown, Told::Listed)
+            }
+            Ask::Attributes { user } => {
+                let known = self.existing(user).map(|user| self.known(user, at));
+                // Its values were read from JSON, so they can be written so.
+                let text = known.and_then(|known| serde_json::to_string(&known).ok());
                 text.map_or(Told::Unknown, Told::Listed)
             }
         };

@@ -3,12 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use dataflows::model::Duration;
-use dataflows::segmentation::{Ask, Told};
+use dataflows::segmentation::Ask;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Asked;
-use super::explain::unknown_user;
+use super::attributes::listed;
 use super::extract::{Asks, Id, instant, limit};
 use crate::serve::Refusal;
 
@@ -35,10 +35,5 @@ pub(super) async fn events(
         before: instant(which.before.as_deref(), "before")?,
         limit: limit(which.limit)?,
     };
-    let replies = asked.view.questions().ask(ask).await?;
-    let told = replies.into_iter().find_map(|reply| match reply.told {
-        Told::Listed(text) => serde_json::from_str(&text).ok(),
-        Told::Counted(_) | Told::Explained(_) | Told::Unknown => None,
-    });
-    told.map(Json).ok_or_else(|| unknown_user(&user))
+    listed(&asked, ask, &user).await
 }

@@ -50,11 +50,32 @@ function Card({ id, watermark, offers, onSegment }) {
         </ul>
         ${found?.segments.length === 0 && html`<p class="note">In none now.</p>`}
         ${canExplain && html`<${Why} id=${id} chosen=${why} watermark=${watermark} onChoose=${explain} />`}
+        ${offers.has("/v1/users/{id}/attributes") && html`<${Attributes} id=${id} />`}
       </div>
       <div class="card-part">
         <${Timeline} id=${id} onSegment=${onSegment} />
         ${offers.has("/v1/users/{id}/events") && html`<${Events} id=${id} />`}
       </div>
+    </div>`;
+}
+
+/** Their attributes, of those that rules ask for. */
+function Attributes({ id }) {
+  const [found, show] = useState(null);
+  usePoll(EVERY_MS, async (signal) => {
+    try {
+      show(await ask(at`/v1/users/${id}/attributes`, { signal }));
+    } catch (error) {
+      if (error instanceof Refused) show({ attributes: {}, wrong: error.message });
+      throw error;
+    }
+  });
+  const known = Object.entries(found?.attributes ?? {});
+  return html`
+    <div class="attributes">
+      <h3>Attributes <span class="note">${found?.since != null && `known since ${time(found.since)}`}</span></h3>
+      ${found && known.length === 0 && html`<p class="note">${found.wrong ?? "None that a rule asks for."}</p>`}
+      <dl>${known.map(([path, value]) => html`<div key=${path}><dt>${path}</dt><dd>${JSON.stringify(value)}</dd></div>`)}</dl>
     </div>`;
 }
 

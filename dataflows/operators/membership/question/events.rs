@@ -223,7 +223,7 @@ fn name(pattern: &NamePattern) -> String {
 }
 
 /// Writes values as the JSON they were read from, not as our own type.
-fn as_json<S: Serializer>(
+pub(super) fn as_json<S: Serializer>(
     properties: &BTreeMap<&str, Value>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
