@@ -170,8 +170,14 @@ fn what_has_been_lost_is_noticed_and_filled_anew() {
 #[test]
 fn odd_names_are_kept_as_far_as_they_can_be() {
     let (postgres, place) = (Postgres::new(), Place::new());
-    let users =
-        ["tab\tand \\ and \n", "nul\0nul", "'; DROP SCHEMA rivulet; --", &"x".repeat(1_024)];
+    let users = [
+        "tab\tand \\ and \n",
+        "nul\0nul",
+        "'; DROP SCHEMA rivulet; --",
+        &"x".repeat(1_024),
+        "nul\u{2400}nul",
+        "nul\u{241b}\u{2400}nul",
+    ];
     let line = |user: &&str| {
         let user = serde_json::to_string(user).unwrap();
         format!(
@@ -182,9 +188,10 @@ fn odd_names_are_kept_as_far_as_they_can_be() {
     job(&place, None, &[postgres.sink("")]);
     place.run("replay --job job.toml").fine();
     let kept = postgres.rows("SELECT user_id FROM rivulet.segment_membership");
-    assert_eq!(kept.len(), 4);
+    assert_eq!(kept.len(), 6, "each has a row of its own");
     assert!(kept.contains(users[0]) && kept.contains("nul\u{2400}nul") && kept.contains(users[2]));
-    assert!(kept.contains(users[3]));
+    assert!(kept.contains(users[3]) && kept.contains("nul\u{241b}\u{2400}nul"));
+    assert!(kept.contains("nul\u{241b}\u{241b}\u{241b}\u{2400}nul"));
 }
 
 #[test]
