@@ -104,17 +104,7 @@ fn of(store: &Store, inputs: &[PathBuf], segments: &std::path::Path) -> Run {
         attributes: Vec::new(),
         retain: None,
         cluster: Cluster::single(2),
-        live: Some(Live {
-            tracer: None,
-            topics: Vec::new(),
-            log: None,
-            wall: Wall::system(),
-            until_caught_up: false,
-            stop: Arc::default(),
-            counted: Vec::new(),
-            watch: None,
-            view: None,
-        }),
+        live: Some(super::live()),
         state: Some(Kept { resumed, interval, go_on, edits, recalled }),
     }
 }
