@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+pub use file::LineStart;
 pub use track::Track;
 
 /// The most of one line that is kept. What is longer is read past, and refused with its length.
@@ -59,6 +60,20 @@ pub enum SourceError {
         /// How many had been read.
         expected: u64,
     },
+    /// It is not what an earlier run has seen.
+    #[error(
+        "{} has changed: {lines} of its lines had been read, and ended before byte {byte}, where no \
+         line ends now: put it back as it was, or start anew with another place for state",
+        path.display()
+    )]
+    Changed {
+        /// Its path.
+        path: PathBuf,
+        /// How many lines had been read.
+        lines: u64,
+        /// How many bytes they were.
+        byte: u64,
+    },
     /// It is not what its compression promises.
     #[error(
         "{} is not valid {format} near byte {read}: fetch it again, or unpack what can be saved \
@@ -92,6 +107,8 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// How many lines of the partition are before it.
     pub first_offset: u64,
+    /// Where its first line begins in its file, if that can be read on from there.
+    pub start: Option<LineStart>,
     /// The true length of the one line in it, if that is too long to be kept whole.
     cut: Option<u64>,
     /// Where the pieces end. There are none in a chunk of lines.
@@ -162,6 +179,7 @@ impl Chunk {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.pieces.clear();
+        self.start = None;
     }
 
     /// The lines that are not blank, in order.

@@ -20,9 +20,9 @@ use super::{Report, Shares, Told};
 use crate::ingest::{GoOn, index, stream_and_number};
 use crate::run::{Shared, lock};
 use crate::say::Trouble;
-use crate::source::{Track, http};
+use crate::source::{self, Track, http};
 use crate::state::{
-    BatchEntry, BatchWriter, Listed, Manifest, SourcePosition, StateError, Store, now,
+    BatchEntry, BatchWriter, LineStart, Listed, Manifest, SourcePosition, StateError, Store, now,
 };
 
 /// How many pieces each worker gives out for a checkpoint: one a collection.
@@ -168,6 +168,7 @@ impl Keeper {
                 offset: go_on.offset,
                 clock: Some(go_on.clock),
                 read_to: go_on.read_to,
+                start: go_on.start.map(|source::LineStart { line, byte }| LineStart { line, byte }),
             }
         };
         go_on.into_iter().map(position).collect()

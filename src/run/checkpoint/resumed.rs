@@ -22,7 +22,8 @@ use crate::job::StateSettings;
 use crate::mesh::{Checkpoint, digest};
 use crate::run::lock;
 use crate::say::{Chain, say, warn};
-use crate::state::{BatchEntry, Listed, Manifest, Skipped, StateError, Store};
+use crate::source;
+use crate::state::{BatchEntry, LineStart, Listed, Manifest, Skipped, StateError, Store};
 
 /// Where a job keeps its state, and what stands there.
 pub struct Resumed {
@@ -215,6 +216,7 @@ impl Resumed {
         let begin = |offset| GoOn {
             offset,
             read_to: offset,
+            start: None,
             clock: EventTime::MIN,
             before: EventTime::MIN,
         };
@@ -227,6 +229,9 @@ impl Resumed {
             let go_on = GoOn {
                 offset: position.offset,
                 read_to: position.read_to,
+                start: position
+                    .start
+                    .map(|LineStart { line, byte }| source::LineStart { line, byte }),
                 clock: position.clock.unwrap_or(EventTime::MIN),
                 before: manifest.settled(),
             };
