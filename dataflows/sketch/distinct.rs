@@ -59,6 +59,8 @@ impl Distinct {
 }
 
 impl Sketch for Distinct {
+    const FORM: u64 = (Set::FORM << 8) | LG_REGISTERS as u64;
+
     fn close(&mut self) {
         self.set.close();
     }

@@ -26,6 +26,9 @@ pub const FINE: i64 = 60;
 
 /// What a pane holds: a sketch that can be put together from others.
 pub trait Sketch: Clone + Default {
+    /// Stands for how it is made: what was written in another form is not to be read.
+    const FORM: u64;
+
     /// Nothing more is expected: it may take less room. What comes all the same is taken.
     fn close(&mut self);
 
@@ -219,6 +222,8 @@ mod tests {
     struct Times(Vec<EventTime>);
 
     impl Sketch for Times {
+        const FORM: u64 = 0;
+
         fn close(&mut self) {}
 
         fn absorb(&mut self, other: &Self) {
@@ -291,7 +296,7 @@ mod tests {
             }
             let changed = panes.changed().into_iter();
             kept.extend(changed.map(|it| (it.pane, (it.until, it.sketch.to_bytes()))));
-            kept.retain(|_, (until, _)| *until >= time + 1);
+            kept.retain(|_, (until, _)| *until > time);
             let mut later: Panes<Times> = Panes::new(span);
             for (pane, (_, bytes)) in &kept {
                 later.put_back(*pane, Times::from_bytes(bytes).unwrap(), time);

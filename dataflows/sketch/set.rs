@@ -111,6 +111,8 @@ impl Set {
 }
 
 impl Sketch for Set {
+    const FORM: u64 = LG_K as u64;
+
     fn close(&mut self) {
         if self.open.is_some() {
             self.closed = Some(self.whole());

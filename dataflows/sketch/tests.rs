@@ -205,7 +205,7 @@ fn one_that_was_written_and_read_goes_on_as_if_it_had_not_been() {
         let insert = |it: &mut Distinct, number| it.insert(user(1, number));
         let count = |it: &mut Top, number: u32| {
             let value = Value::text(&format!("/{}", number.trailing_zeros()));
-            it.insert(Some(&value).filter(|_| number % 7 > 0));
+            it.insert(Some(&value).filter(|_| !number.is_multiple_of(7)));
         };
         for number in 0..users {
             insert(&mut one, number);

@@ -133,6 +133,8 @@ impl Top {
 }
 
 impl Sketch for Top {
+    const FORM: u64 = ((COUNTERS as u64) << 8) | ROWS as u64;
+
     fn close(&mut self) {}
 
     fn absorb(&mut self, other: &Self) {

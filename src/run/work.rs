@@ -162,6 +162,7 @@ fn checkpoint(inputs: &mut Inputs, shared: &Shared, time: EventTime, at_once: bo
     let Some(checkpoints) = &shared.checkpoints else { return };
     if let Some(number) = checkpoints.begin(time, at_once) {
         lock(&shared.outputs).cut_at(time);
+        shared.view.iter().for_each(|view| view.cut_at(number, time));
         inputs.saves.send((time, Command::Checkpoint(number)));
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use dataflows::model::{EventTime, Sign};
+use serde::{Deserialize, Serialize};
 
 use super::drift::{Drift, Drifting};
 
@@ -20,7 +21,7 @@ pub const STEPS_MAX: usize = 414;
 pub const VOLATILITY_MS: EventTime = 3_600_000;
 
 /// A step of a segment's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// When it begins.
     pub from: EventTime,
@@ -48,11 +49,14 @@ pub struct Volatility {
 }
 
 /// A segment's history.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Sizes {
     /// By width, the oldest first; all of one are later than those of the next.
     steps: [VecDeque<Step>; WIDTHS.len()],
     drift: Drift,
+    /// Whether it is not as it was when it was last kept.
+    #[serde(skip)]
+    is_changed: bool,
 }
 
 impl Sizes {
@@ -66,6 +70,17 @@ impl Sizes {
         let from = time - time.rem_euclid(WIDTHS[0].0);
         self.push(0, Step { from, until: from + WIDTHS[0].0, size, entered, left });
         self.drift.observe(time, size);
+        self.is_changed = true;
+    }
+
+    /// It is to be kept again, if there is anything to keep.
+    pub(super) fn touch(&mut self) {
+        self.is_changed |= self.steps.iter().any(|steps| !steps.is_empty());
+    }
+
+    /// All of it, if it is not as it was when this was last asked.
+    pub(super) fn changed(&mut self) -> Option<Sizes> {
+        std::mem::take(&mut self.is_changed).then(|| self.clone())
     }
 
     /// There are so many, and it is not known since when: an earlier run knew.
