@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::format::TraceParent;
 pub use track::Track;
 
 /// The most of one line that is kept. What is longer is read past, and refused with its length.
@@ -96,6 +97,8 @@ pub struct Chunk {
     cut: Option<u64>,
     /// Where the pieces end. There are none in a chunk of lines.
     pieces: Vec<Piece>,
+    /// By offset, in order, of which traces records are a part, where that is said.
+    parents: Vec<(u64, TraceParent)>,
 }
 
 /// A record that may hold line feeds, after an offset that need not be that of the one before plus 1.
@@ -133,6 +136,16 @@ impl Chunk {
         self.pieces.push(Piece { offset, end, is_missing, refusal: 0 });
     }
 
+    /// The record of this offset, which is pushed next, is a part of a trace.
+    pub fn push_parent(&mut self, offset: u64, parent: TraceParent) {
+        self.parents.push((offset, parent));
+    }
+
+    /// Of which traces records are a part, by their offsets, in order; they are not told again.
+    pub fn take_parents(&mut self) -> Vec<(u64, TraceParent)> {
+        std::mem::take(&mut self.parents)
+    }
+
     /// Adds a record that is to be rejected for a reason, which is not empty.
     pub fn push_refused(&mut self, offset: u64, record: &[u8], reason: &str) {
         self.bytes.extend_from_slice(reason.as_bytes());
@@ -162,6 +175,7 @@ impl Chunk {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.pieces.clear();
+        self.parents.clear();
     }
 
     /// The lines that are not blank, in order.
