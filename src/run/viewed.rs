@@ -79,13 +79,8 @@ pub(super) fn edited(view: &View, edit: &TimedEdit, sight: Option<&Sight>) {
     }
 }
 
-/// Says how far time has come, on the first worker, which has nothing waiting or not, and whose
-/// time stands here.
-pub(super) fn turn(
-    shared: &Shared,
-    probe: &ProbeHandle<EventTime>,
-    (has_settled, time): (bool, EventTime),
-) {
+/// Says how far time has come, on the first worker.
+pub(super) fn turn(shared: &Shared, probe: &ProbeHandle<EventTime>) {
     let Some(view) = &shared.view else { return };
     if let Some(frontier) = probe.with_frontier(|frontier| frontier.first().copied()) {
         view.advance(frontier);
@@ -98,7 +93,9 @@ pub(super) fn turn(
     if view.metrics().is_due() {
         view.metrics().tell(measured(shared, view));
     }
-    if !view.is_ready() && has_settled && shared.partitions.are_up_to_date() {
+    if !view.is_ready()
+        && let Some(time) = shared.ending.up_to_date()
+    {
         view.caught_up(time);
     }
 }

@@ -220,3 +220,28 @@ fn what_takes_effect_as_it_comes_is_counted_once_too() {
     };
     assert_eq!(answers(&crashing, "--workers 2"), answers(&whole, "--workers 1"));
 }
+
+#[test]
+fn it_is_ready_when_what_other_processes_read_is_in_too() {
+    let broker = Broker::shared();
+    let topic = broker.topic(2);
+    // One that the second process reads holds all of it.
+    let users: Vec<_> = (0..30_000).map(|it| sets(&format!("u{it}"), it, "plan", "pro")).collect();
+    broker.send(&topic, 1, &users);
+    broker.send(&topic, 1, &[sets("clock", 30_000, "tick", "x")]);
+    let place = place(&format!(
+        "segments = \"segments\"\n[clock]\nidle_timeout = \"100ms\"\nmax_out_of_orderness = \"0s\"\n\
+         [[source]]\nkind = \"kafka\"\nbrokers = \"{}\"\ntopic = \"{topic}\"\n[[sink]]\n\
+         kind = \"file\"\npath = \"differences\"\n[serve]\nlisten = \"127.0.0.1:0\"\n",
+        broker.address()
+    ));
+    let ports = [0; 2].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let hosts = ports.map(|it| format!("{}\n", it.local_addr().unwrap()));
+    place.write("hosts", hosts.concat());
+    let other = Running::start(&mut place.command("run job.toml --process 1 --hosts hosts"));
+    let served = Served::start_with(&place, "--process 0 --hosts hosts");
+    served.await_ready();
+    assert_eq!(served.get("/v1/segments/pro").fine()["size"], 30_000);
+    assert_eq!(served.end(), Some(0));
+    other.end();
+}
