@@ -21,7 +21,7 @@ pub const STEPS_MAX: usize = 414;
 pub const VOLATILITY_MS: EventTime = 3_600_000;
 
 /// A step of a segment's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// When it begins.
     pub from: EventTime,
@@ -50,13 +50,51 @@ pub struct Volatility {
 
 /// A segment's history.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Brief", into = "Brief")]
 pub(super) struct Sizes {
     /// By width, the oldest first; all of one are later than those of the next.
     steps: [VecDeque<Step>; WIDTHS.len()],
     drift: Drift,
     /// Whether it is not as it was when it was last kept.
-    #[serde(skip)]
     is_changed: bool,
+}
+
+/// A history as it is kept: of each step, how many widths after the one before it begins, the size,
+/// who entered and who left. Most of these are small numbers.
+#[derive(Serialize, Deserialize)]
+struct Brief {
+    steps: [Vec<(EventTime, u32, u32, u32)>; WIDTHS.len()],
+    drift: Drift,
+}
+
+impl From<Sizes> for Brief {
+    fn from(sizes: Sizes) -> Self {
+        let mut steps: [Vec<_>; WIDTHS.len()] = Default::default();
+        for ((brief, steps), (width, _)) in steps.iter_mut().zip(&sizes.steps).zip(WIDTHS) {
+            let mut last = 0;
+            brief.extend(steps.iter().map(|step| {
+                let place = step.from.div_euclid(width);
+                let after = place - std::mem::replace(&mut last, place);
+                (after, step.size, step.entered, step.left)
+            }));
+        }
+        Brief { steps, drift: sizes.drift }
+    }
+}
+
+impl From<Brief> for Sizes {
+    fn from(brief: Brief) -> Self {
+        let mut sizes = Sizes { drift: brief.drift, ..Sizes::default() };
+        for ((steps, brief), (width, _)) in sizes.steps.iter_mut().zip(brief.steps).zip(WIDTHS) {
+            let mut place: EventTime = 0;
+            steps.extend(brief.into_iter().map(|(after, size, entered, left)| {
+                place = place.saturating_add(after);
+                let from = place.saturating_mul(width);
+                Step { from, until: from.saturating_add(width), size, entered, left }
+            }));
+        }
+        sizes
+    }
 }
 
 impl Sizes {
@@ -170,6 +208,11 @@ mod tests {
         assert_eq!(recent.len(), 10);
         let volatility = sizes.volatility(20_000 * 60_000, 100);
         assert_eq!((volatility.entered, volatility.left), (60, 20));
+        let kept = dataflows::operators::checkpoint::content(&sizes);
+        assert!(kept.len() < 8 * steps.len(), "{} bytes", kept.len());
+        let kept = serde_json::to_vec(&sizes).unwrap();
+        let again: Sizes = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(again.steps, sizes.steps);
         assert_eq!(volatility.share, Some(0.8));
     }
 
