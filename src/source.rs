@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::format::TraceParent;
+
 pub use file::LineStart;
 pub use track::Track;
 
@@ -113,6 +115,8 @@ pub struct Chunk {
     cut: Option<u64>,
     /// Where the pieces end. There are none in a chunk of lines.
     pieces: Vec<Piece>,
+    /// By offset, in order, of which traces records are a part, where that is said.
+    parents: Vec<(u64, TraceParent)>,
 }
 
 /// A record that may hold line feeds, after an offset that need not be that of the one before plus 1.
@@ -150,6 +154,16 @@ impl Chunk {
         self.pieces.push(Piece { offset, end, is_missing, refusal: 0 });
     }
 
+    /// The record of this offset, which is pushed next, is a part of a trace.
+    pub fn push_parent(&mut self, offset: u64, parent: TraceParent) {
+        self.parents.push((offset, parent));
+    }
+
+    /// Of which traces records are a part, by their offsets, in order; they are not told again.
+    pub fn take_parents(&mut self) -> Vec<(u64, TraceParent)> {
+        std::mem::take(&mut self.parents)
+    }
+
     /// Adds a record that is to be rejected for a reason, which is not empty.
     pub fn push_refused(&mut self, offset: u64, record: &[u8], reason: &str) {
         self.bytes.extend_from_slice(reason.as_bytes());
@@ -180,6 +194,7 @@ impl Chunk {
         self.bytes.clear();
         self.pieces.clear();
         self.start = None;
+        self.parents.clear();
     }
 
     /// The lines that are not blank, in order.

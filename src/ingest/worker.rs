@@ -172,10 +172,11 @@ impl Ingest {
 
     /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
     /// back the greatest time at which something of it takes effect, and how many records do.
-    pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
+    pub fn settle(&mut self, mut batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
         match (self.tracer.clone(), batch.read) {
             (Some((tracer, _)), Some(read)) => {
-                self.settle_noted(batch, inputs, &mut Traced::new(&tracer, read))
+                let parents = batch.task.chunk.take_parents();
+                self.settle_noted(batch, inputs, &mut Traced::new(&tracer, read, parents))
             }
             _ => self.settle_noted(batch, inputs, &mut ()),
         }

@@ -22,7 +22,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -205,6 +205,19 @@ impl Broker {
         let producer: BaseProducer =
             self.client().set("message.max.bytes", "8000000").create().unwrap();
         put(&producer, topic, partition, records);
+        producer.flush(DEADLINE).unwrap();
+    }
+
+    /// Puts a record with headers there.
+    pub(crate) fn send_with(&self, topic: &str, headers: &[(&str, &str)], record: &str) {
+        let producer: BaseProducer = self.client().create().unwrap();
+        let header = |own: OwnedHeaders, (key, value): &(&str, &str)| {
+            own.insert(Header { key, value: Some(*value) })
+        };
+        let headers = headers.iter().fold(OwnedHeaders::new(), header);
+        let record: BaseRecord<'_, (), str> =
+            BaseRecord::to(topic).partition(0).payload(record).headers(headers);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
         producer.flush(DEADLINE).unwrap();
     }
 
