@@ -47,9 +47,20 @@ pub(super) fn json_user(segment: &str, user: &str, lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"}\n");
 }
 
-/// Whether a text stands in JSON as it is.
+/// Bytes that do not stand in JSON as they are.
+const ODD: [bool; 256] = {
+    let mut odd = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        odd[byte] = byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize || byte == 0x7f;
+        byte += 1;
+    }
+    odd
+};
+
+/// Whether a text stands in JSON as it is. To look at all of a short one is quicker than to stop.
 fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f)
+    !text.bytes().fold(false, |odd, byte| odd | ODD[usize::from(byte)])
 }
 
 fn quote(text: &str, lines: &mut Vec<u8>) {
