@@ -294,10 +294,16 @@ impl World {
             Sinks::AtOnce => [20, 60, 180],
         };
         let steps = steps[self.random.below(3) as usize];
+        // The sink may be quicker than what it must not be ahead of.
+        let takes = match self.sinks {
+            Sinks::Final | Sinks::Files => WallDuration::ZERO,
+            Sinks::AtOnce => WallDuration::from_millis(self.random.below(3) * 40),
+        };
         Faults {
             crash_after: Some(self.random.below(steps)),
             transient_percent: [0, 0, 3][self.random.below(3) as usize],
             full: (self.random.below(4) == 0).then(|| (self.random.below(40), 3)),
+            takes,
         }
     }
 
