@@ -10,12 +10,13 @@ use crate::disorder::{T0, check_order, killed_when, members, two_files};
 use crate::harness::{Broker, Seen, eventually};
 use crate::{Live, from_topic, new_name, segments_in, to_topic};
 
-const RECORDS: i64 = 12_000;
-/// So many records of each partition come while one life lasts.
-const STEP: usize = 1_500;
+const RECORDS: i64 = 15_000;
+/// So many records of each partition come at once.
+const STEP: usize = 100;
 const CLOCK: &str =
     "[clock]\nemit = \"on_event\"\nmax_out_of_orderness = \"3s\"\nidle_timeout = \"1h\"\n";
-const STATE: &str = "[state]\npath = \"state\"\ninterval = \"150ms\"\n";
+/// Most of what is given out is in no checkpoint.
+const STATE: &str = "[state]\npath = \"state\"\ninterval = \"2s\"\n";
 
 fn json(seen: &[Seen]) -> Vec<Json> {
     seen.iter().map(|it| serde_json::from_str(it.value()).unwrap()).collect()
@@ -29,10 +30,15 @@ fn places(late: &[Json]) -> Vec<(u64, u64)> {
     places
 }
 
+fn lines_left(parts: &[Vec<&str>; 2], sent: usize) -> bool {
+    parts.iter().all(|lines| lines.len() > sent)
+}
+
 #[test]
 fn killed_at_any_moment_a_topic_has_each_difference_once() {
     let (broker, place) = (Broker::shared(), Place::new());
     let (expected, expected_late) = two_files(&place, RECORDS);
+    let all_came = T0 + RECORDS * 100;
     let topic = broker.topic(2);
     let [diffs, late, users] = ["diffs", "late", "users"].map(|what| new_name(broker, what));
     let more = format!("users_topic = {users:?}\npartitions = 2\n");
@@ -50,14 +56,18 @@ fn killed_at_any_moment_a_topic_has_each_difference_once() {
             broker.send(&topic, partition, &lines[from..to]);
         }
         sent += count;
+        lines_left(&parts, sent)
     };
-    for (life, processes) in [1, 2, 1, 1, 2, 1, 2].into_iter().enumerate() {
+    for (life, processes) in [1, 2, 1, 2, 1, 2].into_iter().enumerate() {
+        // It must have written more, and is killed while there is more to be read.
         let before = broker.read(&diffs).len();
-        send(STEP);
-        // It must have written more, and is killed while it does, or soon after.
-        let more = before + 1 + (life % 3) * 150;
-        let who = (processes, 1 + life % 3);
-        assert!(killed_when(&place, who, || broker.read(&diffs).len() >= more));
+        let (who, more) = ((processes, 1 + life % 3), (life % 2) * 200);
+        let has_come = || {
+            let has_come = broker.read(&diffs).len() > before + more;
+            assert!(send(STEP), "more records are needed");
+            has_come
+        };
+        assert!(killed_when(&place, who, has_come));
     }
     send(usize::MAX / 2);
     let pro = |user: &str, time: i64, partition: i32| {
@@ -65,7 +75,6 @@ fn killed_at_any_moment_a_topic_has_each_difference_once() {
         let line = format!(r#"{{"type":"identify","userId":"{user}","timestamp":{time},{plan}}}"#);
         broker.send(&topic, partition, &[line]);
     };
-    let all_came = T0 + RECORDS * 100;
     (0..2).for_each(|partition| pro(&format!("last{partition}"), all_came, partition));
     let live = Live::start(&place, "run job.toml --workers 2");
     let has_entered = |user: &str| broker.read(&diffs).iter().any(|it| it.key == user);

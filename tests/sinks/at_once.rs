@@ -8,7 +8,7 @@ use crate::disorder::{killed_when, members, two_files};
 use crate::stores::{Postgres, Redis};
 
 const RECORDS: i64 = 20_000;
-const JOB: &str = "segments = \"segments.json\"\n[state]\npath = \"state\"\ninterval = \"100ms\"\n\
+const JOB: &str = "segments = \"segments.json\"\n[state]\npath = \"state\"\ninterval = \"1s\"\n\
     [clock]\nemit = \"on_event\"\nmax_out_of_orderness = \"3s\"\n\
     [[source]]\nkind = \"file\"\npath = [\"a.jsonl\", \"b.jsonl\"]\n";
 

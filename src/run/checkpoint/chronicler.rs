@@ -12,12 +12,13 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use dataflows::model::EventTime;
+use dataflows::model::time::format_time;
 
 use super::keeper::insist;
 use super::resumed::Resumed;
 use crate::ingest::{Courses, Took, stream_and_number};
 use crate::run::Shared;
-use crate::say::{Chain, Trouble};
+use crate::say::{Chain, Trouble, warn};
 use crate::sink::delivery::MadeFinal;
 use crate::state::{Chronicle, StateError, Store};
 
@@ -139,8 +140,16 @@ impl Chronicler {
 /// what sinks have made final.
 fn begins(resumed: &Resumed, courses: &Courses, shared: &Shared) -> EventTime {
     let made_final = shared.finals.iter().map(MadeFinal::time).max();
-    // What they were given by runs of which nothing is known says nothing of this one.
-    let made_final = made_final.filter(|_| resumed.is_known());
+    let made_final = made_final.filter(|time| *time > EventTime::MIN);
+    if let (Some(time), false) = (made_final, resumed.is_known()) {
+        // That says nothing of what this run is to give.
+        warn(format_args!(
+            "sinks were given all before {} by runs whose state is not here: until then differences \
+             may be missing or come twice; put the state back, or give the job another name",
+            format_time(time)
+        ));
+        return courses.end().unwrap_or(EventTime::MIN);
+    }
     made_final.max(courses.end()).unwrap_or(EventTime::MIN)
 }
 
