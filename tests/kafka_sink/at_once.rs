@@ -69,6 +69,10 @@ fn killed_at_any_moment_a_topic_has_each_difference_once() {
         };
         assert!(killed_when(&place, who, has_come));
     }
+    // Told to end, though it may not have done again yet what was given out before.
+    let live = Live::start(&place, "run job.toml");
+    live.says("running");
+    assert_eq!(live.stop(), Some(0));
     send(usize::MAX / 2);
     let pro = |user: &str, time: i64, partition: i32| {
         let plan = r#""traits":{"plan":"pro"}"#;
@@ -103,4 +107,6 @@ fn killed_at_any_moment_a_topic_has_each_difference_once() {
     }
     assert_eq!(segments_in(&broker.read(&users)), by_user);
     assert_eq!(places(&json(&broker.read(&late))), places(&expected_late));
+    place.run("run job.toml --until caught-up").fine();
+    assert_eq!(broker.read(&diffs).len(), seen.len(), "all of it was given before");
 }
