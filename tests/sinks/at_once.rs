@@ -2,6 +2,7 @@
 //! what a server was given stands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use crate::common::Place;
 use crate::disorder::{killed_when, members, two_files};
@@ -21,6 +22,23 @@ fn by_user(members: BTreeSet<(String, String)>) -> BTreeMap<String, BTreeSet<Str
     by_user
 }
 
+/// What is damaged before the end of the chronicle keeps the job from starting, by name.
+fn damaged(place: &Place) {
+    const MAGIC: &[u8] = b"\xffrvlfr\xfe\n";
+    let files = fs::read_dir(place.path("state/chronicle")).unwrap();
+    let files = files.map(|it| it.unwrap().path());
+    let whole = files
+        .map(|path| (fs::read(&path).unwrap(), path))
+        .find(|(bytes, _)| bytes.windows(MAGIC.len()).filter(|eight| *eight == MAGIC).count() > 1);
+    let (mut bytes, path) = whole.expect("something was appended to a file");
+    let name = path.file_name().unwrap().to_str().unwrap();
+    bytes[30] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    place.run("run job.toml").refused_with(&[name, "is damaged in block 0, from byte 0"]);
+    bytes[30] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+}
+
 #[test]
 fn killed_at_any_moment_servers_have_what_a_replay_says() {
     let (redis, postgres, place) = (Redis::new(""), Postgres::new(), Place::new());
@@ -34,6 +52,7 @@ fn killed_at_any_moment_servers_have_what_a_replay_says() {
         killed += usize::from(killed_when(&place, who, || redis.position() > before));
     }
     assert!(killed > 2, "it was too fast to be killed: {killed}");
+    damaged(&place);
     place.run("run job.toml --workers 3").fine();
     assert_eq!(redis.position(), Some(i64::MAX));
     let expected = by_user(members(&expected, i64::MAX));

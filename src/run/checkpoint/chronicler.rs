@@ -20,7 +20,7 @@ use crate::ingest::{Courses, Took, stream_and_number};
 use crate::run::Shared;
 use crate::say::{Chain, Trouble, warn};
 use crate::sink::delivery::MadeFinal;
-use crate::state::{Chronicle, StateError, Store};
+use crate::state::{Chronicle, Chronicled, StateError, Store};
 
 /// What a chronicler knows (see the module).
 pub(in crate::run) struct Chronicler {
@@ -58,30 +58,11 @@ impl Chronicler {
         let store = resumed.store();
         let earlier = store.chronicled()?;
         let chronicle = store.chronicle(process, &earlier);
-        let (mut courses, mut files) = (Courses::default(), Files::default());
-        for file in earlier {
-            for content in &file.contents {
-                let all: Vec<Took> = serde_json::from_slice(content).map_err(|error| {
-                    let name = format!("{} in {}", file.path, store.place());
-                    StateError::Content { name, reason: error.to_string() }
-                })?;
-                all.iter().for_each(|took| courses.add(took));
-                // The first process sees to all that is left of earlier runs.
-                if process == 0 {
-                    files.add(&file.path, last_of(&all));
-                }
-            }
+        let (courses, mut files) = understood(&store, &earlier)?;
+        if process != 0 {
+            files = Files::default(); // the first process sees to all that is left of earlier runs
         }
-        if let Some((index, from)) = courses.gap(partitions.starts()) {
-            let (stream, number) = stream_and_number(index);
-            let source = &shared.sources[stream as usize];
-            let name = format!("what is in chronicle/ of {}", store.place());
-            let reason = format!(
-                "of {source}, partition {number}, it begins with record {from} only, and is needed \
-                 from before: sinks may have been given what came of those; put it back from a copy"
-            );
-            return Err(StateError::Content { name, reason });
-        }
+        complete(&store, &courses, shared)?;
         let begins = begins(resumed, &courses, shared);
         partitions.follow(courses);
         if process == 0 {
@@ -134,6 +115,36 @@ impl Chronicler {
             self.trouble.is(format_args!("old parts of the chronicle stay: {}", Chain(&error)));
         }
     }
+}
+
+/// What earlier runs have written, and in which files.
+fn understood(store: &Store, earlier: &[Chronicled]) -> Result<(Courses, Files), StateError> {
+    let (mut courses, mut files) = (Courses::default(), Files::default());
+    for Chronicled { path, contents } in earlier {
+        for content in contents {
+            let all: Vec<Took> = serde_json::from_slice(content).map_err(|error| {
+                let name = format!("{path} in {}", store.place());
+                StateError::Content { name, reason: error.to_string() }
+            })?;
+            all.iter().for_each(|took| courses.add(took));
+            files.add(path, last_of(&all));
+        }
+    }
+    Ok((courses, files))
+}
+
+/// That of the partitions of this process nothing is missing before what is there.
+fn complete(store: &Store, courses: &Courses, shared: &Shared) -> Result<(), StateError> {
+    let Some((index, from)) = courses.gap(shared.partitions.starts()) else { return Ok(()) };
+    let (stream, number) = stream_and_number(index);
+    let source = &shared.sources[stream as usize];
+    Err(StateError::Content {
+        name: format!("what is in chronicle/ of {}", store.place()),
+        reason: format!(
+            "of {source}, partition {number}, it begins with record {from} only, and is needed from \
+             before: sinks may have been given what came of those; put it back from a copy"
+        ),
+    })
 }
 
 /// The first instant of what no earlier run has taken: after all that they have, and not before
