@@ -19,6 +19,7 @@ mod facts;
 mod found;
 mod gates;
 mod install;
+mod likely;
 mod parts;
 mod save;
 mod sight;
@@ -29,6 +30,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use found::Known;
+use likely::Asked;
 use parts::Subject;
 pub use parts::{
     Check, Condition, ConditionId, Edge, Edited, Expression, Fact, FactId, FactKind, Keep, Node,
@@ -40,8 +42,8 @@ pub use sight::Sight;
 use super::attributes::AttributePath;
 use super::matching::Programs;
 use super::store::AttributeNumber;
-use crate::model::{Duration, StreamId, Value};
-use crate::rule::Definition;
+use crate::model::{Duration, Path, StreamId, Value};
+use crate::rule::{Definition, Rule};
 use crate::streams::Streams;
 
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub struct Plan {
     condition_ids: HashMap<(FactId, Check, Option<Duration>), ConditionId>,
     nodes: Vec<Node>,
     programs: Programs,
+    /// Where the guards of a cover are part of the rule, what is left of it.
+    beyond: Programs,
     segments: HashMap<Arc<str>, Installed>,
     /// By attribute, the facts that read it.
     attribute_readers: Vec<Vec<FactId>>,
@@ -85,6 +89,8 @@ pub struct Plan {
     /// The longest window there has been.
     longest_window: Duration,
     pins: Vec<Pin>,
+    /// What rules compare attributes with, those to come included where they are known.
+    asked: Asked,
     /// Nodes a user is in about whom nothing is known, in order.
     defaults: Vec<NodeId>,
     /// Nodes that depend on who the user is.
@@ -103,6 +109,7 @@ impl Plan {
             condition_ids: HashMap::new(),
             nodes: Vec::new(),
             programs: Programs::default(),
+            beyond: Programs::default(),
             segments: HashMap::new(),
             attribute_readers: Vec::new(),
             reads: Vec::new(),
@@ -111,14 +118,29 @@ impl Plan {
             stream_readers,
             longest_window: Duration::default(),
             pins: Vec::new(),
+            asked: Asked::default(),
             defaults: Vec::new(),
             personal: Vec::new(),
         }
     }
 
+    /// Takes note of a rule that is to be put: the more are known before the first is, the better
+    /// those are compiled.
+    pub fn foresee(&mut self, rule: &Rule) {
+        self.asked.note(rule);
+    }
+
     /// A fact; ids come from this plan and live as long as something needs them.
     pub fn fact(&self, id: FactId) -> Option<&Fact> {
         self.facts.get(id.0 as usize).and_then(Option::as_ref)
+    }
+
+    /// The attribute that a fact is, if it is one.
+    fn attribute(&self, id: FactId) -> Option<&Path> {
+        match &self.fact(id)?.subject {
+            Subject::Attribute(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// A condition.
@@ -138,6 +160,12 @@ impl Plan {
     /// The rules of nodes; gates have none.
     pub fn programs(&self) -> &Programs {
         &self.programs
+    }
+
+    /// What is left of rules to be asked where the guards of their covers have let pass; all of
+    /// them are asked where there is none.
+    pub fn beyond_covers(&self) -> &Programs {
+        &self.beyond
     }
 
     /// How many nodes and gates there have been.
