@@ -161,6 +161,8 @@ fn begins(resumed: &Resumed, courses: &Courses, shared: &Shared) -> EventTime {
         ));
         return courses.end().unwrap_or(EventTime::MIN);
     }
+    // At the end of all time sinks take nothing more, whenever it takes effect.
+    let made_final = made_final.filter(|time| *time < EventTime::MAX);
     made_final.max(courses.end()).unwrap_or(EventTime::MIN)
 }
 
