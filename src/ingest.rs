@@ -5,6 +5,7 @@
 //! partition have had their turn, lets the partition's clock decide what is late
 //! ([`Ingest::settle`]). So reading runs on all cores, and lateness still goes strictly by offset.
 
+mod course;
 mod instant;
 mod journal;
 mod live;
@@ -35,6 +36,7 @@ use crate::source::http::LogPartition;
 use crate::source::kafka::KafkaPartition;
 use crate::source::{Chunk, SourceError, Track};
 
+pub use course::{Courses, Took};
 pub use journal::{Decision, Journal, Recalled, Ticket};
 pub use others::Standing;
 pub use partition::{GoOn, STREAMS_MAX, index, stream_and_number};
@@ -54,8 +56,14 @@ pub struct Partitions {
     /// Whether checkpoints are to know from where to go on.
     keeps: bool,
     /// Where decisions are written down, and those of earlier runs.
-    pub journal: Arc<Journal>,
+    pub journal: Arc<Journal<Decision>>,
     recalled: Recalled,
+    /// Where it is written down what took effect at which instants, and what earlier runs have
+    /// written there, once that is known.
+    pub chronicle: Journal<Took>,
+    courses: Mutex<Option<Courses>>,
+    /// Whether records may have their turn.
+    has_begun: AtomicBool,
     /// Whether nothing more is to be taken.
     is_stopped: AtomicBool,
     /// Records seen.
@@ -86,12 +94,13 @@ pub struct Task {
 impl Partitions {
     /// None as yet. With a wall, time is lived through; without, it is replayed. Everything that took
     /// effect before `before` is done, and nothing older than `gone_to` is to come. `kept` is what
-    /// earlier runs have decided, where there are checkpoints.
+    /// earlier runs have decided, where there are checkpoints. If it `is_chronicled`, it waits for
+    /// [`follow`](Self::follow) and [`begin`](Self::begin).
     pub fn new(
         settings: &ClockSettings,
         wall: Option<Wall>,
         (before, gone_to): (EventTime, EventTime),
-        kept: Option<Recalled>,
+        (kept, is_chronicled): (Option<Recalled>, bool),
     ) -> Arc<Self> {
         let keeps = kept.is_some();
         let journal = Arc::new(Journal::new(keeps && wall.is_some()));
@@ -103,6 +112,9 @@ impl Partitions {
             keeps,
             journal,
             recalled: kept.unwrap_or_default(),
+            chronicle: Journal::new(is_chronicled),
+            courses: Mutex::default(),
+            has_begun: AtomicBool::new(!is_chronicled),
             is_stopped: AtomicBool::new(false),
             read: AtomicU64::new(0),
             workers: Mutex::new(Vec::new()),
@@ -155,8 +167,53 @@ impl Partitions {
             Partition::new(index, input, mapping, disorder, (go_on, recall, self.keeps));
         let partition = Arc::new(partition);
         self.live.iter().for_each(|live| live.begin(&partition, &self.journal));
-        self.list.write().unwrap_or_else(PoisonError::into_inner).push(partition);
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        lock(&self.courses).iter().for_each(|courses| partition.follow(courses));
+        list.push(partition);
+        drop(list);
         self.wake();
+    }
+
+    /// Has records take effect at the instants at which earlier runs had them do so. None may have
+    /// had its turn.
+    pub fn follow(&self, courses: Courses) {
+        // First, so that none that is added meanwhile goes without.
+        *lock(&self.courses) = Some(courses.clone());
+        self.all(|list| list.iter().for_each(|partition| partition.follow(&courses)));
+    }
+
+    /// From where on each partition is read, by its index, where nothing has had its turn.
+    pub fn starts(&self) -> Vec<(u32, u64)> {
+        let start = |it: &Arc<Partition>| (it.index, it.settled_to.load(Ordering::Acquire));
+        self.all(|list| list.iter().map(start).collect())
+    }
+
+    /// Lets records have their turn. What no earlier run has taken takes effect at this time or
+    /// later: all before it may be final.
+    pub fn begin(&self, time: EventTime) {
+        self.instant.see(time);
+        self.has_begun.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// From which time on what no earlier run has taken takes effect, or a later one.
+    pub fn begins(&self) -> EventTime {
+        self.instant.clock()
+    }
+
+    /// Whether they may.
+    fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// The first instant at which something is yet to take effect that earlier runs have taken; the
+    /// end of time if there is none.
+    fn follows(&self) -> EventTime {
+        if !self.chronicle.is_kept() {
+            return EventTime::MAX;
+        }
+        let follows = |it: &Arc<Partition>| it.follows.load(Ordering::Acquire);
+        self.all(|list| list.iter().map(follows).min()).unwrap_or(EventTime::MAX)
     }
 
     /// All partitions there are by now.
@@ -181,8 +238,8 @@ impl Partitions {
         lock(&self.workers).iter().filter(|it| it.id() != own).for_each(Thread::unpark);
     }
 
-    /// The next chunk of the partition whose clock is furthest behind. Where that one has nothing
-    /// at present, of the next, unless `only_behind`: then no other is read further ahead.
+    /// The next chunk of the partition whose clock is furthest behind; of those that earlier runs
+    /// have taken more of, of the one that time waits for. Where that one has nothing at present, of the next, unless `only_behind`: then no other is read further ahead.
     /// The memory of `done`, a chunk that is done with, is used again.
     fn take(&self, only_behind: bool, done: &mut Option<Chunk>) -> Result<Taken, SourceError> {
         if self.is_stopped() {
@@ -196,7 +253,10 @@ impl Partitions {
         if open.is_empty() {
             return Ok(Taken::Exhausted);
         }
-        open.sort_by_key(|(_, partition)| partition.clock.load(Ordering::Acquire));
+        open.sort_by_key(|(_, partition)| {
+            let follows = partition.follows.load(Ordering::Acquire);
+            (follows, partition.clock.load(Ordering::Acquire))
+        });
         for (place, partition) in open {
             match partition.take(done)? {
                 Next::Chunk(chunk, number) => {
@@ -265,7 +325,9 @@ impl Partitions {
     /// turn. Partitions that had no record have no say, if `only_read`.
     pub fn last_watermark(&self, only_read: bool) -> Option<Last> {
         let live = self.live.as_ref().filter(|_| self.is_stopped() && self.is_settled())?;
-        let last = self.all(|list| live.last_watermark(list, only_read));
+        let mut last = self.all(|list| live.last_watermark(list, only_read));
+        // It has not come further than what it has taken of what earlier runs had.
+        last.time = last.time.min(self.follows());
         if self.settings.emit == Emit::OnEvent && self.instant.is_open() {
             self.close_instant();
         }
@@ -332,9 +394,9 @@ impl Partitions {
     }
 
     /// Where the clock stands (`on_event`): at the greatest event time seen by any worker, or after
-    /// the last instant closed.
+    /// the last instant closed; before what earlier runs have taken and this one has not.
     pub fn clock(&self) -> EventTime {
-        self.instant.clock()
+        self.instant.clock().min(self.follows())
     }
 
     /// Records seen so far.

@@ -54,7 +54,7 @@ use crate::source::{SourceError, Track};
 use crate::state::{Secret, StateError};
 use crate::trace::Tracer;
 
-use checkpoint::{Checkpoints, Keeper, KeeperThread, Scribe};
+use checkpoint::{Checkpoints, Chronicler, Keeper, KeeperThread, Scribe};
 pub use checkpoint::{Resumed, Start};
 pub use deliveries::Deliveries;
 use edits::Known;
@@ -156,6 +156,9 @@ pub struct Kept {
     pub edits: Vec<Edit>,
     /// What the earlier run has decided that no checkpoint has.
     pub recalled: Recalled,
+    /// Whether it is written down which records took effect at which instants: where these depend
+    /// on the order in which they come, and an output cannot be cut back.
+    pub is_chronicled: bool,
 }
 
 /// What a run has that goes on until it is told to stop.
@@ -284,7 +287,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let recalled = run.state.as_ref().map(|kept| kept.recalled.clone());
     let going = run.state.as_ref().and_then(|kept| kept.resumed.before_and_settled());
     let going = going.unwrap_or((EventTime::MIN, EventTime::MIN));
-    let partitions = Partitions::new(&run.clock, wall, going, recalled);
+    let is_chronicled = run.state.as_ref().is_some_and(|kept| kept.is_chronicled);
+    let partitions = Partitions::new(&run.clock, wall, going, (recalled, is_chronicled));
     let may_come = run.live.as_ref().is_some_and(|live| !live.topics.is_empty());
     partitions.await_others(processes - 1, may_come && processes > 1);
     let is_served = run.live.as_ref().is_some_and(|live| live.view.is_some());
@@ -328,6 +332,8 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     // Only now: what stood there before was decided by earlier runs.
     let scribe = run.state.iter().map(|kept| Scribe::start(&kept.resumed, who.0, &shared));
     let scribe = scribe.collect::<Result<Vec<_>, _>>()?;
+    let chronicler = run.state.iter().map(|kept| Chronicler::start(&kept.resumed, who.0, &shared));
+    let chronicler = chronicler.collect::<Result<Vec<_>, _>>()?;
     let (run, of_workers) = (Arc::new(run), shared.clone());
     let settings = timely::WorkerConfig::default();
     let guards = timely::execute::execute_from(builders, others, settings, move |worker| {
@@ -340,7 +346,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
         }
     }
     shared.progress.finish();
-    drop((topics, keeper, scribe));
+    drop((topics, keeper, scribe, chronicler));
     if let Some(error) = lock(&shared.failed).take() {
         return Err(error);
     }

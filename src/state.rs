@@ -10,6 +10,7 @@
 //! manifests/0000000012.json                           one JSON object, with its own checksum
 //! batches/0000000012-users-3-9f86d081884c7d65.batch   by manifest, collection, worker, checksum
 //! decisions/5be0cd19137e2179-0.json                   by run and process; replaced as it grows
+//! chronicle/1767225600000-5be0cd19137e2179-0-0000000003.frames     the same, and number; appended to
 //! ```
 //! A later manifest may name batches of an earlier one: only what is new is written. A batch's
 //! name holds its checksum, so no process can put other bytes in place of those that a manifest
@@ -36,6 +37,7 @@
 
 mod batch;
 mod error;
+mod frame;
 mod location;
 mod manifest;
 mod objects;
@@ -47,7 +49,9 @@ pub use error::{Place, Reason, StateError};
 pub use location::{Location, S3, Secret};
 pub use manifest::{BatchEntry, LineStart, MANIFEST_VERSION, Manifest, SourcePosition, now};
 pub use objects::Objects;
-pub use store::{Checked, Decisions, Latest, Listed, Skipped, Store, Tidied};
+pub use store::{
+    Checked, Chronicle, Chronicled, Decisions, Latest, Listed, Skipped, Store, Tidied,
+};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 mod common;
+#[path = "common/disorder.rs"]
+mod disorder;
 
 #[path = "cli/at_once.rs"]
 mod at_once;

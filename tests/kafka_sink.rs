@@ -3,11 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 mod common;
+#[path = "common/disorder.rs"]
+mod disorder;
 #[path = "common/kafka.rs"]
 mod harness;
 #[path = "common/live.rs"]
 mod live;
 
+#[path = "kafka_sink/at_once.rs"]
+mod at_once;
 #[path = "kafka_sink/crashes.rs"]
 mod crashes;
 #[path = "kafka_sink/decisions.rs"]

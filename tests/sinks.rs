@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
 
 mod common;
+#[path = "common/disorder.rs"]
+mod disorder;
 #[path = "common/live.rs"]
 mod live;
 #[path = "common/server.rs"]
@@ -10,6 +12,8 @@ mod server;
 #[path = "common/stores.rs"]
 mod stores;
 
+#[path = "sinks/at_once.rs"]
+mod at_once;
 #[path = "sinks/postgres.rs"]
 mod postgres;
 #[path = "sinks/profiles.rs"]

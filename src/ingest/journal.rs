@@ -58,35 +58,42 @@ pub enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
-/// See the module.
-#[derive(Debug, Default)]
-pub struct Journal {
+/// What is to be written down before it takes effect (see the module): decisions, or what took
+/// effect at which instants.
+#[derive(Debug)]
+pub struct Journal<T> {
     is_kept: bool,
-    asked: Mutex<Asked>,
+    asked: Mutex<Asked<T>>,
     more: Condvar,
     durable: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Asked {
+#[derive(Debug)]
+struct Asked<T> {
     count: u64,
-    waiting: Vec<Decision>,
+    waiting: Vec<T>,
     is_closed: bool,
 }
 
-impl Journal {
+impl<T> Journal<T> {
     /// One that is kept, by whoever calls [`take`](Self::take), or one that is not: then everything
     /// is decided as soon as it is asked for.
     pub fn new(is_kept: bool) -> Self {
-        Journal { is_kept, ..Journal::default() }
+        let asked = Mutex::new(Asked { count: 0, waiting: Vec::new(), is_closed: false });
+        Journal { is_kept, asked, more: Condvar::new(), durable: AtomicU64::new(0) }
     }
 
-    /// Asks for decisions to be written down.
-    pub fn ask(&self, decisions: impl IntoIterator<Item = Decision>) -> Ticket {
+    /// Whether it is kept.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept
+    }
+
+    /// Asks for these to be written down.
+    pub fn ask(&self, these: impl IntoIterator<Item = T>) -> Ticket {
         let mut asked = lock(&self.asked);
         if self.is_kept {
             asked.count += 1;
-            asked.waiting.extend(decisions);
+            asked.waiting.extend(these);
             self.more.notify_one();
         }
         Ticket(asked.count)
@@ -98,7 +105,7 @@ impl Journal {
     }
 
     /// Waits for what is asked for; `None` once the journal is closed.
-    pub fn take(&self) -> Option<(Vec<Decision>, Ticket)> {
+    pub fn take(&self) -> Option<(Vec<T>, Ticket)> {
         let mut asked = lock(&self.asked);
         while asked.waiting.is_empty() {
             if asked.is_closed {
@@ -208,7 +215,10 @@ mod tests {
         journal.close();
         assert!(journal.take().is_none());
         let none = Journal::new(false);
-        assert!(none.is_durable(none.ask([Decision::Ahead { partition: 0, offsets: vec![] }])));
+        assert!(
+            !none.is_kept()
+                && none.is_durable(none.ask([Decision::Ahead { partition: 0, offsets: vec![] }]))
+        );
     }
 
     #[test]

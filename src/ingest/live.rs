@@ -69,7 +69,7 @@ struct Grant {
 
 impl State {
     /// What has been written down takes effect.
-    fn take_grant(&mut self, journal: &Journal) {
+    fn take_grant(&mut self, journal: &Journal<Decision>) {
         let durable = self.grant.take_if(|grant| journal.is_durable(grant.ticket));
         let Some(Grant { until, to, .. }) = durable else { return };
         for (index, offset) in to {
@@ -93,7 +93,7 @@ impl State {
     /// How far it goes now, if it could go to `could` without those that are quiet.
     fn goes_on(
         &mut self,
-        journal: &Journal,
+        journal: &Journal<Decision>,
         quiet: &[&Arc<Partition>],
         could: EventTime,
     ) -> EventTime {
@@ -110,7 +110,7 @@ impl State {
     }
 
     /// Asks for it to go on without those that hold it back.
-    fn ask(&mut self, journal: &Journal, quiet: &[&Arc<Partition>], could: EventTime) {
+    fn ask(&mut self, journal: &Journal<Decision>, quiet: &[&Arc<Partition>], could: EventTime) {
         let until = could.saturating_add(AHEAD_MS);
         let holding = quiet.iter().filter(|it| self.lets_go(it) < could);
         let place = |it: &&Arc<Partition>| (it.index, it.settled_to.load(Ordering::Acquire));
@@ -159,7 +159,7 @@ impl Live {
     pub(super) fn watermark(
         &self,
         partitions: &[Arc<Partition>],
-        journal: &Journal,
+        journal: &Journal<Decision>,
     ) -> Option<(EventTime, bool)> {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
@@ -228,7 +228,7 @@ impl Live {
 
     /// Where a new partition begins is written down, so that what comes while the job is down is
     /// not passed over.
-    pub(super) fn begin(&self, partition: &Partition, journal: &Journal) {
+    pub(super) fn begin(&self, partition: &Partition, journal: &Journal<Decision>) {
         if !partition.has_joined.load(Ordering::Acquire) {
             let watermark = lock(&self.state).gone_to;
             let offset = partition.settled_to.load(Ordering::Acquire);
@@ -238,7 +238,7 @@ impl Live {
 
     /// Whether a partition of which there is something to be read may have its turn: where the
     /// watermark has gone without it must be written down first.
-    pub(super) fn may_settle(&self, partition: &Partition, journal: &Journal) -> bool {
+    pub(super) fn may_settle(&self, partition: &Partition, journal: &Journal<Decision>) -> bool {
         let mut state = lock(&self.state);
         let State { gone_to, left, .. } = &mut *state;
         let (index, has_joined) = (partition.index, partition.has_joined.load(Ordering::Acquire));

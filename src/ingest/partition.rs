@@ -8,9 +8,11 @@ use std::sync::{Arc, Mutex, Weak};
 use dataflows::clock::PartitionClock;
 use dataflows::model::{Duration, EventTime};
 
+use super::course::{Course, Courses};
 use super::journal::Recall;
 use super::{Partitions, lock};
 use crate::format::Mapping;
+use crate::say::warn;
 use crate::source::file::{Ahead, FilePartition, Progress, ReadAhead};
 use crate::source::http::LogPartition;
 use crate::source::kafka::KafkaPartition;
@@ -77,6 +79,9 @@ pub(super) struct Partition {
     quiet_since_ms: AtomicI64,
     /// Whether the watermark goes on without it.
     pub(super) is_idle: AtomicBool,
+    /// No record of it that earlier runs took takes effect before this any more; the end of time
+    /// where there is none.
+    pub(super) follows: AtomicI64,
 }
 
 /// The one whose turn it is decides what is late.
@@ -94,6 +99,8 @@ pub(super) struct Turn {
     floors: VecDeque<(u64, EventTime)>,
     /// The offsets of records that an earlier run found too far ahead, in order.
     ahead: Vec<u64>,
+    /// At which instants records took effect that an earlier run has taken, until that is done.
+    pub(super) course: Option<Course>,
 }
 
 /// A chunk that has had its turn, or all of it that took effect at one instant (`on_event`), and how
@@ -117,10 +124,15 @@ impl Turn {
         let stretches = keeps.then(VecDeque::new);
         let (marks, floors, ahead) = (VecDeque::new(), VecDeque::new(), recall.ahead);
         let start = again.and_then(|again| again.start);
-        let mut turn = Turn { clock, marks, stretches, again, start, floors, ahead };
+        let mut turn = Turn { clock, marks, stretches, again, start, floors, ahead, course: None };
         recall.floors.into_iter().for_each(|(offset, time)| turn.leave_behind(offset, time));
         again.into_iter().for_each(|again| turn.leave_behind(again.read_to, again.before));
         turn
+    }
+
+    /// At which instant the record at this offset took effect in an earlier run, if one took it.
+    pub(super) fn instant(&mut self, offset: u64) -> Option<EventTime> {
+        self.course.as_mut()?.at(offset)
     }
 
     /// Whether a record at this offset, done at this time, was done by an earlier run.
@@ -231,11 +243,56 @@ impl Partition {
             clock: AtomicI64::new(go_on.map_or(EventTime::MIN, |go_on| go_on.clock)),
             quiet_since_ms: AtomicI64::new(NOT_QUIET),
             is_idle: AtomicBool::new(false),
+            follows: AtomicI64::new(EventTime::MAX),
+        }
+    }
+
+    /// Has its records take effect at the instants at which earlier runs had them do so.
+    pub(super) fn follow(&self, courses: &Courses) {
+        let next = self.settled_to.load(Ordering::Acquire);
+        let mut turn = lock(&self.turn);
+        turn.course = courses.from(self.index, next);
+        self.follow_to(&mut turn, next);
+    }
+
+    /// All before this offset has had its turn.
+    pub(super) fn follow_to(&self, turn: &mut Turn, next: u64) {
+        let at = turn.instant(next);
+        turn.course.take_if(|_| at.is_none());
+        self.follows.store(at.unwrap_or(EventTime::MAX), Ordering::Release);
+    }
+
+    /// Whether records are still to come that earlier runs have taken.
+    pub(super) fn is_following(&self) -> bool {
+        self.follows.load(Ordering::Acquire) != EventTime::MAX
+    }
+
+    /// Goes on without what earlier runs had taken, and is not there any more: nothing else is.
+    fn miss(&self) {
+        let is_at_end = match &self.track {
+            Some(track) => track.is_at_end(),
+            None => self.exhausted.load(Ordering::Acquire),
+        };
+        if self.is_following() && is_at_end && self.is_settled() {
+            lock(&self.turn).course = None;
+            self.follows.store(EventTime::MAX, Ordering::Release);
+            let name = self.track.as_ref().map_or("a file", Track::source);
+            warn(format_args!(
+                "{name}: records are gone that were read before: what sinks were given of them stays"
+            ));
         }
     }
 
     /// Takes the next chunk; the memory of `done`, a chunk that is done with, is used again.
     pub(super) fn take(&self, done: &mut Option<Chunk>) -> Result<Next, SourceError> {
+        let next = self.next(done)?;
+        if matches!(next, Next::Nothing | Next::End) {
+            self.miss();
+        }
+        Ok(next)
+    }
+
+    fn next(&self, done: &mut Option<Chunk>) -> Result<Next, SourceError> {
         let mut reading = lock(&self.reading);
         let chunk = match &mut *reading {
             Input::File(file) => {

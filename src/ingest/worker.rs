@@ -1,6 +1,7 @@
 //! One worker's way from chunks to the dataflow.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,10 +17,11 @@ use dataflows::sketch::Top;
 use dataflows::streams::Streams;
 use hashbrown::HashSet;
 
+use super::course::{Course, Took};
 use super::journal::{Decision, Ticket};
 use super::mentioned::Mentioned;
 use super::notes::{Notes, Traced};
-use super::partition::{Mark, Stretch};
+use super::partition::{Mark, Partition, Stretch, Turn};
 use super::record::{Name, Onlooker, Record, Shown, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
 use crate::format::{self, Reader};
@@ -57,6 +59,8 @@ pub struct Ingest {
     greatest: EventTime,
     /// Who takes note of what becomes of a few records, and when the last chunk was asked for.
     tracer: Option<(Arc<Tracer>, Moment)>,
+    /// What it has handed over that is not written down yet: the first instant of each, in order.
+    unwritten: VecDeque<(Ticket, EventTime)>,
     /// The last chunk that is done with, and a list that is empty: memory to be used again.
     done: (Option<Chunk>, Vec<Record>),
 }
@@ -70,7 +74,7 @@ impl Ingest {
         timeline: Arc<Timeline>,
     ) -> Self {
         let mentioned = Mentioned::new(streams, timeline);
-        let (readers, named, done) = Default::default();
+        let (readers, named, unwritten, done) = Default::default();
         let streams = Arc::clone(streams);
         let (greatest, onlooker, tracer) = (EventTime::MIN, None, None);
         Ingest {
@@ -83,6 +87,7 @@ impl Ingest {
             onlooker,
             greatest,
             tracer,
+            unwritten,
             done,
         }
     }
@@ -166,6 +171,7 @@ impl Ingest {
     pub fn is_next(&self, batch: &Batch) -> bool {
         let (partition, journal) = (&batch.task.partition, &self.partitions.journal);
         partition.settled.load(Ordering::Acquire) == batch.task.number
+            && self.partitions.has_begun()
             && batch.ticket.is_none_or(|ticket| journal.is_durable(ticket))
             && self.partitions.live.as_ref().is_none_or(|live| live.may_settle(partition, journal))
     }
@@ -224,7 +230,7 @@ impl Ingest {
                 let clock = turn.clock.now();
                 if !turn.is_done(record.offset, clock) {
                     notes.rejected(position, &reason);
-                    let at = self.given_out(clock);
+                    let at = self.given_out(&mut turn, record.offset, clock);
                     passed.at(at, record.offset, clock);
                     let rejected = Rejected { position, clock, at, reason, record: raw() };
                     inputs.rejected.send((at, rejected));
@@ -238,7 +244,7 @@ impl Ingest {
             match turn.clock.observe(time) {
                 Punctuality::OnTime(time) if turn.is_done(record.offset, time) => {}
                 Punctuality::OnTime(time) => {
-                    let at = self.effective(time);
+                    let at = self.effective(&mut turn, record.offset, time);
                     passed.at(at, record.offset, before);
                     self.greatest = self.greatest.max(time);
                     latest = latest.max(Some(at));
@@ -263,7 +269,7 @@ impl Ingest {
                 Punctuality::Late { time, clock, reason } => {
                     notes.late(position, user, time, clock);
                     let segments = self.mentioned.at(clock).segments(&change);
-                    let at = self.given_out(clock);
+                    let at = self.given_out(&mut turn, record.offset, clock);
                     passed.at(at, record.offset, clock);
                     let late = Late { position, time, clock, at, reason, segments, record: raw() };
                     inputs.late.send((at, late));
@@ -278,6 +284,7 @@ impl Ingest {
             let given = latest.max(passed.last).unwrap_or(EventTime::MIN);
             let latest = given.max(turn.clock.now());
             turn.marks.push_back(Mark { latest, next_offset });
+            self.write_down(partition, &mut turn, next_offset, passed.stretches.as_deref());
             partition.settled_to.fetch_max(next_offset, Ordering::AcqRel);
             turn.start = task.chunk.start;
             let whole = Stretch { latest, offset, start: turn.start, clock };
@@ -288,6 +295,9 @@ impl Ingest {
         let settled = task.number + 1;
         let done = partition.exhausted.load(Ordering::Acquire)
             && partition.taken.load(Ordering::Acquire) == settled;
+        if done {
+            partition.follow_to(&mut turn, u64::MAX);
+        }
         let clock = if done { EventTime::MAX } else { turn.clock.now() };
         partition.clock.store(clock, Ordering::Release);
         partition.settled.store(settled, Ordering::Release);
@@ -309,19 +319,60 @@ impl Ingest {
         hits.iter().filter_map(counter)
     }
 
+    /// Asks for what had its turn to be written down, up to this offset and but for what earlier
+    /// runs have.
+    fn write_down(
+        &mut self,
+        partition: &Partition,
+        turn: &mut Turn,
+        next: u64,
+        stretches: Option<&[Stretch]>,
+    ) {
+        let chronicle = &self.partitions.chronicle;
+        if !chronicle.is_kept() {
+            return;
+        }
+        let known = turn.course.as_ref().map_or(0, Course::next);
+        let from = partition.settled_to.load(Ordering::Acquire).max(known);
+        partition.follow_to(turn, next);
+        if from >= next {
+            return;
+        }
+        let new = stretches.into_iter().flatten().filter(|stretch| stretch.offset >= from);
+        let steps: Vec<_> = new.map(|stretch| (stretch.offset, stretch.latest)).collect();
+        let first = steps.first().map(|(_, at)| *at);
+        let ticket = chronicle.ask([Took { partition: partition.index, from, next, steps }]);
+        self.unwritten.extend(first.map(|first| (ticket, first)));
+    }
+
+    /// How far time may come for now: to the first instant that is not written down; `None` where
+    /// all are.
+    pub fn holds_time(&mut self) -> Option<EventTime> {
+        let chronicle = &self.partitions.chronicle;
+        while self.unwritten.front().is_some_and(|(ticket, _)| chronicle.is_durable(*ticket)) {
+            self.unwritten.pop_front();
+        }
+        self.unwritten.front().map(|(_, first)| *first)
+    }
+
     /// When something is given out that has no effect, and comes when its partition's clock stands
     /// there.
-    fn given_out(&self, clock: EventTime) -> EventTime {
+    fn given_out(&self, turn: &mut Turn, offset: u64, clock: EventTime) -> EventTime {
         match self.settings.emit {
             Emit::OnWatermark => clock,
-            Emit::OnEvent => self.partitions.instant.clock(),
+            Emit::OnEvent => {
+                turn.instant(offset).unwrap_or_else(|| self.partitions.instant.clock())
+            }
         }
     }
 
-    fn effective(&self, time: EventTime) -> EventTime {
+    fn effective(&self, turn: &mut Turn, offset: u64, time: EventTime) -> EventTime {
         match self.settings.emit {
             Emit::OnWatermark => time,
-            Emit::OnEvent => self.partitions.instant.see(time).0,
+            Emit::OnEvent => match turn.instant(offset) {
+                Some(at) => at.max(time),
+                None => self.partitions.instant.see(time).0,
+            },
         }
     }
 }

@@ -19,9 +19,10 @@
 //! be older than the cut, but not than the watermark, which the manifest has, too. The next run may
 //! read the partitions in another order, so it may give out other differences on its way to the same
 //! memberships. That is right for whoever forgets what was given out after the cut: files, cut back,
-//! and readers who are told anew who is in what. It is not for a sink that has made such a difference
-//! final, so those are refused (`verbs::kept`) until they get nothing but what a checkpoint has.
+//! and readers who are told anew who is in what. For a sink that has made such a difference final,
+//! the instants themselves are written down before time passes them ([`chronicler`]), and followed.
 
+mod chronicler;
 mod decided;
 mod history;
 mod keeper;
@@ -38,6 +39,7 @@ use dataflows::model::EventTime;
 use dataflows::operators::checkpoint::Piece;
 use serde::{Deserialize, Serialize};
 
+pub(super) use chronicler::Chronicler;
 pub(super) use keeper::Keeper;
 pub use resumed::{Resumed, Start};
 pub(super) use scribe::Scribe;
@@ -178,7 +180,7 @@ impl Checkpoints {
     /// of all, whose time stands there. `at_once` does not wait for the interval to pass.
     pub(super) fn begin(&self, time: EventTime, at_once: bool) -> Option<u64> {
         if at_once {
-            lock(&self.trouble).ends.get_or_insert_with(Instant::now);
+            self.is_to_end();
         }
         let mut progress = lock(&self.progress);
         let is_new = time > EventTime::MIN && progress.committed.is_none_or(|it| time > it);
@@ -257,9 +259,14 @@ impl Checkpoints {
         std::mem::take(&mut *lock(&self.outbox))
     }
 
+    /// The run is to end.
+    pub(super) fn is_to_end(&self) {
+        lock(&self.trouble).ends.get_or_insert_with(Instant::now);
+    }
+
     /// Ends the keeper, once it has done what it was told.
     pub(super) fn end(&self) {
-        lock(&self.trouble).ends.get_or_insert_with(Instant::now);
+        self.is_to_end();
         let _ = self.keeper.send(Told::End);
     }
 }

@@ -50,6 +50,9 @@ impl Pace {
             });
             (feed, EventTime::MIN)
         });
+        if spread && shared.partitions.chronicle.is_kept() {
+            tell_begin(worker, shared);
+        }
         let (emit, shared) = (run.clock.emit, shared.clone());
         Pace { emit, time: EventTime::MIN, shared, others, silent_since: None }
     }
@@ -80,7 +83,13 @@ impl Pace {
         Closing::Done
     }
 
-    pub(super) fn advance(&mut self, inputs: &mut Inputs, watermark: EventTime) {
+    /// Lets time come as far as it may: not past an instant that is not written down (`holds`).
+    pub(super) fn advance(
+        &mut self,
+        inputs: &mut Inputs,
+        watermark: EventTime,
+        holds: Option<EventTime>,
+    ) {
         let time = match self.emit {
             Emit::OnWatermark => watermark,
             Emit::OnEvent => self.shared.partitions.clock(),
@@ -92,7 +101,21 @@ impl Pace {
             feed.flush();
             *told = time;
         }
-        self.time = self.time.max(time);
+        self.time = self.time.max(holds.map_or(time, |holds| time.min(holds)));
         inputs.advance_to(self.time, watermark.min(self.time));
+    }
+}
+
+/// Tells the other processes what only the first one knows: from which time on records take effect
+/// that no earlier run has taken. They wait for it.
+fn tell_begin(worker: &mut Worker, shared: &Shared) {
+    let partitions = shared.partitions.clone();
+    let mut feed = worker.dataflow(|scope| {
+        let (feed, begins) = Feed::new(scope, "Begin");
+        begins.broadcast().inspect(move |time: &EventTime| partitions.begin(*time));
+        feed
+    });
+    if worker.index() == 0 {
+        feed.send(shared.partitions.begins());
     }
 }

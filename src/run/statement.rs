@@ -51,10 +51,18 @@ fn settings(run: &Run) -> Vec<(String, String)> {
         ("dedup_horizon", clock.dedup_horizon.to_string()),
         ("granularity", clock.granularity.to_string()),
         ("retain", retain),
-        ("state", if run.state.is_some() { "kept" } else { "not kept" }.to_owned()),
+        ("state", state(run).to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+fn state(run: &Run) -> &'static str {
+    match &run.state {
+        None => "not kept",
+        Some(kept) if kept.is_chronicled => "kept, for sinks that are delivered to",
+        Some(_) => "kept",
+    }
 }
 
 fn name(path: &Path) -> String {

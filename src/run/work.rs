@@ -82,7 +82,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         abreast.iter_mut().for_each(Abreast::turn);
         let Some(watermark) = watermark else { break };
         if !edits.as_ref().is_some_and(Edits::hold_time) {
-            pace.advance(&mut inputs, watermark);
+            pace.advance(&mut inputs, watermark, ingest.holds_time());
         }
         on_the_way.passed(&probe);
         reports.turn();
@@ -117,8 +117,9 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         }
         let is_stuck = shared.checkpoints.iter().any(|them| them.is_stuck());
         let is_awaited = is_stuck || edits.as_ref().is_some_and(Edits::are_awaited);
-        if waiting.len() < BATCHES_WAITING && !is_awaited && !on_the_way.is_full(&probe, pace.time)
-        {
+        let is_full = on_the_way.is_full(&probe, pace.time)
+            || (on_the_way.is_much() && ingest.holds_time().is_some());
+        if waiting.len() < BATCHES_WAITING && !is_awaited && !is_full {
             match ingest.take(on_the_way.is_much()) {
                 Ok(Taken::Chunk(task)) => {
                     waiting.push_back(ingest.read(task));

@@ -81,6 +81,11 @@ impl Objects {
         }
     }
 
+    /// The place, if it is a folder.
+    pub(super) fn folder(&self) -> Option<&std::path::Path> {
+        self.folder.as_deref()
+    }
+
     pub(super) fn place(&self) -> &str {
         &self.place
     }

@@ -1,6 +1,7 @@
 //! Checkpoints in a place: put, committed, found again.
 
 mod check;
+mod chronicle;
 mod decisions;
 mod latest;
 mod tidy;
@@ -17,6 +18,7 @@ use super::objects::Objects;
 use super::{Location, StateError};
 
 pub use check::Checked;
+pub use chronicle::{Chronicle, Chronicled};
 pub use decisions::Decisions;
 pub use latest::{Latest, Listed, Skipped};
 pub use tidy::Tidied;

@@ -17,12 +17,6 @@ use crate::run::{Kept, Resumed, Start};
 #[derive(Debug, Error)]
 enum KeptError {
     #[error(
-        "{0}: with emit = \"on_event\" and [state] only files, standard output and what is served are \
-         written: what is given out after a checkpoint may be given out otherwise after a crash, and \
-         cannot be taken back from there. Leave [state] out, or say emit = \"on_watermark\""
-    )]
-    OnEvent(String),
-    #[error(
         "state: changes at times known in advance are for replays: edit the segments and start the \
          job again instead"
     )]
@@ -37,11 +31,6 @@ enum KeptError {
 /// since.
 pub(super) fn kept(subject: &mut Subject) -> Result<Option<Kept>, VerbError> {
     let Some((settings, name)) = subject.state.clone() else { return Ok(None) };
-    if subject.clock.emit == Emit::OnEvent
-        && let Some(name) = delivered(subject)
-    {
-        return Err(KeptError::OnEvent(name.to_owned()).into());
-    }
     if subject.has_changes {
         return Err(KeptError::Changes.into());
     }
@@ -57,14 +46,14 @@ pub(super) fn kept(subject: &mut Subject) -> Result<Option<Kept>, VerbError> {
     subject.definitions.timeline = Arc::new(start.timeline.clone());
     let interval = Duration::from_millis(u64::try_from(settings.interval.ms()).unwrap_or(0));
     let Start { go_on, edits, recalled, .. } = start;
-    Ok(Some(Kept { resumed, interval, go_on, edits, recalled }))
+    let is_chronicled = subject.clock.emit == Emit::OnEvent && delivers(subject);
+    Ok(Some(Kept { resumed, interval, go_on, edits, recalled, is_chronicled }))
 }
 
-/// What cannot be cut back to where a checkpoint was taken.
-fn delivered(subject: &Subject) -> Option<&str> {
+/// Whether anything cannot be cut back to where a checkpoint was taken.
+fn delivers(subject: &Subject) -> bool {
     let is_cut = |target: &Target| matches!(target, Target::Stdout | Target::File(_));
-    let sink = subject.sinks.iter().find(|sink| !is_cut(&sink.target)).map(|sink| &*sink.name);
-    sink.or_else(|| subject.exports.first().map(|export| &*export.name))
+    !subject.exports.is_empty() || subject.sinks.iter().any(|sink| !is_cut(&sink.target))
 }
 
 fn is_file(path: &Path) -> bool {

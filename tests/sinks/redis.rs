@@ -17,7 +17,7 @@ impl Redis {
     }
 
     /// Who is in which segment by the sets of users; those of segments say the same.
-    fn segments(&self, prefix: &str) -> BTreeMap<String, BTreeSet<String>> {
+    pub(crate) fn segments(&self, prefix: &str) -> BTreeMap<String, BTreeSet<String>> {
         let mut connection = self.connection();
         let (mut by_user, mut by_segment) = (BTreeMap::new(), BTreeMap::new());
         let keys: Vec<String> = cmd("KEYS").arg("*").query(&mut connection).unwrap();
@@ -44,7 +44,7 @@ impl Redis {
     }
 
     /// The position of the sink `redis` of the job `job`.
-    fn position(&self) -> Option<i64> {
+    pub(crate) fn position(&self) -> Option<i64> {
         cmd("HGET").arg("rivulet:job:redis").arg("position").query(&mut self.connection()).unwrap()
     }
 

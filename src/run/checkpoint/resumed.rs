@@ -131,6 +131,11 @@ impl Resumed {
         self.manifest.as_ref()?.sinks.get(sink)?.get("bytes")?.as_u64()
     }
 
+    /// Whether an earlier run has left anything, of which it goes on.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_defined
+    }
+
     pub(super) fn next(&self) -> u64 {
         self.next
     }

@@ -105,6 +105,6 @@ fn of(store: &Store, inputs: &[PathBuf], segments: &std::path::Path) -> Run {
         retain: None,
         cluster: Cluster::single(2),
         live: Some(super::live()),
-        state: Some(Kept { resumed, interval, go_on, edits, recalled }),
+        state: Some(Kept { resumed, interval, go_on, edits, recalled, is_chronicled: false }),
     }
 }

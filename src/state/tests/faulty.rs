@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,6 +27,8 @@ pub(crate) struct Faults {
     pub(crate) transient_percent: u64,
     /// From this step on there is no room, for so many steps.
     pub(crate) full: Option<(u64, u64)>,
+    /// How long it takes to write to the chronicle: much else may happen meanwhile.
+    pub(crate) takes: Duration,
 }
 
 #[derive(Debug)]
@@ -152,6 +155,9 @@ impl ObjectStore for Faulty {
         what: PutPayload,
         options: PutOptions,
     ) -> Result<PutResult> {
+        if to.as_ref().starts_with("chronicle/") {
+            std::thread::park_timeout(self.faults.takes);
+        }
         let fate = self.fate(true);
         if let Fate::Torn(at) = fate {
             let all = Bytes::from(what);

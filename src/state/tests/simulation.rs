@@ -58,6 +58,7 @@ impl World {
             crash_after: Some(self.random.below(60)),
             transient_percent: [0, 0, 5, 20][self.random.below(4) as usize],
             full: (self.random.below(3) == 0).then(|| (self.random.below(30), 3)),
+            ..Faults::default()
         }
     }
 
