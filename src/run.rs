@@ -381,7 +381,7 @@ impl Run {
         let given_out = finals.iter().map(MadeFinal::time).max();
         let time = kept.resumed.before().max(given_out).unwrap_or(EventTime::MIN);
         let edits = kept.edits.iter().cloned();
-        edits.map(|edit| TimedEdit { time, from: None, edit }).collect()
+        edits.map(|edit| TimedEdit { time, from: None, saved: None, edit }).collect()
     }
 }
 

@@ -20,6 +20,7 @@ mod found;
 mod gates;
 mod install;
 mod parts;
+mod retained;
 mod save;
 mod sight;
 #[cfg(test)]
@@ -34,12 +35,14 @@ pub use parts::{
     Check, Condition, ConditionId, Edge, Edited, Expression, Fact, FactId, FactKind, Keep, Node,
     NodeId, Read, Reader,
 };
+use retained::Retained;
 pub use save::Prepared;
 pub use sight::Sight;
 
 use super::attributes::AttributePath;
 use super::matching::Programs;
 use super::store::AttributeNumber;
+use super::window::Aggregate;
 use crate::model::{Duration, StreamId, Value};
 use crate::rule::Definition;
 use crate::streams::Streams;
@@ -85,6 +88,7 @@ pub struct Plan {
     /// The longest window there has been.
     longest_window: Duration,
     pins: Vec<Pin>,
+    retained: Option<Retained>,
     /// Nodes a user is in about whom nothing is known, in order.
     defaults: Vec<NodeId>,
     /// Nodes that depend on who the user is.
@@ -111,6 +115,7 @@ impl Plan {
             stream_readers,
             longest_window: Duration::default(),
             pins: Vec::new(),
+            retained: None,
             defaults: Vec::new(),
             personal: Vec::new(),
         }
@@ -119,6 +124,14 @@ impl Plan {
     /// A fact; ids come from this plan and live as long as something needs them.
     pub fn fact(&self, id: FactId) -> Option<&Fact> {
         self.facts.get(id.0 as usize).and_then(Option::as_ref)
+    }
+
+    /// The aggregate a fact is, if it is one.
+    pub fn aggregate(&self, id: FactId) -> Option<&Aggregate> {
+        match &self.fact(id)?.kind {
+            FactKind::Number { aggregate, .. } | FactKind::Value { aggregate } => Some(aggregate),
+            FactKind::Attribute { .. } | FactKind::Sequence(_) => None,
+        }
     }
 
     /// A condition.

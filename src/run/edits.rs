@@ -322,7 +322,7 @@ impl Lead {
         } else {
             // Only deletions are left.
             for edit in self.waiting.drain(..) {
-                edits.push(TimedEdit { time, from: None, edit });
+                edits.push(TimedEdit { time, from: None, saved: None, edit });
             }
         }
         self.last = time;
