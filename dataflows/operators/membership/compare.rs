@@ -199,12 +199,12 @@ impl Context<'_> {
         self.plan.held_at(id).map_or(self.at, |held| held.min(self.at))
     }
 
-    /// When a fact is looked at that is next to change then: later, where what is to leave stays.
+    /// When a fact is looked at that is next to change then. Where what is to leave stays, that is
+    /// later, in steps that double: time may fly meanwhile.
     fn look_again(&self, id: FactId, next: EventTime) -> EventTime {
-        match self.plan.held_at(id) {
-            Some(_) => next.max(self.at.saturating_add(self.settings.granularity.ms().max(1))),
-            None => next,
-        }
+        let Some(held) = self.plan.held_at(id) else { return next };
+        let step = self.at.saturating_sub(held).max(self.settings.granularity.ms()).max(1);
+        next.max(self.at.saturating_add(step))
     }
 
     /// How many events the longest window over the stream of an aggregate holds.
