@@ -313,14 +313,16 @@ fn state_is_a_path_or_a_table() {
         location: Location::Folder("jobs/state".into()),
         interval: Duration::from_ms(10_000),
         keep: 3,
+        retain: None,
     };
     assert_eq!(state(""), expected);
     let table = |more: &str| read(&format!("{BASE}[state]\n{more}"));
-    let text = "path = \"${DATA}/state\"\ninterval = \"1s\"\nkeep = 5\n";
+    let text = "path = \"${DATA}/state\"\ninterval = \"1s\"\nkeep = 5\nretain = \"24h\"\n";
     let expected = StateSettings {
         location: Location::Folder("/data/state".into()),
         interval: Duration::from_ms(1_000),
         keep: 5,
+        retain: Some(Duration::from_ms(86_400_000)),
     };
     assert_eq!(table(text).unwrap().state, Some(expected));
     let text = r#"
