@@ -14,7 +14,7 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 pub use asking::run_asking;
-pub use crashing::{Stretch, run_crashing, stretches};
+pub use crashing::{Stretch, run_crashing, run_crashing_saved, stretches};
 pub use saving::{run_retaining, run_saving};
 
 use crate::clock::{Emit, PartitionClock, Punctuality};

@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use dataflows::catalog::{Catalog, Timeline};
-use dataflows::generate::{Case, random_case};
+use dataflows::generate::random_case;
 use dataflows::in_memory::{Pace, run_retaining};
 use dataflows::model::Duration;
 use dataflows::oracle::{Log, answer};
-use dataflows::rule::{Definition, Rule};
-use dataflows::segmentation::referred_first;
+use dataflows::rule::Definition;
 use dataflows::streams::Streams;
 
 /// Rules that are in force already, as new segments and in place of others: what they ask is
@@ -71,52 +70,19 @@ fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
     }
 }
 
-/// Since when a value stands is known of those asked before only, which the oracle cannot tell.
-fn holds(rule: &Rule) -> bool {
-    let mut holds = false;
-    rule.walk(&mut |rule| {
-        holds |= matches!(rule, Rule::Attribute(condition) if condition.held.is_some());
-    });
-    holds
-}
-
-/// The definitions of a case: those there are from the start, and those that are saved.
-fn parted(seed: u64, case: &Case) -> Option<(Vec<Arc<Definition>>, Vec<Arc<Definition>>)> {
-    let (mut initial, mut later) = (Vec::new(), Vec::new());
-    for (number, definition) in (seed..).zip(referred_first(&case.timeline.initial)) {
-        let is_there = |id: &Arc<str>| initial.iter().any(|it: &Arc<Definition>| it.id == *id);
-        let stands = definition.rule.references().into_iter().all(is_there);
-        if stands && (number % 3 == 0 || holds(&definition.rule)) {
-            initial.push(definition);
-        } else {
-            later.push(definition);
-        }
-    }
-    if later.is_empty() || later.iter().any(|it| holds(&it.rule)) {
-        return None;
-    }
-    // Some are replaced by the rules of others, so that what is kept comes and goes.
-    let plain: Vec<_> = later.iter().filter(|it| it.rule.references().is_empty()).collect();
-    let again = plain
-        .iter()
-        .zip(plain.iter().skip(1))
-        .map(|(old, new)| Arc::new(Definition { id: old.id.clone(), ..Definition::clone(new) }));
-    let again: Vec<_> = again.collect();
-    later.extend(again);
-    Some((initial, later))
-}
+/// For how long events are retained.
+const SPANS_MS: [i64; 6] = [1, 1_000, 60_000, 3_600_000, 86_400_000, 400 * 86_400_000];
 
 #[test]
 fn a_saved_definition_looks_back_at_what_is_retained() {
     let (mut tried, mut looked_back) = (0, 0);
     for seed in seeds(0..400) {
         let case = random_case(seed);
-        let Some((initial, later)) = parted(seed, &case) else { continue };
+        let Some((initial, later)) = case.parted(seed) else { continue };
         let timeline = Timeline { initial, edits: Vec::new() };
         let log = Log { timeline: &timeline, retain: None, ..case.log() };
         let (workers, block) = [(1, 1), (2, 3), (1, 5), (3, 2)][(seed % 4) as usize];
-        let span =
-            [1, 1_000, 60_000, 3_600_000, 86_400_000, 400 * 86_400_000][(seed / 4 % 6) as usize];
+        let span = SPANS_MS[(seed / 4 % 6) as usize];
         let pace = Pace { workers, block };
         check_retaining(seed, &log, pace, &later, Some(Duration::from_ms(span)));
         tried += later.len();
@@ -130,7 +96,7 @@ fn a_saved_definition_may_ask_for_events_nobody_asked_for() {
     let (mut tried, mut asked) = (0, 0);
     for seed in 0..300 {
         let case = random_case(seed);
-        let Some((initial, later)) = parted(seed, &case) else { continue };
+        let Some((initial, later)) = case.parted(seed) else { continue };
         let timeline = Timeline { initial, edits: Vec::new() };
         let mut streams = Streams::of(&timeline);
         let known = streams.len();
