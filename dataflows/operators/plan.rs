@@ -128,10 +128,7 @@ impl Plan {
 
     /// The aggregate a fact is, if it is one.
     pub fn aggregate(&self, id: FactId) -> Option<&Aggregate> {
-        match &self.fact(id)?.kind {
-            FactKind::Number { aggregate, .. } | FactKind::Value { aggregate } => Some(aggregate),
-            FactKind::Attribute { .. } | FactKind::Sequence(_) => None,
-        }
+        self.fact(id)?.aggregate()
     }
 
     /// A condition.

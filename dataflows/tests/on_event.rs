@@ -12,9 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataflows::catalog::Timeline;
 use dataflows::clock::{Emit, PartitionClock, Punctuality};
 use dataflows::generate::{Case, random_case};
-use dataflows::catalog::Timeline;
 use dataflows::in_memory::{
     Pace, Stretch, run, run_crashing, run_crashing_saved, run_retaining, stretches,
 };

@@ -230,7 +230,6 @@ fn one_definition_put_twice_sees_back_both_times() {
         time,
         from: None,
         saved: None,
-        saved: None,
         edit: Edit::Put(rule.clone()),
     };
     let edits = vec![put(5, &rule), put(6, &other), put(7, &rule)];

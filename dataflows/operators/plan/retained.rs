@@ -44,6 +44,15 @@ impl Plan {
         self.retained.as_ref()
     }
 
+    /// After when events count for what is new at this time.
+    pub fn seen_after(&self, at: EventTime) -> EventTime {
+        let fact = self.retained.as_ref().and_then(|retained| self.fact(retained.fact));
+        let Some((fact, aggregate)) = fact.and_then(|fact| Some((fact, fact.aggregate()?))) else {
+            return at;
+        };
+        fact.from.max(at.saturating_sub(aggregate.window.unwrap_or_default().ms()))
+    }
+
     /// From now on nothing that is retained at this instant goes; or what is due goes again.
     pub fn hold_retained(&mut self, at: Option<EventTime>) {
         self.retained.iter_mut().for_each(|retained| retained.held_at = at);

@@ -376,3 +376,54 @@ fn since(place: &str, number: u64, definition: &Json) -> Result<Since, StateErro
 fn put(definition: Arc<Definition>) -> Since {
     Since { time: None, from: None, saved: None, edit: Edit::Put(definition) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    /// What the next run finds, where one has left this behind at so many days.
+    fn left(retained: Option<Retention>, days: i64) -> Resumed {
+        let store = Store::over(Arc::new(object_store::memory::InMemory::new())).unwrap();
+        let job = "a job".to_owned();
+        let frontier = days * DAY_MS;
+        let manifest =
+            Manifest { number: 1, job: job.clone(), frontier, retained, ..Manifest::default() };
+        store.commit(&manifest).unwrap();
+        Resumed::find_in(store, 3, job).unwrap()
+    }
+
+    fn since(retained: Option<Retention>, retain: Duration) -> EventTime {
+        left(retained, 10).retaining(Some(retain)).retained().unwrap().since
+    }
+
+    #[test]
+    fn what_was_not_retained_begins_to_be_where_it_goes_on() {
+        let day = Duration::from_ms(DAY_MS);
+        let before = Some(Retention { retain_ms: DAY_MS, since: 7 });
+        assert_eq!(since(before, day), 7);
+        assert_eq!(since(before, Duration::from_ms(1)), 7);
+        assert_eq!(since(before, Duration::from_ms(DAY_MS + 1)), 10 * DAY_MS - 1);
+        assert_eq!(since(None, day), 10 * DAY_MS - 1);
+        assert_eq!(left(before, 10).retaining(None).retained(), None);
+    }
+
+    #[test]
+    fn an_edit_is_repeated_looking_back_no_further_than_is_retained() {
+        let resumed = left(Some(Retention { retain_ms: DAY_MS, since: EventTime::MIN }), 10);
+        let (time, saved) = (12 * DAY_MS, 11 * DAY_MS);
+        let again = |resumed: &Resumed, from, saved| {
+            let edit = Edit::Delete("s".into());
+            resumed.as_retained(TimedEdit { time, from: Some(from), saved, edit }).from.unwrap()
+        };
+        let from = 10 * DAY_MS + 5;
+        let same = resumed.retaining(Some(Duration::from_ms(DAY_MS)));
+        assert_eq!(again(&same, from, Some(saved)), from);
+        let shorter = same.retaining(Some(Duration::from_ms(1_000)));
+        assert_eq!(again(&shorter, from, Some(saved)), saved - 1_000);
+        let none = shorter.retaining(None);
+        assert_eq!(again(&none, from, Some(saved)), saved);
+        assert_eq!(again(&none, from, None), from, "it was seen to when it was saved");
+    }
+}
