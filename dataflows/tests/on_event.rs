@@ -192,7 +192,7 @@ fn membership_is_right_after_a_crash_in_whatever_order_the_partitions_come() {
 #[test]
 fn a_saved_definition_looks_back_at_what_is_retained() {
     let (mut saved, mut compared) = (0, 0);
-    for seed in seeds(0..160) {
+    for seed in seeds(0..80) {
         let mut case = in_disorder(seed);
         case.clock.emit = Emit::OnEvent;
         let Some((initial, later)) = case.parted(seed) else { continue };
@@ -219,5 +219,5 @@ fn a_saved_definition_looks_back_at_what_is_retained() {
         let got = run_crashing_saved(&log, &stretches(seed, case.arrivals.len()), retain);
         assert_eq!(got, expected, "seed {seed}");
     }
-    assert!(saved > 200 && compared > 500, "only {saved} were saved and {compared} compared");
+    assert!(saved > 100 && compared > 250, "only {saved} were saved and {compared} compared");
 }

@@ -370,7 +370,7 @@ fn wrong_settings_of_state_are_told_without_the_keys() {
     refused(
         "path = \"gs://b/${SECRET}\"\nkeep = 0\ninterval = \"0s\"\nkep = 1",
         &[
-            "state: found the key \"kep\"; allowed: path, interval, keep, endpoint, region, access_key, \
+            "state: found the key \"kep\"; allowed: path, interval, keep, retain, endpoint, region, access_key, \
          secret_key, allow_http; did you mean \"keep\"?",
             &format!(
                 "state.path: found \"gs://b/${{SECRET}}\"; allowed: {path}; name a folder, or \
