@@ -21,7 +21,7 @@ pub fn run_saving(
     run_retaining(log, pace, definitions, None)
 }
 
-/// The same, where every event is retained for so long.
+/// The same, spread over the log, where every event is retained for so long.
 pub fn run_retaining(
     log: &Log<'_>,
     pace: Pace,
@@ -38,6 +38,9 @@ pub fn run_retaining(
         lock(&saves.state).known_then.push(all.len());
     }
     let (ready, late) = prepare(log, &all);
+    if retain.is_some() {
+        lock(&saves.state).turns_each = ready.len() / pace.block.max(1) / (definitions.len() + 1);
+    }
     let (differences, tally) = feed_saving(log, &streams, deal(ready, pace), &saves);
     let answer = Answer { differences, applied: tally.applied, late, duplicate: tally.duplicate };
     let in_force = std::mem::take(&mut lock(&saves.state).in_force);
@@ -59,6 +62,9 @@ pub(super) struct Saves {
 struct State {
     /// How many streams there are once so many definitions are known.
     known_then: Vec<usize>,
+    /// How often it has been asked for the next, and how often it is before another is saved.
+    turns: usize,
+    turns_each: usize,
     /// How many of them readers are to know, and which of these have been sent off.
     told: usize,
     sent: usize,
@@ -137,8 +143,10 @@ impl Saves {
     }
 
     fn next(&self, state: &mut State, clock: EventTime) -> Option<Vec<(EventTime, Command)>> {
+        state.turns += 1;
         if state.told == state.in_force.len() {
-            if state.told < self.definitions.len() {
+            let is_time = state.turns >= state.turns_each * (state.told + 1);
+            if is_time && state.told < self.definitions.len() {
                 (state.told, state.prepared) = (state.told + 1, 0);
             }
             return None;
