@@ -49,7 +49,7 @@ impl World {
             max_out_of_orderness: Duration::from_ms(DISORDER_MS),
             ..ClockSettings::default()
         };
-        let arrivals = arrivals(&mut dice);
+        let arrivals = arrivals(&mut dice, emit);
         let mut definition = |number: u64| {
             let id = format!("s{}", dice.below(7) + 7 * u64::from(number < 3));
             definition(&json!({ "id": id, "rules": rules(&mut dice) }))
@@ -90,12 +90,17 @@ impl World {
     }
 }
 
-fn arrivals(dice: &mut Dice) -> Vec<Arrival> {
+fn arrivals(dice: &mut Dice, emit: Emit) -> Vec<Arrival> {
+    // At once, much is to be on its way when a deletion comes that is older.
+    let (steps, deletions) = match emit {
+        Emit::OnWatermark => ([0, 1, 300, 900, 2_000], 30),
+        Emit::OnEvent => ([0, 1, 50, 100, 300], 25),
+    };
     let mut time = 1_767_225_600_000;
     let mut records: Vec<_> = (0..RECORDS)
         .map(|_| {
-            time += dice.pick(&[0, 1, 300, 900, 2_000]);
-            let action = match dice.below(30) {
+            time += dice.pick(&steps);
+            let action = match dice.below(deletions) {
                 0 => Action::Delete,
                 _ => {
                     let amount = dice.pick(&["1", "2.5", "-3", "\"much\"", "100000000000"]);
@@ -220,7 +225,7 @@ fn what_was_saved_is_the_same_after_crashes() {
 
 #[test]
 fn at_once_it_is_right_wherever_all_has_come() {
-    for seed in seeds(0..40) {
+    for seed in seeds(190..230) {
         let mut world = World::new(seed, Emit::OnEvent);
         let (got, timeline) = world.save();
         let log = world.log(&timeline);
