@@ -23,7 +23,7 @@ pub mod top;
 
 pub use bloom::membership;
 pub use distinct::Distinct;
-pub use panes::{Panes, Sketch, Span};
+pub use panes::{Changed, Pane, Panes, Sketch, Span, Unreadable};
 pub use set::{Count, Set};
 pub use top::Top;
 

@@ -16,6 +16,7 @@ mod raw;
 mod scan;
 mod stamp;
 mod structure;
+mod traceparent;
 mod tree;
 
 pub use full::{Members, arrival};
@@ -23,6 +24,7 @@ pub use lean::{Parsed, Reader};
 pub use mapping::Mapping;
 pub use stamp::instant;
 pub use structure::oversize;
+pub use traceparent::{TRACEPARENT, TraceParent};
 
 /// The longest record that is read.
 pub const MAX_RECORD_BYTES: usize = 1 << 20;

@@ -255,6 +255,12 @@ impl Partitions {
         self.all(|list| list.iter().all(|it| it.is_up_to_date()))
     }
 
+    /// Whether any that is open has had a record.
+    pub fn have_come_to_any(&self) -> bool {
+        let has_come = |it: &Arc<Partition>| it.clock.load(Ordering::Acquire) > EventTime::MIN;
+        self.all(|list| list.iter().any(|it| it.is_open() && has_come(it)))
+    }
+
     /// Where the watermark stays when nothing more is taken, once all that was taken has had its
     /// turn. Partitions that had no record have no say, if `only_read`.
     pub fn last_watermark(&self, only_read: bool) -> Option<Last> {

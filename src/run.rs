@@ -294,7 +294,7 @@ pub fn run(run: Run, outputs: Outputs) -> Result<(Summary, Outputs), RunError> {
     let Some(topics) = inputs::open(&run, &partitions)? else {
         return Ok(Writing::new(outputs, None).finish()?); // told to stop before there was anything
     };
-    let view = viewed::begin(&run, before.unwrap_or(EventTime::MIN));
+    let view = viewed::begin(&run, before.unwrap_or(EventTime::MIN))?;
     view.iter().for_each(|view| viewed::watch_sinks(view, outputs.deliveries.standing()));
     let tracer = run.live.as_ref().and_then(|live| live.tracer.clone());
     let edited = run.edited(&finals);

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::format::TraceParent;
+
+pub use file::LineStart;
 pub use track::Track;
 
 /// The most of one line that is kept. What is longer is read past, and refused with its length.
@@ -59,6 +62,20 @@ pub enum SourceError {
         /// How many had been read.
         expected: u64,
     },
+    /// It is not what an earlier run has seen.
+    #[error(
+        "{} has changed: {lines} of its lines had been read, and ended before byte {byte}, where no \
+         line ends now: put it back as it was, or start anew with another place for state",
+        path.display()
+    )]
+    Changed {
+        /// Its path.
+        path: PathBuf,
+        /// How many lines had been read.
+        lines: u64,
+        /// How many bytes they were.
+        byte: u64,
+    },
     /// It is not what its compression promises.
     #[error(
         "{} is not valid {format} near byte {read}: fetch it again, or unpack what can be saved \
@@ -92,10 +109,14 @@ pub struct Chunk {
     pub bytes: Vec<u8>,
     /// How many lines of the partition are before it.
     pub first_offset: u64,
+    /// Where its first line begins in its file, if that can be read on from there.
+    pub start: Option<LineStart>,
     /// The true length of the one line in it, if that is too long to be kept whole.
     cut: Option<u64>,
     /// Where the pieces end. There are none in a chunk of lines.
     pieces: Vec<Piece>,
+    /// By offset, in order, of which traces records are a part, where that is said.
+    parents: Vec<(u64, TraceParent)>,
 }
 
 /// A record that may hold line feeds, after an offset that need not be that of the one before plus 1.
@@ -133,6 +154,16 @@ impl Chunk {
         self.pieces.push(Piece { offset, end, is_missing, refusal: 0 });
     }
 
+    /// The record of this offset, which is pushed next, is a part of a trace.
+    pub fn push_parent(&mut self, offset: u64, parent: TraceParent) {
+        self.parents.push((offset, parent));
+    }
+
+    /// Of which traces records are a part, by their offsets, in order; they are not told again.
+    pub fn take_parents(&mut self) -> Vec<(u64, TraceParent)> {
+        std::mem::take(&mut self.parents)
+    }
+
     /// Adds a record that is to be rejected for a reason, which is not empty.
     pub fn push_refused(&mut self, offset: u64, record: &[u8], reason: &str) {
         self.bytes.extend_from_slice(reason.as_bytes());
@@ -162,6 +193,8 @@ impl Chunk {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.pieces.clear();
+        self.start = None;
+        self.parents.clear();
     }
 
     /// The lines that are not blank, in order.

@@ -45,7 +45,9 @@ mod store;
 pub use batch::{BATCH_VERSION, Batch, BatchHeader, BatchReader, BatchWriter, ENTRY_BYTES_MAX};
 pub use error::{Place, Reason, StateError};
 pub use location::{Location, S3, Secret};
-pub use manifest::{BatchEntry, MANIFEST_VERSION, Manifest, Retention, SourcePosition, now};
+pub use manifest::{
+    BatchEntry, LineStart, MANIFEST_VERSION, Manifest, Retention, SourcePosition, now,
+};
 pub use objects::Objects;
 pub use store::{Checked, Decisions, Latest, Listed, Skipped, Store, Tidied};
 

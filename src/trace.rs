@@ -1,7 +1,9 @@
 //! Traces: what becomes of a few records, from their source to the sinks, as spans of OpenTelemetry.
 //!
 //! Which records are traced is decided by user and event time, so every process says the same, and
-//! whoever sees a difference knows without being told whether its cause may be traced. Those who
+//! whoever sees a difference knows without being told whether its cause may be traced. Besides, a
+//! record that comes as a sampled part of a trace is followed in that; which those are is told as they
+//! have their turn ([`Followed`]). Those who
 //! see something take note of it ([`Tracer`]); a thread puts the notes of a record together
 //! ([`gathering`]), another one posts what is complete ([`posting`]). Notes and spans wait in
 //! bounded queues: what there is no room for is dropped and counted, and nobody ever waits.
@@ -15,6 +17,7 @@
 //!     └ deliver             until an output has it for good; one for each
 //! ```
 
+mod followed;
 mod gathering;
 mod posting;
 mod span;
@@ -34,8 +37,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::format::TraceParent;
 use crate::say::warn;
 use crate::threads::give_way;
+use followed::Followed;
 use gathering::Gatherer;
 use posting::{Poster, Posting};
 
@@ -118,6 +123,8 @@ pub struct Place {
     pub user: UserKey,
     /// When it takes effect.
     pub at: EventTime,
+    /// The trace it came as a part of.
+    pub parent: Option<TraceParent>,
 }
 
 /// When a chunk was read.
@@ -229,6 +236,7 @@ pub struct Tracer {
     waits_for: Arc<AtomicI64>,
     /// What the first process is to be told; nothing, in that itself.
     telling: Option<Mutex<Vec<Place>>>,
+    followed: Followed,
     counts: Counts,
 }
 
@@ -255,6 +263,7 @@ impl Tracing {
             notes,
             waits_for: Arc::clone(&waits_for),
             telling: (settings.process > 0).then(Mutex::default),
+            followed: Followed::default(),
             counts: counts.clone(),
         });
         let gatherer = Gatherer::new((&settings.job, settings.hears), waits_for, counts, give);
@@ -288,6 +297,9 @@ impl Drop for Tracing {
 impl Tracer {
     /// Whether records of this user at this time are traced.
     pub fn traces(&self, user: UserKey, at: EventTime) -> bool {
+        if self.bound == 0 {
+            return false;
+        }
         let mut bytes = [0; 24];
         bytes[..16].copy_from_slice(&user.to_bytes());
         bytes[16..].copy_from_slice(&at.to_be_bytes());
@@ -296,6 +308,9 @@ impl Tracer {
 
     /// Whether a record is traced of which nothing but its place is known.
     pub fn traces_place(&self, position: Position) -> bool {
+        if self.bound == 0 {
+            return false;
+        }
         let mut bytes = [0; 12];
         bytes[..4].copy_from_slice(&position.partition.to_be_bytes());
         bytes[4..].copy_from_slice(&position.offset.to_be_bytes());
@@ -311,6 +326,9 @@ impl Tracer {
     pub fn settled(&self, settled: Settled) {
         let place = settled.place;
         if matches!(settled.fate, Fate::Applied(_)) {
+            if !self.follow(&place) {
+                return;
+            }
             self.waits_for.fetch_min(place.at, Ordering::AcqRel);
             if let Some(telling) = &self.telling {
                 let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
@@ -323,6 +341,15 @@ impl Tracer {
         self.note(Note::Settled(settled));
     }
 
+    /// Follows what comes of a record that is a part of a trace; whether there was room.
+    fn follow(&self, place: &Place) -> bool {
+        let has_room = place.parent.is_none() || self.followed.add(place.user, place.at);
+        if !has_room {
+            self.counts.dropped.inc();
+        }
+        has_room
+    }
+
     /// What the first process is to be told.
     pub fn to_be_told(&self) -> Vec<Place> {
         let telling = self.telling.iter();
@@ -333,6 +360,9 @@ impl Tracer {
 
     /// Another process has settled it.
     pub fn heard(&self, place: Place) {
+        if !self.follow(&place) {
+            return;
+        }
         self.waits_for.fetch_min(place.at, Ordering::AcqRel);
         self.note(Note::Heard(place));
     }
@@ -346,7 +376,7 @@ impl Tracer {
     ) {
         for difference in batch {
             let user = UserKey::of(&difference.user);
-            if self.traces(user, difference.time) {
+            if self.traces(user, difference.time) || self.followed.has(user, difference.time) {
                 let (outputs, difference, given) = (outputs(difference), difference.clone(), now());
                 self.note(Note::Came(Came { difference, user, came, given, done: given, outputs }));
             }
@@ -356,6 +386,7 @@ impl Tracer {
     /// All before this time has come out.
     pub fn passed(&self, frontier: EventTime) {
         if frontier > self.waits_for.load(Ordering::Acquire) {
+            self.followed.forget(frontier);
             // The thread says what is waited for besides.
             self.waits_for.store(EventTime::MAX, Ordering::Release);
             self.note(Note::Passed(frontier, now()));

@@ -5,6 +5,7 @@ mod cluster;
 mod collecting;
 mod estimate;
 mod export;
+mod exporting;
 mod inspect_log;
 mod kept;
 mod outputs;

@@ -25,12 +25,15 @@ use harness::Broker;
 use serde_json::Value as Json;
 
 const PARTITIONS: usize = 4;
-/// How long a fault waits for a checkpoint.
+/// How long a fault waits for a checkpoint that may never come.
 const PROGRESS: Duration = Duration::from_secs(3);
-/// How often what has come out is looked at.
+/// How long the broker is cut off.
+const CUT: Duration = Duration::from_secs(3);
+/// How often what has come out is looked at, at most.
 const LOOK: Duration = Duration::from_millis(300);
-/// How long nothing may change before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long nothing may change before it counts as hung: on a slow machine that is busy, a start of
+/// three processes takes a while.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn told(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(otherwise)
@@ -45,6 +48,42 @@ impl Seeded {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % bound
+    }
+}
+
+/// What is done to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    KilledOne,
+    Restarted,
+    BrokerKilled,
+    CutOff,
+    Full,
+    Torn,
+}
+
+/// Faults in an order from a seed: at first each once, then at random, what is quick more often.
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn new() -> Self {
+        use Fault::{BrokerKilled, CutOff, Full, KilledOne, Restarted, Torn};
+        Faults(vec![KilledOne, Restarted, BrokerKilled, CutOff, Full, Torn])
+    }
+
+    fn draw(&mut self, random: &mut Seeded) -> Fault {
+        if !self.0.is_empty() {
+            let which = random.below(self.0.len() as u64);
+            return self.0.swap_remove(usize::try_from(which).unwrap());
+        }
+        match random.below(12) {
+            0..=4 => Fault::KilledOne,
+            5 | 6 => Fault::Restarted,
+            7 => Fault::BrokerKilled,
+            8 => Fault::CutOff,
+            9 => Fault::Full,
+            _ => Fault::Torn,
+        }
     }
 }
 
@@ -113,11 +152,10 @@ impl<'a> Job<'a> {
     }
 
     /// Kills the process of one supervisor.
-    fn kill_one(&self, random: &mut Seeded) -> bool {
+    fn kill_one(&self, random: &mut Seeded) {
         let which = usize::try_from(random.below(self.supervisors.len() as u64)).unwrap();
-        let Some(child) = child(self.supervisors[which].id()) else { return false };
-        kill("-KILL", child);
-        true
+        let supervisor = self.supervisors[which].id();
+        kill("-KILL", until("the supervisor has started one", || child(supervisor)));
     }
 
     /// Kills the supervisors and all they have started; gives back how many that were.
@@ -226,8 +264,15 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
     let mut survived = Survived::default();
     let mut sent = [0; PARTITIONS];
     let mut job = Job::start(&place, 1, 2);
+    let mut drawn = Faults::new();
     for fault in 0..faults {
+        let kind = drawn.draw(&mut random);
         let before = newest(&place);
+        if kind == Fault::Full {
+            // What is new finds no room.
+            survived.killed += job.kill_all();
+            job = Job::start_full(&place);
+        }
         // A share of the records, in some pieces, and some progress between them.
         for (partition, lines) in parts.iter().enumerate() {
             let end = lines.len() * usize::try_from(fault + 1).unwrap()
@@ -237,7 +282,7 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
             }
             sent[partition] = end;
         }
-        if random.below(3) > 0 {
+        if kind != Fault::Full && random.below(3) > 0 {
             // Of several processes, one may have come further than the others ever will without
             // more records: then there is none.
             let began = Instant::now();
@@ -245,39 +290,39 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
-        match random.below(12) {
-            0..=4 => survived.killed += usize::from(job.kill_one(&mut random)),
-            5 | 6 => {
+        match kind {
+            Fault::KilledOne => {
+                job.kill_one(&mut random);
+                survived.killed += 1;
+            }
+            Fault::Restarted => {
                 survived.killed += job.kill_all();
                 let processes = 1 + usize::try_from(random.below(3)).unwrap();
                 job = Job::start(&place, processes, 1 + random.below(2));
                 survived.restarted += 1;
             }
-            7 => {
+            Fault::BrokerKilled => {
                 broker.kill();
                 broker.start();
                 survived.broker += 1;
             }
-            8 => {
-                broker.pause(PROGRESS);
+            Fault::CutOff => {
+                broker.pause(CUT);
                 survived.cut_off += 1;
             }
-            9 => {
-                survived.killed += job.kill_all();
-                job = Job::start_full(&place);
-                let began = Instant::now();
-                let is_told = || {
+            Fault::Full => {
+                until("it is told that there is no room", || {
                     let said = fs::read_to_string(place.path("full-0")).unwrap_or_default();
-                    said.contains("no checkpoint can be written")
-                };
-                while !is_told() && began.elapsed() < PROGRESS {
-                    std::thread::park_timeout(Duration::from_millis(5));
-                }
-                survived.full += u32::from(is_told());
+                    said.contains("no checkpoint can be written").then_some(())
+                });
+                survived.full += 1;
                 survived.killed += job.kill_all();
                 job = Job::start(&place, 2, 1);
             }
-            _ => {
+            Fault::Torn => {
+                until("there is a checkpoint to be torn", || {
+                    Some(newest(&place)).filter(|it| *it > 0)
+                });
                 survived.killed += job.kill_all();
                 let folder = ["state/manifests", "state/batches"][(fault % 2) as usize];
                 survived.torn += u32::from(tear(&place, folder));
@@ -293,9 +338,11 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
     // As long as there are more of them, it goes on.
     let mut last = (0, Instant::now());
     while last.0 < expected.len() && last.1.elapsed() < PATIENCE {
+        let began = Instant::now();
         let count = broker.read(&diffs).len();
         last = if count > last.0 { (count, Instant::now()) } else { last };
-        std::thread::park_timeout(LOOK);
+        // To look takes the longer the more there is, and what is looked at does not wait for it.
+        std::thread::park_timeout(LOOK.max(began.elapsed()));
     }
     job.stop();
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
@@ -312,6 +359,9 @@ fn differences_are_those_of_a_log_replayed_in_peace() {
         lost.len(),
         doubled.len()
     );
+    let kinds =
+        [survived.restarted, survived.broker, survived.cut_off, survived.torn, survived.full];
+    assert!(faults < 6 || kinds.iter().all(|count| *count > 0), "not all that can happen did");
     assert!(lost.is_empty() && doubled.is_empty(), "lost {lost:?}, too many {doubled:?}");
 }
 

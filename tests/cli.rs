@@ -14,6 +14,8 @@ mod logs;
 mod pipes;
 #[path = "cli/replay.rs"]
 mod replay;
+#[path = "cli/seeking.rs"]
+mod seeking;
 #[path = "cli/state.rs"]
 mod state;
 #[path = "cli/verbs.rs"]

@@ -35,7 +35,7 @@ const SHELL: &[(&str, &[&str])] = &[
     ("generate", &[]),
     ("mesh", &[]),
     ("schema", &[]),
-    ("trace", &[]),
+    ("trace", &["format"]),
     // How records are read, where state is, who is answered, and what a secret must be like are
     // parts of a job.
     ("job", &["format", "mesh", "serve", "source", "state"]),

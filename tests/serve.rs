@@ -15,6 +15,8 @@ mod definitions;
 mod differences;
 #[path = "serve/events.rs"]
 mod events;
+#[path = "serve/exports.rs"]
+mod exports;
 #[path = "common/kafka.rs"]
 mod harness;
 #[path = "serve/lookups.rs"]

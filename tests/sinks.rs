@@ -22,9 +22,10 @@ mod redis;
 mod webhook;
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 
 use common::{Place, eventually};
-use live::Live;
+use live::{Fed, Live};
 
 /// A job that reads `whole.jsonl` and writes these sinks; with state, if it is said how often.
 pub(crate) fn job(place: &Place, interval: Option<&str>, sinks: &[String]) {
@@ -34,6 +35,50 @@ pub(crate) fn job(place: &Place, interval: Option<&str>, sinks: &[String]) {
     let source = "[[source]]\nkind = \"file\"\npath = \"whole.jsonl\"\n";
     let text = format!("segments = \"segments.json\"\n{clock}{state}{source}{}", sinks.concat());
     place.write("job.toml", text);
+}
+
+/// That a replay into this sink is refused in words that have all of these, and no password.
+pub(crate) fn refused(place: &Place, sink: &str, parts: &[&str]) {
+    job(place, None, &[sink.to_owned()]);
+    let said = place.run("replay --job job.toml").refused();
+    parts.iter().for_each(|part| assert!(said.contains(part), "{part:?} in {said:?}"));
+    assert!(!said.contains("hunter"), "{said}");
+}
+
+/// That a run waits for the server of a sink, which is nowhere, and ends when it is told to; gives
+/// back what it says meanwhile, and where it looks for the server.
+pub(crate) fn awaited_in_vain(sink: impl Fn(SocketAddr) -> String) -> (String, SocketAddr) {
+    let place = Place::new();
+    place.write("whole.jsonl", place.text("events.jsonl"));
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = nowhere.local_addr().unwrap();
+    drop(nowhere);
+    job(&place, None, &[sink(address)]);
+    let live = Live::start(&place, "run job.toml");
+    let said = live.says("nothing is lost");
+    assert_eq!(live.stop(), Some(0));
+    (said, address)
+}
+
+/// Replays the job up to the last record, while its server is killed and started again so many times.
+pub(crate) fn replayed_while_killed(
+    place: &Place,
+    times: usize,
+    position: impl Fn() -> Option<i64>,
+    (kill, start): (impl Fn(), impl Fn()),
+) {
+    let mut fed = Fed::start(place, "replay --job job.toml --until last");
+    for _ in 0..times {
+        let before = position();
+        fed.feed(1_000);
+        eventually("more is written", || position() > before);
+        kill();
+        fed.feed(500);
+        fed.live.says("nothing is lost");
+        start();
+        fed.live.says("is written again");
+    }
+    assert_eq!(fed.end(), Some(0));
 }
 
 /// Runs the job, killed whenever it has written more, by what is stored of it; at last to its end.

@@ -284,6 +284,115 @@ fn a_job_that_runs_tells_of_records_as_they_come() {
     assert_eq!(served.end(), Some(0));
 }
 
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const SPAN: &str = "b7ad6b7169203331";
+
+/// What came, once so many spans have, by trace.
+fn await_spans(collector: &Collector, many: usize) -> BTreeMap<String, Vec<Json>> {
+    let (mut traces, mut spans) = (BTreeMap::new(), 0);
+    eventually("its traces come", || {
+        for (trace, came) in collector.traces() {
+            spans += came.len();
+            traces.entry(trace).or_insert_with(Vec::new).extend(came);
+        }
+        spans >= many
+    });
+    assert_eq!(spans, many, "{traces:#?}");
+    traces
+}
+
+/// The records of a trace that go on from this span.
+fn sent_by(spans: &[Json], span: &str) -> usize {
+    let records = spans.iter().filter(|it| it["name"] == "record" && it["parent"] == span);
+    records.inspect(|it| assert_eq!(it["flags"], 0x301, "{it}")).count()
+}
+
+#[test]
+fn a_trace_that_a_client_has_begun_goes_on() {
+    let collector = Collector::start(0);
+    let place = Place::new();
+    place.write("segments/all.json", SEGMENTS);
+    let source = "kind = \"http\"\n[state]\npath = \"state\"\ninterval = \"1h\"\n";
+    let job = JOB.replace("kind = \"file\"\npath = \"-\"\n", source);
+    // Here a record takes effect at its own time whenever it is read.
+    let job = job.replace("on_event\"", "on_watermark\"\nmax_out_of_orderness = \"0s\"");
+    let trace =
+        format!("[trace]\nsample = 0\nendpoint = \"http://127.0.0.1:{}\"\n", collector.port);
+    place.write("job.toml", format!("{job}{trace}"));
+    let served = Served::start(&place);
+    let post = |path: &str, headers: &[(&str, &str)], body: &str| {
+        let answer = served.ask("POST", path, headers, body);
+        assert_eq!(answer.status, 200);
+    };
+    let pro = |user: &str| {
+        let more =
+            r#""type":"identify","timestamp":"2026-01-01T00:00:00Z","traits":{"plan":"pro"}"#;
+        format!(r#"{{"traceparent":"00-{TRACE}-{SPAN}-01","userId":"{user}",{more}}}"#)
+    };
+    let parent = |end: &str| format!("00-{TRACE}-{SPAN}-{end}");
+    // Not these: none, not sampled, malformed in some way, or said twice.
+    post("/v1/identify", &[], &pro("nobody"));
+    for (number, wrong) in
+        [parent("00"), parent("1"), parent("01-x"), String::new(), TRACE.to_owned()]
+            .iter()
+            .enumerate()
+    {
+        post("/v1/identify", &[("traceparent", wrong)], &pro(&format!("no{number}")));
+    }
+    let twice = [("traceparent", &*parent("01")), ("traceparent", &*parent("01"))];
+    post("/v1/identify", &twice, &pro("twice"));
+    // One event, and a batch of two, of another span.
+    let other = format!("cc-{TRACE}-00f067aa0ba902b7-03-what-is-to-come");
+    let batch = format!(r#"{{"batch":[{},{}]}}"#, pro("u2"), pro("u3"));
+    post("/v1/identify", &[("traceparent", &parent("01"))], &pro("u1"));
+    post("/v1/batch", &[("TraceParent", &other), ("tracestate", "a=b")], &batch);
+    post("/v1/identify", &[], &pro("clock").replace("00:00:00Z", "00:00:10Z"));
+    let traces = await_spans(&collector, 3 * 6);
+    let spans = &traces[TRACE];
+    assert_eq!((traces.len(), spans.len()), (1, 18));
+    assert_eq!((sent_by(spans, SPAN), sent_by(spans, "00f067aa0ba902b7")), (1, 2));
+    let is_it = |it: &&Json| it["parent"] == SPAN;
+    let record = spans.iter().find(is_it).unwrap();
+    let difference = below(spans, below(spans, record, "apply"), "difference");
+    assert_eq!(difference["attributes"]["rivulet.segment"], "pro");
+    assert_eq!(below(spans, difference, "deliver")["attributes"]["rivulet.sink"], "differences");
+    let ids =
+        |spans: &[Json]| spans.iter().map(|it| text(it, "id").to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(ids(spans).len(), 18, "each span has its own");
+    // What was taken is durable, and so is of which trace it is a part: it is told again.
+    served.kill();
+    let served = Served::start(&place);
+    assert_eq!(ids(&await_spans(&collector, 18)[TRACE]), ids(spans));
+    assert_eq!(served.end(), Some(0));
+}
+
+#[test]
+fn a_record_of_a_topic_may_be_a_part_of_a_trace() {
+    let (collector, broker) = (Collector::start(0), harness::Broker::shared());
+    let topic = broker.topic(1);
+    let place = Place::new();
+    place.write("segments/all.json", SEGMENTS);
+    let source =
+        format!("kind = \"kafka\"\nbrokers = \"{}\"\ntopic = \"{topic}\"\n", broker.address());
+    let job = JOB.replace("kind = \"file\"\npath = \"-\"\n", &source);
+    let trace =
+        format!("[trace]\nsample = 0\nendpoint = \"http://127.0.0.1:{}\"\n", collector.port);
+    place.write("job.toml", format!("{job}{trace}"));
+    let served = Served::start_with(&place, "--workers 2");
+    let parent = format!("00-{TRACE}-{SPAN}-01");
+    let twice = [("traceparent", &*parent), ("traceparent", &*parent)];
+    let record = |user: &str| sets(user, 0, "plan", "pro");
+    broker.send_with(&topic, &twice, &record("u1"));
+    broker.send_with(&topic, &[("traceparent", "nonsense")], &record("u2"));
+    broker.send_with(&topic, &[("other", "x"), ("traceparent", &parent)], &record("u3"));
+    broker.send_with(&topic, &[("traceparent", &parent)], "no record");
+    let traces = await_spans(&collector, 6 + 4);
+    assert_eq!(sent_by(&traces[TRACE], SPAN), 2);
+    let differences = traces[TRACE].iter().filter(|it| it["name"] == "difference").count();
+    assert_eq!(differences, 1);
+    assert_eq!(served.end(), Some(0));
+}
+
 #[test]
 fn what_cannot_be_traced_is_refused() {
     let place = place("\"events.jsonl\"", 1, "sample = 2");

@@ -156,7 +156,7 @@ impl From {
     fn needs(self, piece: &Piece) -> bool {
         let before = match piece.collection {
             Collection::Identifiers => self.settled,
-            Collection::Users | Collection::Events => self.at + 1,
+            Collection::Users | Collection::Events | Collection::Counts => self.at + 1,
         };
         is_needed(piece.until, before)
     }

@@ -10,6 +10,9 @@
 //!   than the longest window they entered.
 //! - *identifiers*: what tells second copies, for one `dedup_horizon`.
 //!
+//! A fourth one, *counts*, is of those beside the dataflow that count what comes out of it
+//! ([`Counts`]): the dataflow neither gives it out nor takes it back.
+//!
 //! All else follows from these, the definitions and the instant: windows, sums, alarms and
 //! memberships are worked out anew when pieces are restored. So what is written follows what
 //! changed, whatever is held; and pieces name users, streams and facts by fingerprints, not by the
@@ -24,6 +27,7 @@
 //! Pieces are made of pages, sequences of entries of some 64 KiB that can be read by themselves.
 //! Cost: an event some 25 bytes; a user their name, attributes and totals.
 
+mod counts;
 mod events;
 mod identifiers;
 mod image;
@@ -34,6 +38,7 @@ mod recorder;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use counts::{Count, CountKey, Counts, Later, content, counts_piece};
 pub(in crate::operators) use events::{EventReader, Told};
 pub use identifiers::record_identifiers;
 pub use image::{Disordered, FactImage, Image, KeptFact, Recent, RecentChange};
@@ -63,6 +68,14 @@ pub enum Collection {
     Events,
     /// What tells second copies.
     Identifiers,
+    /// What others have counted.
+    Counts,
+}
+
+impl Collection {
+    /// All of them.
+    pub const ALL: [Collection; 4] =
+        [Collection::Users, Collection::Events, Collection::Identifiers, Collection::Counts];
 }
 
 /// What one worker's checkpoint adds to a collection.
@@ -138,7 +151,8 @@ pub enum Handed {
     Stamps(Vec<Stamp>),
 }
 
-/// Reads a page, for a dataflow of so many workers that goes on after `at`.
+/// Reads a page, for a dataflow of so many workers that goes on after `at`. Of counts it takes
+/// nothing.
 ///
 /// # Errors
 /// It is not a page of that collection.
@@ -157,6 +171,7 @@ pub fn hand_over(
                 Err(stopped) => Err(Unreadable::new(collection, page, stopped)),
             };
         }
+        Collection::Counts => return Ok(Handed::Parts(Vec::new())),
     };
     let parts = parts.map_err(|stopped| Unreadable::new(collection, page, stopped))?;
     let some = parts.into_iter().enumerate().filter(|(_, page)| !page.is_empty());

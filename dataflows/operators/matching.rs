@@ -30,6 +30,6 @@ pub use cuts::{Cuts, NumberTest, next_change};
 pub use patterns::Patterns;
 pub use places::{Place, Places, Stretch};
 pub use program::{Asked, Programs};
-pub use sensitive::{Sensitive, by_default, cover, cover_guards, place_guards};
+pub use sensitive::{Sensitive, beyond, by_default, cover, cover_guards, place_guards};
 pub use value_index::{Compared, Constants, ValueIndex};
 pub(super) use value_index::{constants, leaves};

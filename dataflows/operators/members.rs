@@ -86,6 +86,29 @@ impl Members {
         true
     }
 
+    /// Turns these over, given in order, each once: who is in is out, and the other way round.
+    pub fn flip(&mut self, nodes: &[NodeId]) {
+        if nodes.is_empty() {
+            return;
+        }
+        let (mut old, mut new) = (self.iter().peekable(), nodes.iter().copied().peekable());
+        let mut flipped = Vec::with_capacity(self.len() + nodes.len());
+        loop {
+            match (old.peek(), new.peek()) {
+                (Some(left), Some(right)) if left == right => {
+                    old.next();
+                    new.next();
+                }
+                (Some(left), Some(right)) if left < right => flipped.extend(old.next()),
+                (_, Some(_)) => flipped.extend(new.next()),
+                (Some(_), None) => flipped.extend(old.next()),
+                (None, None) => break,
+            }
+        }
+        drop(old);
+        *self = Members::of(&flipped);
+    }
+
     /// Turns a list into bits where these take less.
     fn settle(&mut self) {
         let Members::Few(nodes) = self else { return };
@@ -174,6 +197,14 @@ mod tests {
             }
         }
         assert!((4..100).contains(&turns), "it turned {turns} times");
+        let turned: Vec<NodeId> = (0..700).step_by(3).map(NodeId).collect();
+        members.flip(&turned);
+        for node in &turned {
+            if !expected.remove(node) {
+                expected.insert(*node);
+            }
+        }
+        assert!(members.iter().eq(expected.iter().copied()));
         let nodes: Vec<NodeId> = expected.into_iter().collect();
         assert!(Members::of(&nodes).iter().eq(nodes));
     }

@@ -79,6 +79,18 @@ pub enum Command {
     TellMembers,
 }
 
+impl Command {
+    /// The definition that is put by it, sooner or later.
+    fn puts(&self) -> Option<&Definition> {
+        match self {
+            Command::Keep(definition, ..)
+            | Command::Put(definition)
+            | Command::Save(definition, _) => Some(definition),
+            _ => None,
+        }
+    }
+}
+
 /// A look at a fact that time may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Alarm {
@@ -138,6 +150,8 @@ pub struct Membership {
     sweeping: Option<Sweeping>,
     /// Whether it is told who is in which segment when that is taken over.
     tells_members: bool,
+    /// Whether there is anything known of anybody, or has been.
+    inhabited: bool,
 }
 
 /// Buffers used anew for every user.
@@ -173,6 +187,7 @@ impl Membership {
             filling: Filling::default(),
             sweeping: None,
             tells_members: false,
+            inhabited: false,
         }
     }
 
@@ -218,6 +233,11 @@ impl Membership {
         instant.updates.clear();
         instant.alarms.clear();
         self.note(changes);
+        instant
+            .commands
+            .iter()
+            .filter_map(Command::puts)
+            .for_each(|it| self.plan.foresee(&it.rule));
         for command in std::mem::take(&mut instant.commands) {
             self.command(command, at, changes);
         }
@@ -253,6 +273,7 @@ impl Membership {
         changes: &mut Changes,
     ) {
         let mut scratch = std::mem::take(&mut self.scratch);
+        self.inhabited = true;
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !updates.is_empty()) {
             recorder.changes(slot, (&self.users, &self.plan, &self.store));
         }

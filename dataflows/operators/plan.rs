@@ -19,6 +19,7 @@ mod facts;
 mod found;
 mod gates;
 mod install;
+mod likely;
 mod parts;
 mod retained;
 mod save;
@@ -30,6 +31,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use found::Known;
+use likely::Asked;
 use parts::Subject;
 pub use parts::{
     Check, Condition, ConditionId, Edge, Edited, Expression, Fact, FactId, FactKind, Keep, Node,
@@ -43,8 +45,8 @@ use super::attributes::AttributePath;
 use super::matching::Programs;
 use super::store::AttributeNumber;
 use super::window::Aggregate;
-use crate::model::{Duration, StreamId, Value};
-use crate::rule::Definition;
+use crate::model::{Duration, Path, StreamId, Value};
+use crate::rule::{Definition, Rule};
 use crate::streams::Streams;
 
 #[derive(Debug)]
@@ -75,6 +77,8 @@ pub struct Plan {
     condition_ids: HashMap<(FactId, Check, Option<Duration>), ConditionId>,
     nodes: Vec<Node>,
     programs: Programs,
+    /// Where the guards of a cover are part of the rule, what is left of it.
+    beyond: Programs,
     segments: HashMap<Arc<str>, Installed>,
     /// By attribute, the facts that read it.
     attribute_readers: Vec<Vec<FactId>>,
@@ -89,6 +93,8 @@ pub struct Plan {
     longest_window: Duration,
     pins: Vec<Pin>,
     retained: Option<Retained>,
+    /// What rules compare attributes with, those to come included where they are known.
+    asked: Asked,
     /// Nodes a user is in about whom nothing is known, in order.
     defaults: Vec<NodeId>,
     /// Nodes that depend on who the user is.
@@ -107,6 +113,7 @@ impl Plan {
             condition_ids: HashMap::new(),
             nodes: Vec::new(),
             programs: Programs::default(),
+            beyond: Programs::default(),
             segments: HashMap::new(),
             attribute_readers: Vec::new(),
             reads: Vec::new(),
@@ -116,9 +123,16 @@ impl Plan {
             longest_window: Duration::default(),
             pins: Vec::new(),
             retained: None,
+            asked: Asked::default(),
             defaults: Vec::new(),
             personal: Vec::new(),
         }
+    }
+
+    /// Takes note of a rule that is to be put: the more are known before the first is, the better
+    /// those are compiled.
+    pub fn foresee(&mut self, rule: &Rule) {
+        self.asked.note(rule);
     }
 
     /// A fact; ids come from this plan and live as long as something needs them.
@@ -129,6 +143,14 @@ impl Plan {
     /// The aggregate a fact is, if it is one.
     pub fn aggregate(&self, id: FactId) -> Option<&Aggregate> {
         self.fact(id)?.aggregate()
+    }
+
+    /// The attribute that a fact is, if it is one.
+    fn attribute(&self, id: FactId) -> Option<&Path> {
+        match &self.fact(id)?.subject {
+            Subject::Attribute(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// A condition.
@@ -148,6 +170,12 @@ impl Plan {
     /// The rules of nodes; gates have none.
     pub fn programs(&self) -> &Programs {
         &self.programs
+    }
+
+    /// What is left of rules to be asked where the guards of their covers have let pass; all of
+    /// them are asked where there is none.
+    pub fn beyond_covers(&self) -> &Programs {
+        &self.beyond
     }
 
     /// How many nodes and gates there have been.

@@ -5,8 +5,9 @@
 
 use datasketches::hll::{HllSketch, HllType, HllUnion};
 
-use super::panes::Sketch;
+use super::panes::{Sketch, Unreadable};
 use super::set::{Count, DEVIATIONS, Set};
+use crate::codec::{Entries, write_unsigned};
 use crate::model::UserKey;
 
 /// The number of registers, as a power of two: a standard error of 1.04/√16384 = 0.81 % in 8 KiB.
@@ -58,6 +59,8 @@ impl Distinct {
 }
 
 impl Sketch for Distinct {
+    const FORM: u64 = (Set::FORM << 8) | LG_REGISTERS as u64;
+
     fn close(&mut self) {
         self.set.close();
     }
@@ -65,6 +68,27 @@ impl Sketch for Distinct {
     fn absorb(&mut self, other: &Self) {
         self.set.absorb(&other.set);
         self.registers = union([&self.registers, &other.registers]);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let (set, registers) = (self.set.to_bytes(), self.registers.serialize());
+        let mut bytes = Vec::with_capacity(set.len() + registers.len() + 9);
+        write_unsigned(set.len() as u64, &mut bytes);
+        bytes.extend(set);
+        bytes.extend(registers);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut entries = Entries::new(bytes);
+        let mut set = || {
+            let length = entries.unsigned()?;
+            entries.bytes(usize::try_from(length).unwrap_or(usize::MAX))
+        };
+        let set = set().map_err(|(_, cause)| Unreadable(cause.to_string()))?;
+        let registers = HllSketch::deserialize(&bytes[entries.read_bytes()..]);
+        let registers = registers.map_err(|error| Unreadable(error.to_string()))?;
+        Ok(Distinct { set: Set::from_bytes(set)?, registers })
     }
 }
 

@@ -9,9 +9,15 @@
 //! panes and the coarse ones. As time goes on one pane after the other is rolled up, so nobody waits for
 //! sixty. What is older than the longest window is dropped. Panes are handed out
 //! as they are: one that changes while it is read is copied once.
+//!
+//! To outlive a run, the panes that have [changed](Panes::changed) are written down from time to time;
+//! [put back](Panes::put_back), they are as they were: which panes there are follows from them and the
+//! time, so nothing else need be known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use thiserror::Error;
 
 use crate::model::{Duration, EventTime};
 
@@ -20,11 +26,48 @@ pub const FINE: i64 = 60;
 
 /// What a pane holds: a sketch that can be put together from others.
 pub trait Sketch: Clone + Default {
+    /// Stands for how it is made: what was written in another form is not to be read.
+    const FORM: u64;
+
     /// Nothing more is expected: it may take less room. What comes all the same is taken.
     fn close(&mut self);
 
     /// Takes in all that another has been given.
     fn absorb(&mut self, other: &Self);
+
+    /// All that it has been given, for a later run.
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// What an earlier run has written.
+    ///
+    /// # Errors
+    /// It has not.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable>;
+}
+
+/// Bytes that are no sketch.
+#[derive(Debug, Error)]
+#[error("a sketch cannot be read: {0}")]
+pub struct Unreadable(pub(super) String);
+
+/// Which pane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pane {
+    /// When it begins.
+    pub begins: EventTime,
+    /// Whether it is 60 times as long as a fine one.
+    pub is_coarse: bool,
+}
+
+/// A pane that is not as it was when it was last asked.
+#[derive(Debug)]
+pub struct Changed<S> {
+    /// Which.
+    pub pane: Pane,
+    /// The last instant before which there is any use in putting it back.
+    pub until: EventTime,
+    /// All that it holds.
+    pub sketch: Arc<S>,
 }
 
 /// How time is cut.
@@ -49,14 +92,16 @@ pub struct Panes<S> {
     closed_to: EventTime,
     /// All before this has been dropped.
     dropped_to: EventTime,
+    /// What is not as it was when it was last asked.
+    changed: BTreeSet<Pane>,
 }
 
 impl<S: Sketch> Panes<S> {
     /// Nothing yet.
     pub fn new(span: Span) -> Self {
-        let (fine, coarse) = Default::default();
+        let (fine, coarse, changed) = Default::default();
         let (rolled_to, closed_to, dropped_to) = (EventTime::MIN, EventTime::MIN, EventTime::MIN);
-        Panes { span, fine, coarse, rolled_to, closed_to, dropped_to }
+        Panes { span, fine, coarse, rolled_to, closed_to, dropped_to, changed }
     }
 
     /// The sketch for what happened at a time; none where every window has left that behind.
@@ -64,12 +109,11 @@ impl<S: Sketch> Panes<S> {
         if time < self.dropped_to {
             return None;
         }
-        if time < self.rolled_to {
-            let begins = floor(time, self.coarse_ms());
-            return Some(Arc::make_mut(self.coarse.entry(begins).or_default()));
-        }
-        let begins = floor(time, self.pane_ms());
-        Some(Arc::make_mut(self.fine.entry(begins).or_default()))
+        let is_coarse = time < self.rolled_to;
+        let begins = floor(time, if is_coarse { self.coarse_ms() } else { self.pane_ms() });
+        self.changed.insert(Pane { begins, is_coarse });
+        let panes = if is_coarse { &mut self.coarse } else { &mut self.fine };
+        Some(Arc::make_mut(panes.entry(begins).or_default()))
     }
 
     /// All up to this time is in. Panes that are over take less room from now on.
@@ -84,16 +128,46 @@ impl<S: Sketch> Panes<S> {
         self.rolled_to = self.rolled_to.max(open.saturating_sub(coarse_ms));
         while let Some(pane) = self.fine.first_entry().filter(|it| *it.key() < self.rolled_to) {
             let (begins, sketch) = pane.remove_entry();
-            let into = self.coarse.entry(floor(begins, coarse_ms)).or_default();
-            let into = Arc::make_mut(into);
+            let rolled = floor(begins, coarse_ms);
+            self.changed.remove(&Pane { begins, is_coarse: false });
+            self.changed.insert(Pane { begins: rolled, is_coarse: true });
+            let into = Arc::make_mut(self.coarse.entry(rolled).or_default());
             into.absorb(&sketch);
             into.close();
         }
         let oldest = first(as_of, self.span.window);
         self.dropped_to = self.dropped_to.max(floor(oldest, coarse_ms));
         while let Some(pane) = self.coarse.first_entry().filter(|it| *it.key() < self.dropped_to) {
+            self.changed.remove(&Pane { begins: *pane.key(), is_coarse: true });
             pane.remove();
         }
+    }
+
+    /// The panes that are not as they were when this was last asked.
+    pub fn changed(&mut self) -> Vec<Changed<S>> {
+        let changed = std::mem::take(&mut self.changed);
+        let of = |pane: Pane| {
+            let panes = if pane.is_coarse { &self.coarse } else { &self.fine };
+            let sketch = Arc::clone(panes.get(&pane.begins)?);
+            Some(Changed { pane, until: self.until(pane), sketch })
+        };
+        changed.into_iter().filter_map(of).collect()
+    }
+
+    /// Takes over a pane of an earlier run that had come up to a time, before it has been told
+    /// anything else; then that time is to be [told](Self::advance).
+    pub fn put_back(&mut self, pane: Pane, sketch: S, as_of: EventTime) {
+        if as_of >= self.until(pane) {
+            return; // it has been rolled up, or dropped
+        }
+        let panes = if pane.is_coarse { &mut self.coarse } else { &mut self.fine };
+        panes.insert(pane.begins, Arc::new(sketch));
+    }
+
+    /// The last instant before which a pane is there: then it is rolled up, or no window reaches it.
+    fn until(&self, pane: Pane) -> EventTime {
+        let longest = if pane.is_coarse { self.span.window.ms() } else { self.pane_ms() };
+        pane.begins.saturating_add(self.coarse_ms()).saturating_add(longest).saturating_sub(1)
     }
 
     /// The sketches of the window that ends at `as_of`, that time included, and when the first of
@@ -148,10 +222,21 @@ mod tests {
     struct Times(Vec<EventTime>);
 
     impl Sketch for Times {
+        const FORM: u64 = 0;
+
         fn close(&mut self) {}
 
         fn absorb(&mut self, other: &Self) {
             self.0.extend(&other.0);
+        }
+
+        fn to_bytes(&self) -> Vec<u8> {
+            self.0.iter().flat_map(|time| time.to_le_bytes()).collect()
+        }
+
+        fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+            let times = bytes.chunks(8).map(|it| EventTime::from_le_bytes(it.try_into().unwrap()));
+            Ok(Times(times.collect()))
         }
     }
 
@@ -192,5 +277,39 @@ mod tests {
         assert_eq!((held(&panes, 6), held(&panes, 5), held(&panes, 1_000)), (1, 0, 2));
         panes.advance(1_000_000_000_000);
         assert!(panes.is_empty());
+    }
+
+    #[test]
+    fn what_has_changed_put_back_at_any_time_is_all_there_is() {
+        let span = Span { pane: ms(10), window: ms(6_000) };
+        let mut panes: Panes<Times> = Panes::new(span);
+        let mut kept: BTreeMap<Pane, (EventTime, Vec<u8>)> = BTreeMap::new();
+        for time in (-3_000..20_000_i64).step_by(7) {
+            // A silence, after which much is rolled up and dropped at once; and some out of order.
+            let time = if time > 9_000 { time + 4_000 } else { time };
+            for at in [time, time - time.rem_euclid(900)] {
+                panes.at(at).into_iter().for_each(|it| it.0.push(at));
+            }
+            panes.advance(time);
+            if time % 5 != 0 {
+                continue;
+            }
+            let changed = panes.changed().into_iter();
+            kept.extend(changed.map(|it| (it.pane, (it.until, it.sketch.to_bytes()))));
+            kept.retain(|_, (until, _)| *until > time);
+            let mut later: Panes<Times> = Panes::new(span);
+            for (pane, (_, bytes)) in &kept {
+                later.put_back(*pane, Times::from_bytes(bytes).unwrap(), time);
+            }
+            later.advance(time);
+            assert_eq!((later.len(), later.changed().len()), (panes.len(), 0), "at {time}");
+            for window in [10, 599, 600, 6_000] {
+                let held = |panes: &Panes<Times>| {
+                    let (from, held) = panes.window(ms(window), time);
+                    (from, held.iter().map(|it| it.0.clone()).collect::<Vec<_>>())
+                };
+                assert_eq!(held(&later), held(&panes), "at {time}, {window}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use datasketches::theta::{
     ThetaUnionBuilder,
 };
 
-use super::panes::Sketch;
+use super::panes::{Sketch, Unreadable};
 use crate::model::UserKey;
 
 /// The nominal size, as a power of two: 4,096 users are counted exactly, more with a standard
@@ -111,6 +111,8 @@ impl Set {
 }
 
 impl Sketch for Set {
+    const FORM: u64 = LG_K as u64;
+
     fn close(&mut self) {
         if self.open.is_some() {
             self.closed = Some(self.whole());
@@ -120,6 +122,15 @@ impl Sketch for Set {
 
     fn absorb(&mut self, other: &Self) {
         *self = Set::union([&*self, other]);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.whole().serialize()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let sketch = CompactThetaSketch::deserialize(bytes);
+        Ok(Set::of(sketch.map_err(|error| Unreadable(error.to_string()))?))
     }
 }
 

@@ -194,3 +194,37 @@ fn no_member_is_missed_and_others_are_taken_for_one_as_often_as_asked_for() {
     assert!(membership([].into_iter(), 0.01).is_ok());
     assert!(membership(["a"].into_iter(), 0.0).is_err());
 }
+
+#[test]
+fn one_that_was_written_and_read_goes_on_as_if_it_had_not_been() {
+    fn again<S: Sketch>(sketch: &S) -> S {
+        S::from_bytes(&sketch.to_bytes()).unwrap()
+    }
+    for users in [0, 1, 7, 300, 4_000, 30_000_u32] {
+        let (mut one, mut other, mut top, mut other_top) = Default::default();
+        let insert = |it: &mut Distinct, number| it.insert(user(1, number));
+        let count = |it: &mut Top, number: u32| {
+            let value = Value::text(&format!("/{}", number.trailing_zeros()));
+            it.insert(Some(&value).filter(|_| !number.is_multiple_of(7)));
+        };
+        for number in 0..users {
+            insert(&mut one, number);
+            insert(&mut other, number);
+            count(&mut top, number);
+            count(&mut other_top, number);
+            if number % 977 == 3 {
+                (other, other_top) = (again(&other), again(&other_top));
+            }
+        }
+        (other, other_top) = (again(&other), again(&other_top));
+        assert_eq!(Distinct::count([&other]), Distinct::count([&one]), "{users}");
+        assert_eq!(other.set().count(), one.set().count(), "{users}");
+        assert_eq!(Top::ranked([&other_top]), Top::ranked([&top]), "{users}");
+        for bytes in [one.to_bytes(), top.to_bytes()] {
+            for end in [0, 1, 5, bytes.len() / 2] {
+                let cut = &bytes[..end.min(bytes.len() - 1)];
+                assert!(Distinct::from_bytes(cut).is_err() && Top::from_bytes(cut).is_err());
+            }
+        }
+    }
+}

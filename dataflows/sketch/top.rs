@@ -10,7 +10,8 @@ use datasketches::countmin::CountMinSketch;
 use hashbrown::HashSet;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::panes::Sketch;
+use super::panes::{Sketch, Unreadable};
+use crate::codec::{Entries, write};
 use crate::model::Value;
 
 /// A count is too high by at most this share of all that was counted,
@@ -132,6 +133,8 @@ impl Top {
 }
 
 impl Sketch for Top {
+    const FORM: u64 = ((COUNTERS as u64) << 8) | ROWS as u64;
+
     fn close(&mut self) {}
 
     fn absorb(&mut self, other: &Self) {
@@ -139,6 +142,25 @@ impl Sketch for Top {
         self.candidates.extend(other.candidates.iter().cloned());
         self.unranked += other.unranked;
         self.forget();
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut candidates: Vec<_> = self.candidates.iter().collect();
+        candidates.sort_unstable();
+        write(&(self.unranked, candidates), &mut bytes);
+        bytes.extend(self.counts.serialize());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut entries = Entries::new(bytes);
+        let read: (u64, Vec<Value>) =
+            entries.read().map_err(|(_, cause)| Unreadable(cause.to_string()))?;
+        let (unranked, candidates) = read;
+        let counts = CountMinSketch::deserialize(&bytes[entries.read_bytes()..]);
+        let counts = counts.map_err(|error| Unreadable(error.to_string()))?;
+        Ok(Top { counts, candidates: candidates.into_iter().collect(), unranked })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use dataflows::model::{EventTime, Position, UserKey};
 
+use crate::format::TraceParent;
 use crate::trace::{Fate, Moment, Place, Read, Settled, Tracer, now};
 
 /// Whoever takes note of what becomes of each record. What nobody notes costs nothing.
@@ -26,12 +27,19 @@ pub(super) struct Traced<'a> {
     tracer: &'a Tracer,
     read: Read,
     turn: Moment,
+    /// By offset, those that are a part of a trace that others began.
+    parents: Vec<(u64, TraceParent)>,
 }
 
 impl<'a> Traced<'a> {
-    /// A chunk that was read so has its turn.
-    pub(super) fn new(tracer: &'a Tracer, read: Read) -> Self {
-        Traced { tracer, read, turn: now() }
+    /// A chunk that was read so has its turn; of its records these are a part of a trace.
+    pub(super) fn new(tracer: &'a Tracer, read: Read, parents: Vec<(u64, TraceParent)>) -> Self {
+        Traced { tracer, read, turn: now(), parents }
+    }
+
+    fn parent(&self, position: Position) -> Option<TraceParent> {
+        let place = self.parents.binary_search_by_key(&position.offset, |(offset, _)| *offset);
+        Some(self.parents.get(place.ok()?)?.1)
     }
 
     fn note(&self, place: Place, fate: Fate) {
@@ -42,21 +50,24 @@ impl<'a> Traced<'a> {
 
 impl Notes for Traced<'_> {
     fn applied(&mut self, position: Position, user: UserKey, time: EventTime, at: EventTime) {
-        if self.tracer.traces(user, at) {
-            self.note(Place { position, user, at }, Fate::Applied(time));
+        let parent = self.parent(position);
+        if parent.is_some() || self.tracer.traces(user, at) {
+            self.note(Place { position, user, at, parent }, Fate::Applied(time));
         }
     }
 
     fn late(&mut self, position: Position, user: UserKey, time: EventTime, clock: EventTime) {
-        if self.tracer.traces(user, time) {
-            self.note(Place { position, user, at: clock }, Fate::Late(time));
+        let parent = self.parent(position);
+        if parent.is_some() || self.tracer.traces(user, time) {
+            self.note(Place { position, user, at: clock, parent }, Fate::Late(time));
         }
     }
 
     fn rejected(&mut self, position: Position, reason: &str) {
-        if self.tracer.traces_place(position) {
+        let parent = self.parent(position);
+        if parent.is_some() || self.tracer.traces_place(position) {
             let user = UserKey::from_bytes([0; 16]);
-            let place = Place { position, user, at: EventTime::MIN };
+            let place = Place { position, user, at: EventTime::MIN, parent };
             self.note(place, Fate::Rejected(reason.to_owned()));
         }
     }

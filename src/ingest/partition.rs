@@ -14,7 +14,7 @@ use crate::format::Mapping;
 use crate::source::file::{Ahead, FilePartition, Progress, ReadAhead};
 use crate::source::http::LogPartition;
 use crate::source::kafka::KafkaPartition;
-use crate::source::{Chunk, SourceError, Track};
+use crate::source::{Chunk, LineStart, SourceError, Track};
 
 /// How much a worker reads before it lets the dataflow have its turn. Little where tests want many
 /// turns.
@@ -44,6 +44,8 @@ pub struct GoOn {
     pub offset: u64,
     /// The offset after the last that was read.
     pub read_to: u64,
+    /// Where a line begins that stands at or before `offset`, if that is known.
+    pub start: Option<LineStart>,
     /// The clock before `offset`.
     pub clock: EventTime,
     /// What is older than this had its effect, or is late.
@@ -86,6 +88,8 @@ pub(super) struct Turn {
     pub(super) stretches: Option<VecDeque<Stretch>>,
     /// What an earlier run had read and is read again, until that is done.
     pub(super) again: Option<GoOn>,
+    /// Where the last chunk began that had its turn, if it can be read from there.
+    pub(super) start: Option<LineStart>,
     /// From which offsets on what is older than these times is late, in order.
     floors: VecDeque<(u64, EventTime)>,
     /// The offsets of records that an earlier run found too far ahead, in order.
@@ -100,6 +104,8 @@ pub(super) struct Stretch {
     pub(super) latest: EventTime,
     /// The offset of its first record.
     pub(super) offset: u64,
+    /// Where the chunk of that record begins.
+    pub(super) start: Option<LineStart>,
     /// The clock before it.
     pub(super) clock: EventTime,
 }
@@ -110,7 +116,8 @@ impl Turn {
         let clock = again.map_or(clock, |again| clock.standing_at(again.clock));
         let stretches = keeps.then(VecDeque::new);
         let (marks, floors, ahead) = (VecDeque::new(), VecDeque::new(), recall.ahead);
-        let mut turn = Turn { clock, marks, stretches, again, floors, ahead };
+        let start = again.and_then(|again| again.start);
+        let mut turn = Turn { clock, marks, stretches, again, start, floors, ahead };
         recall.floors.into_iter().for_each(|(offset, time)| turn.leave_behind(offset, time));
         again.into_iter().for_each(|again| turn.leave_behind(again.read_to, again.before));
         turn
@@ -156,13 +163,13 @@ impl Turn {
             stretches.pop_front();
         }
         match stretches.front() {
-            Some(Stretch { offset, clock, .. }) => {
-                GoOn { offset: *offset, read_to, clock: *clock, before: settled }
+            Some(Stretch { offset, clock, start, .. }) => {
+                GoOn { offset: *offset, read_to, start: *start, clock: *clock, before: settled }
             }
             // Whatever comes is late if it is older.
             None => {
                 let clock = self.clock.now().max(settled);
-                GoOn { offset: read_to, read_to, clock, before: settled }
+                GoOn { offset: read_to, read_to, start: self.start, clock, before: settled }
             }
         }
     }

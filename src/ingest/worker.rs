@@ -23,7 +23,7 @@ use super::partition::{Mark, Stretch};
 use super::record::{Name, Onlooker, Record, Shown, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
 use crate::format::{self, Reader};
-use crate::source::{Chunk, Line, SourceError};
+use crate::source::{Chunk, Line, LineStart, SourceError};
 use crate::trace::{Moment, Read, Tracer, now};
 
 /// Why a record of Kafka without a value is rejected.
@@ -172,10 +172,11 @@ impl Ingest {
 
     /// Takes a batch's turn: decides what is late, and hands everything to the dataflow. Gives
     /// back the greatest time at which something of it takes effect, and how many records do.
-    pub fn settle(&mut self, batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
+    pub fn settle(&mut self, mut batch: Batch, inputs: &mut Inputs) -> Option<(EventTime, usize)> {
         match (self.tracer.clone(), batch.read) {
             (Some((tracer, _)), Some(read)) => {
-                self.settle_noted(batch, inputs, &mut Traced::new(&tracer, read))
+                let parents = batch.task.chunk.take_parents();
+                self.settle_noted(batch, inputs, &mut Traced::new(&tracer, read, parents))
             }
             _ => self.settle_noted(batch, inputs, &mut ()),
         }
@@ -200,7 +201,8 @@ impl Ingest {
         let next_offset = records.last().map(|record| record.offset + 1);
         let first = records.first().map(|record| (record.offset, turn.clock.now()));
         let (mut latest, mut sent) = (None, 0);
-        let mut passed = Instants::new(self.settings.emit, turn.stretches.is_some());
+        let mut passed =
+            Instants::new(self.settings.emit, turn.stretches.is_some(), task.chunk.start);
         let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
         let mut counted = inputs.seen.as_mut().map(|seen| seen.open());
         updates.reserve(records.len());
@@ -277,7 +279,8 @@ impl Ingest {
             let latest = given.max(turn.clock.now());
             turn.marks.push_back(Mark { latest, next_offset });
             partition.settled_to.fetch_max(next_offset, Ordering::AcqRel);
-            let whole = Stretch { latest, offset, clock };
+            turn.start = task.chunk.start;
+            let whole = Stretch { latest, offset, start: turn.start, clock };
             let stretches = passed.stretches.unwrap_or_else(|| vec![whole]);
             turn.stretches.iter_mut().for_each(|them| them.extend(stretches.iter().cloned()));
         }
@@ -330,12 +333,14 @@ struct Instants {
     last: Option<EventTime>,
     /// For checkpoints, where each begins.
     stretches: Option<Vec<Stretch>>,
+    /// Where the chunk begins.
+    start: Option<LineStart>,
 }
 
 impl Instants {
-    fn new(emit: Emit, keeps: bool) -> Self {
+    fn new(emit: Emit, keeps: bool, start: Option<LineStart>) -> Self {
         let stretches = (keeps && emit == Emit::OnEvent).then(Vec::new);
-        Instants { emit, last: None, stretches }
+        Instants { emit, last: None, stretches, start }
     }
 
     /// The record at this offset is given out at `at`; before it, its partition's clock stood at
@@ -343,8 +348,8 @@ impl Instants {
     fn at(&mut self, at: EventTime, offset: u64, clock: EventTime) {
         if self.emit == Emit::OnEvent && self.last < Some(at) {
             self.last = Some(at);
-            let stretches = self.stretches.iter_mut();
-            stretches.for_each(|them| them.push(Stretch { latest: at, offset, clock }));
+            let (start, stretches) = (self.start, self.stretches.iter_mut());
+            stretches.for_each(|them| them.push(Stretch { latest: at, offset, start, clock }));
         }
     }
 }

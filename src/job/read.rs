@@ -7,6 +7,7 @@ mod http;
 mod options;
 mod serve;
 mod servers;
+mod sinks;
 mod sketches;
 mod state;
 mod topics;
@@ -23,7 +24,7 @@ use dataflows::rule::reader::{Fault, Named, Node, Reader};
 use serde_json::Value as Json;
 
 use super::tree::expand;
-use super::{Collector, Format, Input, Job, Output, Sink, Source, StateSettings, Target, Topics};
+use super::{Collector, Input, Job, Source, StateSettings, Topics};
 use crate::format::Mapping;
 use crate::state::Location;
 
@@ -44,7 +45,6 @@ const FOR_CLIENTS: ClockSettings = ClockSettings {
     granularity: model::Duration::from_ms(60_000),
 };
 const SOURCE_KEYS: &[&str] = &["kind", "path", "mapping"];
-const SINK_KEYS: &[&str] = &["kind", "of", "path", "format"];
 const MAPPING_KEYS: &[&str] =
     &["user", "time", "event", "id", "properties", "traits", "attribute", "value"];
 
@@ -79,35 +79,6 @@ enum Reads {
     Topics(Topics),
     Clients(Collector),
 }
-
-#[derive(Clone, Copy, PartialEq)]
-enum SinkKind {
-    File,
-    Stdout,
-    Kafka,
-    Redis,
-    Postgres,
-    Webhook,
-}
-
-static SINK_KINDS: &[Word<SinkKind>] = &[
-    Word("file", Some(SinkKind::File)),
-    Word("stdout", Some(SinkKind::Stdout)),
-    Word("kafka", Some(SinkKind::Kafka)),
-    Word("http", None),
-    Word("redis", Some(SinkKind::Redis)),
-    Word("postgres", Some(SinkKind::Postgres)),
-    Word("webhook", Some(SinkKind::Webhook)),
-];
-
-static OUTPUTS: &[Word<Output>] = &[
-    Word("differences", Some(Output::Differences)),
-    Word("late", Some(Output::Late)),
-    Word("rejected", Some(Output::Rejected)),
-];
-
-static FORMATS: &[Word<Format>] =
-    &[Word("json", Some(Format::Json)), Word("text", Some(Format::Text))];
 
 /// Reads a job that stands in the file `path`.
 pub(super) fn job(
@@ -334,63 +305,6 @@ impl JobReader<'_> {
             return None;
         }
         Some(mapping)
-    }
-
-    fn sink(&mut self, node: &Node<'_>) -> Option<Sink> {
-        let kind = node.get("kind");
-        if kind.json().and_then(Json::as_str) == Some("parquet") {
-            let hint =
-                "differences are written as Parquet by [[export]], with of = \"differences\"";
-            self.reader.fault(&kind, "another kind", Some(hint.to_owned()));
-            return None;
-        }
-        let kind = self.pick(&kind, SINK_KINDS, None)?;
-        match kind {
-            SinkKind::Kafka => return self.written_topic(node),
-            SinkKind::Redis => return self.redis(node),
-            SinkKind::Postgres => return self.postgres(node),
-            SinkKind::Webhook => return self.webhook(node),
-            SinkKind::File | SinkKind::Stdout => {}
-        }
-        self.reader.object(node, SINK_KEYS)?;
-        let of = self.pick(&node.get("of"), OUTPUTS, Some(Output::Differences));
-        let format = self.pick(&node.get("format"), FORMATS, Some(Format::Json));
-        let target = match kind {
-            SinkKind::File => self.path(&node.get("path"), "the file to write").map(Target::File),
-            _ => self.stdout(node),
-        };
-        let name = if kind == SinkKind::File { "file" } else { "stdout" }.to_owned();
-        let (of, format, target) = (of?, format?, target?);
-        let sink = Sink { of, format, target, name, segments: Vec::new(), buffer: None };
-        let place = match &sink.target {
-            Target::File(path) => path.clone(),
-            _ => PathBuf::from("-"),
-        };
-        if sink.format == Format::Text && sink.of != Output::Differences {
-            let hint = "only differences are written as text".to_owned();
-            self.reader.fault(&node.get("format"), "json", Some(hint));
-            return None;
-        }
-        let is_read = kind == SinkKind::File && self.inputs.contains(&place);
-        if is_read || !self.outputs.insert(place) {
-            let other =
-                if is_read { "a source reads it" } else { "another sink writes there already" };
-            let hint = other.to_owned();
-            let place = if kind == SinkKind::File { "path" } else { "kind" };
-            self.reader.fault(&node.get(place), "a place of its own", Some(hint));
-            return None;
-        }
-        Some(sink)
-    }
-
-    fn stdout(&mut self, node: &Node<'_>) -> Option<Target> {
-        let path = node.get("path");
-        if path.is_present() {
-            let hint = "leave it out, or say kind = \"file\"".to_owned();
-            self.reader.fault(&path, "nothing", Some(hint));
-            return None;
-        }
-        Some(Target::Stdout)
     }
 
     /// What the word at this node stands for; `default` where there is none.

@@ -76,6 +76,7 @@ listen = "127.0.0.1:8080"
             connections: 1_024,
             connections_per_address: 256,
             differences: 262_144,
+            exports: None,
             sketches: None,
         }),
         cluster: ClusterSettings::default(),
@@ -175,7 +176,7 @@ path = "late"
          you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
             "serve: found the key \"tokens\"; allowed: listen, cert, key, allow_http, connections, \
-         connections_per_address, differences, sketches, token; did you mean \"token\"?",
+         connections_per_address, differences, exports, sketches, token; did you mean \"token\"?",
         ],
     );
 }
@@ -265,6 +266,18 @@ fn a_job_is_served_where_it_says() {
     assert_eq!(open.tokens[0].scopes, [Scope::Read, Scope::Ingest]);
     assert_eq!(open.tokens[0].hash[..3], [0x2b, 0xb8, 0x0d]);
     serve(&format!("listen = \"0.0.0.0:80\"\nallow_http = true\n{TOKEN}"));
+    assert_eq!((plain.exports, open.exports), (None, None));
+    let exports = |more: &str| format!("listen = \"[::1]:0\"\nexports = \"{more}\"\n");
+    assert_eq!(serve(&exports("asked")).exports, Some("jobs/asked".into()));
+    let taken =
+        format!("{BASE}[[export]]\nof = \"users\"\nto = \"out\"\n[serve]\n{}", exports("out"));
+    let found = "serve.exports: found \"out\"; allowed: a place of its own; ";
+    refused(&taken, &[&format!("{found}another export goes there already")]);
+    let read = served(&exports("s"));
+    refused(
+        &read,
+        &[&format!("{found}definitions are read from there").replace("\"out\"", "\"s\"")],
+    );
 }
 
 #[test]

@@ -46,6 +46,7 @@ use decided::Passed;
 
 use super::lock;
 use crate::serve::metrics::CheckpointMeasured;
+use crate::serve::view::kept::Kept;
 use crate::state::{BatchEntry, SourcePosition};
 
 /// After so long without being able to write, nothing more is read: what the next checkpoint is to
@@ -54,13 +55,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a run that is to end waits for what cannot be written.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
-/// How many pieces may wait for the keeper: a checkpoint has three a worker.
+/// How many pieces may wait for the keeper: a checkpoint has three a worker, and one of the view.
 const WAITING: usize = 1_024;
 
 /// What the keeper of a process is told.
 enum Told {
     /// A worker has given this out.
     Piece(u32, Piece),
+    /// The view has, in the process that has one.
+    Kept(Kept),
     /// A process has written its share.
     Report(Report),
     /// Everything before this time has been given out.
@@ -237,6 +240,11 @@ impl Checkpoints {
     pub(super) fn piece(&self, worker: usize, piece: Piece) {
         // A keeper that is gone has said why.
         let _ = self.keeper.send(Told::Piece(u32::try_from(worker).unwrap_or(u32::MAX), piece));
+    }
+
+    /// The view has given out what it adds.
+    pub(super) fn kept(&self, kept: Kept) {
+        let _ = self.keeper.send(Told::Kept(kept));
     }
 
     /// A process has written its share; told to the first process.

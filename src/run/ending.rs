@@ -22,7 +22,7 @@ use timely::worker::Worker;
 
 use super::outputs::Writing;
 use super::{Cluster, Live, Shared, lock};
-use crate::ingest::Last;
+use crate::ingest::{Last, Standing};
 use crate::sink::SinkError;
 
 /// How often files are brought up to date with what has been given out. Always where tests want many
@@ -36,6 +36,8 @@ pub(super) struct Ending {
     stands: Mutex<BTreeMap<usize, Last>>,
     /// Those that have read all there was when they began.
     caught_up: Mutex<BTreeSet<usize>>,
+    /// The same of those whose records have had their turn too, pipes aside: how far they were then.
+    up_to_date: Mutex<BTreeMap<usize, Last>>,
     /// Whether one of them was told to stop: then all stop.
     all_stop: AtomicBool,
     /// Before which time all is in a checkpoint.
@@ -49,6 +51,8 @@ enum Word {
     Stands(usize, EventTime, bool),
     /// It has read all there was when it began, and reads on until all have.
     CaughtUp(usize),
+    /// All of that has had its turn, when it stood here; whether its partitions say so.
+    UpToDate(usize, EventTime, bool),
     /// All are to stop.
     Stop,
     /// A checkpoint is committed that has everything before this time.
@@ -59,14 +63,17 @@ impl Ending {
     pub(super) fn new(cluster: &Cluster) -> Self {
         let processes = cluster.hosts.len().max(1);
         let kept = AtomicI64::new(EventTime::MIN);
-        let (stands, caught_up, all_stop) = Default::default();
-        Ending { processes, stands, caught_up, all_stop, kept }
+        let (stands, caught_up, up_to_date, all_stop) = Default::default();
+        Ending { processes, stands, caught_up, up_to_date, all_stop, kept }
     }
 
     fn hear(&self, word: Word) {
         match word {
             Word::Stands(process, time, has_say) => {
                 lock(&self.stands).insert(process, Last { time, has_say });
+            }
+            Word::UpToDate(process, time, has_say) => {
+                lock(&self.up_to_date).insert(process, Last { time, has_say });
             }
             Word::CaughtUp(process) => _ = lock(&self.caught_up).insert(process),
             Word::Stop => self.all_stop.store(true, Ordering::Release),
@@ -80,13 +87,25 @@ impl Ending {
 
     /// The time at which all end, once all have come so far.
     fn time(&self) -> Option<EventTime> {
-        let stands = lock(&self.stands);
-        if stands.len() < self.processes {
-            return None;
-        }
-        let with_say = stands.values().filter(|it| it.has_say).map(|it| it.time).min();
-        with_say.or_else(|| stands.values().map(|it| it.time).max())
+        let stands = self.of_all(&self.stands)?;
+        least_with_say(&stands).or_else(|| stands.iter().map(|it| it.time).max())
     }
+
+    /// Up to when all is in that any process had to read when it began, once all have read it.
+    pub(super) fn up_to_date(&self) -> Option<EventTime> {
+        let all = self.of_all(&self.up_to_date)?;
+        least_with_say(&all).or_else(|| all.iter().map(|it| it.time).min())
+    }
+
+    /// What all have said, once they have.
+    fn of_all(&self, said: &Mutex<BTreeMap<usize, Last>>) -> Option<Vec<Last>> {
+        let said = lock(said);
+        (said.len() == self.processes).then(|| said.values().copied().collect())
+    }
+}
+
+fn least_with_say(all: &[Last]) -> Option<EventTime> {
+    all.iter().filter(|it| it.has_say).map(|it| it.time).min()
 }
 
 /// A worker's part in it.
@@ -99,6 +118,7 @@ pub(super) struct Ends {
     speaks: bool,
     said: (bool, bool),
     said_caught_up: bool,
+    said_up_to_date: bool,
     /// Before which time, as it has said, all is in a checkpoint.
     told_kept: EventTime,
     to_all: Option<Feed<Word>>,
@@ -131,6 +151,7 @@ impl Ends {
             speaks: worker.index().is_multiple_of(cluster.workers),
             said: (false, false),
             said_caught_up: false,
+            said_up_to_date: false,
             told_kept: EventTime::MIN,
             to_all,
             flushed: Instant::now(),
@@ -142,6 +163,23 @@ impl Ends {
     pub(super) fn is_kept(&self, end: EventTime) -> bool {
         let is_wanted = self.shared.checkpoints.is_some() && end > EventTime::MIN;
         !is_wanted || self.shared.ending.kept.load(Ordering::Acquire) >= end
+    }
+
+    /// Says once that its process has read all there was when it began, and all of it has had its
+    /// turn; for a worker that has nothing waiting or not, and whose time stands here.
+    pub(super) fn tell_up_to_date(&mut self, has_settled: bool, time: EventTime) {
+        let partitions = &self.shared.partitions;
+        if !self.speaks || self.said_up_to_date || !has_settled || !partitions.are_up_to_date() {
+            return;
+        }
+        // What has had no record holds the others back, and says nothing of how far they are to be.
+        let own = partitions.standing().filter(|_| partitions.have_come_to_any());
+        let (time, has_say) = match own {
+            Some((Standing::At(own), _)) => (time.max(own), true),
+            _ => (time, false),
+        };
+        self.said_up_to_date = true;
+        self.say(Word::UpToDate(self.process, time, has_say));
     }
 
     /// Where time ends, once the run has come there; for a worker that has nothing waiting, and

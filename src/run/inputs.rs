@@ -31,7 +31,9 @@ pub(super) fn open(
         if stream as usize % processes == process {
             let mut file = FilePartition::open(&input.path)?;
             let go_on = go_on.get(&index(stream, 0)).copied();
-            file.skip_to(go_on.map_or(0, |go_on| go_on.offset))?;
+            if let Some(go_on) = &go_on {
+                file.skip_to(go_on.offset, go_on.start)?;
+            }
             partitions.add_file(index(stream, 0), file, input.mapping.clone(), go_on);
         }
     }

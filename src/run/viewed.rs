@@ -13,21 +13,34 @@ use super::outputs::{Origin, name};
 use super::{Run, Shared, lock};
 use crate::format::Mapping;
 use crate::ingest::{Onlooker, Shown};
+use crate::say::say;
 use crate::serve::metrics::{Measured, PartitionMeasured, SinkMeasured};
 use crate::serve::view::recent::{KEPT, shown};
 use crate::serve::view::{InForce, View};
 use crate::sink::delivery::HowItStands;
+use crate::state::StateError;
 
-/// The view of a run that goes on from a time, with the definitions it begins with.
-pub(super) fn begin(run: &Run, before: EventTime) -> Option<Arc<View>> {
-    let view = run.live.as_ref()?.view.clone()?;
+/// The view of a run that goes on from a time, with the definitions it begins with, and with what an
+/// earlier run has counted.
+pub(super) fn begin(run: &Run, before: EventTime) -> Result<Option<Arc<View>>, StateError> {
+    let Some(view) = run.live.as_ref().and_then(|live| live.view.clone()) else { return Ok(None) };
     view.go_on_from(before);
     for definition in &run.timeline.initial {
         let definition = Arc::clone(definition);
         view.define(InForce { definition, since: None, complete_from: None });
     }
     run.timeline.edits.iter().for_each(|edit| edited(&view, edit, None));
-    Some(view)
+    if let Some(kept) = run.state.as_ref().filter(|kept| kept.resumed.before().is_some()) {
+        let anew = view.restore(&kept.resumed.counts()?, before);
+        let anew = anew.map_err(|error| kept.resumed.unreadable(&error))?;
+        if !anew.is_empty() {
+            say(format_args!(
+                "counting begins anew for {}: not counted before, or in other panes or windows",
+                anew.join(", ")
+            ));
+        }
+    }
+    Ok(Some(view))
 }
 
 /// From now on whoever asks how the run is is told how its sinks stand, too.
@@ -66,21 +79,23 @@ pub(super) fn edited(view: &View, edit: &TimedEdit, sight: Option<&Sight>) {
     }
 }
 
-/// Says how far time has come, on the first worker, which has nothing waiting or not, and whose
-/// time stands here.
-pub(super) fn turn(
-    shared: &Shared,
-    probe: &ProbeHandle<EventTime>,
-    (has_settled, time): (bool, EventTime),
-) {
+/// Says how far time has come, on the first worker.
+pub(super) fn turn(shared: &Shared, probe: &ProbeHandle<EventTime>) {
     let Some(view) = &shared.view else { return };
     if let Some(frontier) = probe.with_frontier(|frontier| frontier.first().copied()) {
         view.advance(frontier);
     }
+    for kept in view.kept() {
+        if let Some(them) = &shared.checkpoints {
+            them.kept(kept);
+        }
+    }
     if view.metrics().is_due() {
         view.metrics().tell(measured(shared, view));
     }
-    if !view.is_ready() && has_settled && shared.partitions.are_up_to_date() {
+    if !view.is_ready()
+        && let Some(time) = shared.ending.up_to_date()
+    {
         view.caught_up(time);
     }
 }

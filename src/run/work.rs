@@ -93,6 +93,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         on_the_way.passed(&probe);
         reports.turn();
         traced.turn(&probe);
+        ends.iter_mut().for_each(|ends| ends.tell_up_to_date(waiting.is_empty(), pace.time));
         if worker.index() == 0 {
             if !edits.as_ref().is_some_and(Edits::are_saving) {
                 let reached = inputs.reached(pace.time);
@@ -100,7 +101,7 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
             }
             let checkpoints = shared.checkpoints.iter();
             checkpoints.for_each(|them| them.give_out(|before| !probe.less_than(&before)));
-            viewed::turn(shared, &probe, (waiting.is_empty(), pace.time));
+            viewed::turn(shared, &probe);
         }
         if let Some(edits) = &mut edits {
             edits.turn(run, &mut ingest, (waiting.is_empty(), pace.time), &mut inputs);
@@ -168,6 +169,7 @@ fn checkpoint(inputs: &mut Inputs, shared: &Shared, time: EventTime, at_once: bo
     let Some(checkpoints) = &shared.checkpoints else { return };
     if let Some(number) = checkpoints.begin(time, at_once) {
         lock(&shared.outputs).cut_at(time);
+        shared.view.iter().for_each(|view| view.cut_at(number, time));
         inputs.saves.send((time, Command::Checkpoint(number)));
     }
 }

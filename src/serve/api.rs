@@ -9,6 +9,7 @@ mod distinct;
 mod estimate;
 mod events;
 mod explain;
+mod exports;
 mod extract;
 mod names;
 mod records;
@@ -26,6 +27,8 @@ use axum::routing::{get, post};
 use dataflows::model::EventTime;
 use dataflows::rule::Definition;
 use serde_json::Value as Json;
+
+pub use exports::{Asking, ExportFormat, Exporter, Exports};
 
 use super::metrics::timed;
 use super::view::View;
@@ -94,16 +97,18 @@ pub struct Saved {
 struct Asked {
     view: Arc<View>,
     definitions: Arc<dyn Definitions>,
+    /// Those that are asked for, where the job says where they go.
+    exports: Option<Exports>,
 }
 
 /// The routes of the API, for those who may.
 pub fn routes(
     view: &Arc<View>,
-    definitions: Arc<dyn Definitions>,
+    (definitions, exports): (Arc<dyn Definitions>, Option<Exports>),
     access: &Access,
     metrics: &Metrics,
 ) -> Router {
-    let asked = Asked { view: Arc::clone(view), definitions };
+    let asked = Asked { view: Arc::clone(view), definitions, exports };
     let read = Router::new()
         .route("/v1/users/{id}/segments", get(users::one))
         .route("/v1/users/segments", post(users::many))
@@ -120,6 +125,7 @@ pub fn routes(
         .route("/v1/distinct", get(distinct::distinct))
         .route("/v1/top", get(top::top))
         .route("/v1/names", get(names::names))
+        .route("/v1/exports/{id}", get(exports::one))
         .route_layer(from_fn_with_state(metrics.clone(), timed))
         .route("/v1/diffs", get(differences::stream))
         .route("/v1/estimate", post(estimate::estimate))
@@ -132,6 +138,7 @@ pub fn routes(
             "/v1/segments/{id}",
             axum::routing::put(definitions::put).delete(definitions::delete),
         )
+        .route("/v1/exports", post(exports::begin))
         .with_state(asked);
     access.guard(Scope::Read, read).merge(access.guard(Scope::Definitions, change))
 }

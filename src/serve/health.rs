@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::view::View;
 
 /// `/healthz`: it lives, if it answers. `/readyz`: the view has all there was to be read when the
-/// run began; it stays ready from then on.
+/// run began, by all of its processes; it stays ready from then on.
 pub fn routes(view: &Arc<View>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))

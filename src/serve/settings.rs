@@ -25,6 +25,8 @@ pub struct Settings {
     pub connections_per_address: usize,
     /// How many of the last differences are retained, for past times and those who read them late.
     pub differences: usize,
+    /// Where exports go that clients ask for; they cannot, if it is not said.
+    pub exports: Option<PathBuf>,
     /// What is counted by sketches; nothing, if not said.
     pub sketches: Option<Sketches>,
 }
@@ -89,7 +91,7 @@ impl fmt::Debug for Token {
 pub enum Scope {
     /// Ask who is in what.
     Read,
-    /// Save and delete definitions.
+    /// Save and delete definitions, and have exports written.
     Definitions,
     /// Send records.
     Ingest,

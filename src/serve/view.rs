@@ -15,6 +15,7 @@
 
 mod classes;
 pub mod drift;
+pub mod kept;
 pub mod names;
 pub mod overlap;
 pub mod past;
@@ -39,6 +40,7 @@ pub use ring::{Entry, Gone, Place};
 pub use segments::{InForce, Page, Segment};
 
 use classes::Classes;
+use kept::{Cuts, Kept};
 use names::Names;
 use recent::Recent;
 use ring::Ring;
@@ -68,6 +70,7 @@ pub struct View {
     metrics: Metrics,
     questions: Questions,
     sketches: Option<Sketches>,
+    cuts: Cuts,
     /// Told whenever something has changed.
     changes: watch::Sender<()>,
 }
@@ -103,6 +106,7 @@ impl View {
             metrics,
             questions: Questions::default(),
             sketches: None,
+            cuts: Cuts::default(),
             changes: watch::Sender::new(()),
         }
     }
@@ -133,7 +137,14 @@ impl View {
 
     /// All before this time has been taken. Called by one thread at a time.
     pub fn advance(&self, frontier: EventTime) {
-        let up_to = frontier.saturating_sub(1);
+        while let Some((before, number)) = self.cuts.next(frontier) {
+            self.come_to(before.saturating_sub(1));
+            self.cuts.keep(Kept { number, before, counts: self.counts(before) });
+        }
+        self.come_to(frontier.saturating_sub(1));
+    }
+
+    fn come_to(&self, up_to: EventTime) {
         if up_to <= self.as_of.load(Ordering::Relaxed) {
             return;
         }

@@ -65,13 +65,17 @@ pub(super) trait Destination: Send + 'static {
     }
 
     /// The fault that another position is stored than the one this process has written.
-    fn displaced(&self, found: Option<EventTime>, expected: Option<EventTime>) -> SinkError;
+    fn displaced(&self, _found: Option<EventTime>, _expected: Option<EventTime>) -> SinkError {
+        SinkError::Displaced { name: self.watch().name().to_owned() }
+    }
+
+    /// By what people are told how it stands.
+    fn watch(&self) -> &Watch;
 
     /// Tells people of trouble that may pass.
-    fn trouble(&self, reason: &str);
-
-    /// Tells that it has passed.
-    fn is_well(&self);
+    fn trouble(&self, reason: &str) {
+        self.watch().trouble(reason);
+    }
 }
 
 /// The fault of a destination that can be rebuilt, whose position is not the one this process has
@@ -210,7 +214,7 @@ pub(super) fn first_connection(
     while !is_stopped() {
         match to.connect() {
             Ok(position) => {
-                to.is_well();
+                to.watch().is_well();
                 return Ok(Some(position));
             }
             Err(Failure::Fault(fault)) => return Err(fault),
@@ -329,7 +333,7 @@ impl<D: Destination> Carrier<D> {
         loop {
             let asked = match self.attempt(due) {
                 Ok(()) => {
-                    self.to.is_well();
+                    self.to.watch().is_well();
                     queue.is_down.store(false, Ordering::Release);
                     return Ok(true);
                 }

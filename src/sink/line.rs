@@ -23,10 +23,18 @@ pub fn json_difference(difference: &Difference, lines: &mut Vec<u8>) {
 pub(super) fn json_row(time: EventTime, segment: &str, user: &str, diff: i8, lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"{\"time\":");
     lines.extend_from_slice(itoa::Buffer::new().format(time).as_bytes());
-    lines.extend_from_slice(b",\"segment\":");
-    quote(segment, lines);
-    lines.extend_from_slice(b",\"user\":");
-    quote(user, lines);
+    if is_plain(segment) && is_plain(user) {
+        lines.extend_from_slice(b",\"segment\":\"");
+        lines.extend_from_slice(segment.as_bytes());
+        lines.extend_from_slice(b"\",\"user\":\"");
+        lines.extend_from_slice(user.as_bytes());
+        lines.push(b'"');
+    } else {
+        lines.extend_from_slice(b",\"segment\":");
+        quote(segment, lines);
+        lines.extend_from_slice(b",\"user\":");
+        quote(user, lines);
+    }
     lines.extend_from_slice(if diff > 0 { b",\"diff\":1}\n" } else { b",\"diff\":-1}\n" });
 }
 
@@ -39,8 +47,24 @@ pub(super) fn json_user(segment: &str, user: &str, lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"}\n");
 }
 
+/// Bytes that do not stand in JSON as they are.
+const ODD: [bool; 256] = {
+    let mut odd = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        odd[byte] = byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize || byte == 0x7f;
+        byte += 1;
+    }
+    odd
+};
+
+/// Whether a text stands in JSON as it is. To look at all of a short one is quicker than to stop.
+fn is_plain(text: &str) -> bool {
+    !text.bytes().fold(false, |odd, byte| odd | ODD[usize::from(byte)])
+}
+
 fn quote(text: &str, lines: &mut Vec<u8>) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f) {
+    if is_plain(text) {
         lines.push(b'"');
         lines.extend_from_slice(text.as_bytes());
         lines.push(b'"');

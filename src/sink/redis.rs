@@ -190,12 +190,8 @@ impl Destination for Writer {
         displaced(self.watch.name(), &self.settings.name, found, expected)
     }
 
-    fn trouble(&self, reason: &str) {
-        self.watch.trouble(reason);
-    }
-
-    fn is_well(&self) {
-        self.watch.is_well();
+    fn watch(&self) -> &Watch {
+        &self.watch
     }
 }
 

@@ -188,12 +188,8 @@ impl Destination for Writer {
         WebhookFault::InUse { file: self.progress.path().to_owned() }.into()
     }
 
-    fn trouble(&self, reason: &str) {
-        self.watch.trouble(reason);
-    }
-
-    fn is_well(&self) {
-        self.watch.is_well();
+    fn watch(&self) -> &Watch {
+        &self.watch
     }
 }
 

@@ -1,6 +1,7 @@
 //! A file as a partition: its lines are the records, the number of lines before one its offset.
 
 mod ahead;
+mod start;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::read::MultiGzDecoder;
 
 pub use ahead::{Ahead, ReadAhead, Wake};
+pub use start::LineStart;
 
 use super::{Chunk, MAX_LINE_BYTES, SourceError};
 
@@ -27,6 +29,8 @@ pub struct FilePartition {
     read: Arc<AtomicU64>,
     total: Option<u64>,
     offset: u64,
+    /// The byte of the file at which the line of that offset begins, if it is stored as it is.
+    begins: u64,
     /// Read, but not yet handed out: the start of a line.
     carried: Vec<u8>,
     spare: Vec<u8>,
@@ -86,6 +90,7 @@ impl FilePartition {
             read,
             total,
             offset: 0,
+            begins: 0,
             carried: Vec::new(),
             spare: Vec::new(),
             ahead: None,
@@ -94,24 +99,9 @@ impl FilePartition {
         })
     }
 
-    /// Reads past everything before this offset.
-    ///
-    /// # Errors
-    /// The file cannot be read on, or is shorter.
-    pub fn skip_to(&mut self, offset: u64) -> Result<(), SourceError> {
-        while self.offset < offset {
-            let Some(chunk) = self.next_chunk(READ_BYTES)? else {
-                let (path, lines) = (self.path.clone(), self.offset);
-                return Err(SourceError::Shorter { path, lines, expected: offset });
-            };
-            if self.offset > offset {
-                // What stands before the offset is known to be done.
-                self.ahead = Some(chunk);
-            } else {
-                self.recycle(chunk);
-            }
-        }
-        Ok(())
+    /// Whether its bytes are those that are read, and can be read again from wherever one likes.
+    fn is_stored_as_it_is(&self) -> bool {
+        self.compression.is_none() && self.total.is_some()
     }
 
     /// How far it has been read.
@@ -172,9 +162,11 @@ impl FilePartition {
         };
         let ends = memchr::memchr_iter(b'\n', &bytes).count() as u64;
         let unended = u64::from(bytes.last() != Some(&b'\n'));
-        let first_offset = self.offset;
+        let (first_offset, byte) = (self.offset, self.begins);
         self.offset += ends + unended;
-        Chunk { bytes, first_offset, cut, ..Chunk::default() }
+        self.begins = self.read.load(Ordering::Relaxed) - self.carried.len() as u64;
+        let start = self.is_stored_as_it_is().then_some(LineStart { line: first_offset, byte });
+        Chunk { bytes, first_offset, start, cut, ..Chunk::default() }
     }
 
     /// Reads until there are as many bytes as wanted, or the file ends. What is being written
@@ -333,7 +325,7 @@ mod tests {
         Ok(lines)
     }
 
-    fn stored(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    pub(super) fn stored(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();

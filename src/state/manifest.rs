@@ -83,6 +83,18 @@ pub struct SourcePosition {
     /// The offset after the last record that was read. What stands from `offset` to here was
     /// read, and is not all in the checkpoint.
     pub read_to: u64,
+    /// Of a file that is stored as it is, where to begin to read; older manifests do not say it.
+    pub start: Option<LineStart>,
+}
+
+/// Where a line begins in a file, at or before the offset to be read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineStart {
+    /// How many lines are before it.
+    pub line: u64,
+    /// How many bytes are.
+    pub byte: u64,
 }
 
 /// A batch that a manifest names.

@@ -291,7 +291,12 @@ mod tests {
     const AT: EventTime = 1_000;
 
     fn place(offset: u64) -> Place {
-        Place { position: Position { partition: 0, offset }, user: UserKey::of("u"), at: AT }
+        Place {
+            position: Position { partition: 0, offset },
+            user: UserKey::of("u"),
+            at: AT,
+            parent: None,
+        }
     }
 
     fn came(segment: &str) -> Note {

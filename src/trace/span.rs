@@ -1,7 +1,8 @@
 //! Spans as OpenTelemetry has them, and by what they are known.
 //!
 //! The identifiers of a trace are hashes of its record's place, so that processes that never speak
-//! of it agree, and a run that goes on from a checkpoint tells the same trace again, not another.
+//! of it agree, and a run that goes on from a checkpoint tells the same trace again, not another. A
+//! record that came as a part of a trace goes on with that, below the span that sent it.
 
 use dataflows::model::time::format_time;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -15,11 +16,17 @@ use super::{Came, Fate, Moment, Place, Settled};
 
 /// A trace that is sampled, by W3C.
 const SAMPLED: u32 = 1;
+/// That it is known whether the parent is in another process, and that it is.
+const REMOTE: u32 = 0x300;
 
 /// By what the spans of a record are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ids {
     trace: u128,
+    /// What its spans have in common, and those of no other record.
+    own: u64,
+    /// The span that sent it.
+    parent: Option<u64>,
 }
 
 impl Ids {
@@ -30,12 +37,14 @@ impl Ids {
         bytes.extend_from_slice(&place.position.offset.to_be_bytes());
         bytes.extend_from_slice(&place.user.to_bytes());
         bytes.extend_from_slice(&place.at.to_be_bytes());
-        Ids { trace: xxh3_128_with_seed(&bytes, job) }
+        let hash = xxh3_128_with_seed(&bytes, job);
+        let (trace, parent) = (place.parent.map(|it| it.trace), place.parent.map(|it| it.span));
+        Ids { trace: trace.unwrap_or(hash), own: hash as u64, parent }
     }
 
     fn span(self, name: &str, of: &str) -> Vec<u8> {
-        let low = self.trace as u64;
-        let hash = xxh3_64_with_seed(of.as_bytes(), xxh3_64_with_seed(name.as_bytes(), low));
+        let seed = xxh3_64_with_seed(name.as_bytes(), self.own);
+        let hash = xxh3_64_with_seed(of.as_bytes(), seed);
         hash.to_be_bytes().to_vec()
     }
 
@@ -70,7 +79,9 @@ impl Ids {
         done: Moment,
     ) -> [Span; 4] {
         let Settled { place, read, turn, fate } = settled;
-        let mut record = self.begin("record", self.record(), Vec::new(), (read.asked, done));
+        let sender = self.parent.map(|span| span.to_be_bytes().to_vec()).unwrap_or_default();
+        let mut record = self.begin("record", self.record(), sender, (read.asked, done));
+        record.flags |= if self.parent.is_some() { REMOTE } else { 0 };
         record.kind = SpanKind::Consumer.into();
         record.attributes = vec![
             text("rivulet.source", source),

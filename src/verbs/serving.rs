@@ -9,11 +9,12 @@ use dataflows::catalog::Refusal as Refused;
 use dataflows::rule::Definition;
 use serde_json::{Value as Json, json};
 
+use super::exporting::exports;
 use super::what::Subject;
 use super::{collecting, say};
 use crate::args::Run;
 use crate::definitions::{Store, StoreError};
-use crate::serve::api::{Definitions, Saved};
+use crate::serve::api::{Definitions, Exports, Saved};
 use crate::serve::view::View;
 use crate::serve::{
     Access, Fault, Refusal, Scope, ServeError, Server, Settings, api, console, health, openapi,
@@ -58,7 +59,11 @@ pub(super) fn serving(
         are_fixed: subject.has_changes,
     };
     let parts: &[_] = if collector.is_some() { &[OPENAPI] } else { &[] };
-    let mut routes = routes(settings, &view, files).merge(openapi::routes(parts));
+    let asked = settings
+        .exports
+        .clone()
+        .map(|folder| exports(folder, &subject.name, &view, Store::new(&subject.segments)));
+    let mut routes = routes(settings, &view, (files, asked)).merge(openapi::routes(parts));
     if let Some(collector) = collector {
         routes = routes.merge(collecting::routes(collector, settings));
         view.metrics().add(|registry| collector.measure(registry));
@@ -69,14 +74,18 @@ pub(super) fn serving(
 }
 
 /// What is answered of the run. Every part guards its own routes.
-fn routes(settings: &Settings, view: &Arc<View>, files: Files) -> Router {
+fn routes(
+    settings: &Settings,
+    view: &Arc<View>,
+    (files, exports): (Files, Option<Exports>),
+) -> Router {
     let access = Access::new(&settings.tokens);
-    let (files, metrics) = (Arc::new(files), view.metrics());
+    let metrics = view.metrics();
     Router::new()
         .merge(health::routes(view))
         .merge(console::routes())
         .merge(access.guard(Scope::Read, metrics.routes()))
-        .merge(api::routes(view, files, &access, metrics))
+        .merge(api::routes(view, (Arc::new(files), exports), &access, metrics))
 }
 
 /// The files of the definitions, which the run watches.

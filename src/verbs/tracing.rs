@@ -7,10 +7,9 @@ use crate::trace::{Settings, TraceError, Tracing};
 
 use super::what::Subject;
 
-/// Begins to trace, where the job says so and any record is to be.
+/// Begins to trace, where the job says so.
 pub(super) fn tracing(subject: &Subject, workers: &Workers) -> Result<Option<Tracing>, TraceError> {
-    let is_any = |it: &&TraceSettings| it.billionths > 0;
-    let trace = subject.trace.as_ref().filter(is_any);
+    let trace = subject.trace.as_ref();
     let process = workers.process.unwrap_or(0);
     let hears = process == 0 && workers.hosts.is_some();
     let settings = |trace| settings(&subject.name, (process, hears), trace);

@@ -23,6 +23,7 @@ fn place() -> (Place, String) {
             offset: 100 * number,
             clock: None,
             read_to: 100 * number,
+            start: None,
         };
         let manifest = Manifest {
             number,

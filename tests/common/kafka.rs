@@ -22,7 +22,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
@@ -208,6 +208,19 @@ impl Broker {
         producer.flush(DEADLINE).unwrap();
     }
 
+    /// Puts a record with headers there.
+    pub(crate) fn send_with(&self, topic: &str, headers: &[(&str, &str)], record: &str) {
+        let producer: BaseProducer = self.client().create().unwrap();
+        let header = |own: OwnedHeaders, (key, value): &(&str, &str)| {
+            own.insert(Header { key, value: Some(*value) })
+        };
+        let headers = headers.iter().fold(OwnedHeaders::new(), header);
+        let record: BaseRecord<'_, (), str> =
+            BaseRecord::to(topic).partition(0).payload(record).headers(headers);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(DEADLINE).unwrap();
+    }
+
     /// The same in one transaction, which is committed or aborted.
     pub(crate) fn transact(&self, topic: &str, partition: i32, records: &[&str], commit: bool) {
         let producer: BaseProducer =
@@ -239,12 +252,15 @@ impl Broker {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
             consumer.assign(&list).unwrap();
-            let began = Instant::now();
+            let mut last = Instant::now();
             loop {
-                assert!(began.elapsed() < DEADLINE, "topic {topic} has no end");
+                assert!(last.elapsed() < DEADLINE, "topic {topic} has no end");
                 match consumer.poll(Duration::from_millis(100)) {
                     Some(Err(KafkaError::PartitionEOF(at))) if at == partition => break,
-                    Some(Ok(message)) => seen.push(Seen::of(&message)),
+                    Some(Ok(message)) => {
+                        seen.push(Seen::of(&message));
+                        last = Instant::now();
+                    }
                     Some(Err(_)) | None => {}
                 }
             }

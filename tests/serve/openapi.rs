@@ -11,7 +11,8 @@ use crate::sketches::{SKETCHES, event};
 const DEADLINE: Duration = Duration::from_secs(280);
 
 /// What a document cannot say: rules are checked by more than a schema, and segments laid over one
-/// another are to be different ones, and of what is counted or was seen one is to be named. And a stream does not end.
+/// another are to be different ones, and of what is counted or was seen one is to be named; only so many exports are
+/// written at a time. And a stream does not end.
 const CONFIG: &str = r#"
 [[operations]]
 include-name = "PUT /v1/segments/{id}"
@@ -30,6 +31,9 @@ include-name = "GET /v1/distinct"
 checks.positive_data_acceptance.enabled = false
 [[operations]]
 include-name = "GET /v1/names"
+checks.positive_data_acceptance.enabled = false
+[[operations]]
+include-name = "POST /v1/exports"
 checks.positive_data_acceptance.enabled = false
 [[operations]]
 include-name = "GET /v1/diffs"
@@ -80,7 +84,7 @@ fn holds(
 
 #[test]
 fn the_server_does_what_its_document_says() {
-    let place = place(&format!("{JOB}{SKETCHES}"));
+    let place = place(&format!("{JOB}exports = \"asked\"\n{SKETCHES}"));
     let served = Served::start(&place);
     served.send(&[
         sets("u1", 0, "plan", "pro"),
@@ -90,7 +94,7 @@ fn the_server_does_what_its_document_says() {
     ]);
     served.await_segments("u2", &["de"]);
     let mut time = 1_000;
-    holds(&place, &served, &[], 24, || {
+    holds(&place, &served, &[], 26, || {
         // Time goes on, so that what is saved comes into force.
         time += 10;
         served.send(&[sets("clock", time, "tick", "x")]);

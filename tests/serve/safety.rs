@@ -47,6 +47,12 @@ fn tokens_open_what_they_are_for() {
     ask("PUT", "read-token").refused(403, "forbidden");
     ask("PUT", "").refused(401, "unauthorized");
     assert_eq!(ask("PUT", "write-token").status, 202);
+    let export = |token: &str| {
+        let headers = [("authorization", &*format!("Bearer {token}"))];
+        served.ask("POST", "/v1/exports", &headers, "{}")
+    };
+    export("read-token").refused(403, "forbidden");
+    export("write-token").refused(409, "nowhere");
     served.get("/healthz").fine();
     assert_eq!(served.end(), Some(0));
 }

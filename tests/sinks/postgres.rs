@@ -1,14 +1,15 @@
 //! PostgreSQL: tables of who is in which segment, who was, and what was computed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 
 use serde_json::Value as Json;
 
-use crate::common::{Place, eventually};
-use crate::live::{Fed, Live, clickstream};
+use crate::common::Place;
+use crate::live::clickstream;
 use crate::stores::{Postgres, own};
-use crate::{job, killed_in_mid_stream, killed_often};
+use crate::{
+    awaited_in_vain, job, killed_in_mid_stream, killed_often, refused, replayed_while_killed,
+};
 
 pub(crate) const FORGET: &str = "DROP SCHEMA IF EXISTS rivulet CASCADE";
 
@@ -129,18 +130,8 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
     let (postgres, place) = (Postgres::new(), Place::new());
     let expected = busy(&place, 6_000);
     job(&place, None, &[postgres.sink("")]);
-    let mut fed = Fed::start(&place, "replay --job job.toml --until last");
-    for _ in 0..3 {
-        let before = postgres.position();
-        fed.feed(1_000);
-        eventually("more is written", || postgres.position() > before);
-        postgres.kill();
-        fed.feed(500);
-        fed.live.says("nothing is lost");
-        postgres.start();
-        fed.live.says("is written again");
-    }
-    assert_eq!(fed.end(), Some(0));
+    let (kill, start) = (|| postgres.kill(), || postgres.start());
+    replayed_while_killed(&place, 3, || postgres.position(), (kill, start));
     postgres.check("rivulet", &expected);
 }
 
@@ -170,8 +161,14 @@ fn what_has_been_lost_is_noticed_and_filled_anew() {
 #[test]
 fn odd_names_are_kept_as_far_as_they_can_be() {
     let (postgres, place) = (Postgres::new(), Place::new());
-    let users =
-        ["tab\tand \\ and \n", "nul\0nul", "'; DROP SCHEMA rivulet; --", &"x".repeat(1_024)];
+    let users = [
+        "tab\tand \\ and \n",
+        "nul\0nul",
+        "'; DROP SCHEMA rivulet; --",
+        &"x".repeat(1_024),
+        "nul\u{2400}nul",
+        "nul\u{241b}\u{2400}nul",
+    ];
     let line = |user: &&str| {
         let user = serde_json::to_string(user).unwrap();
         format!(
@@ -182,21 +179,17 @@ fn odd_names_are_kept_as_far_as_they_can_be() {
     job(&place, None, &[postgres.sink("")]);
     place.run("replay --job job.toml").fine();
     let kept = postgres.rows("SELECT user_id FROM rivulet.segment_membership");
-    assert_eq!(kept.len(), 4);
+    assert_eq!(kept.len(), 6, "each has a row of its own");
     assert!(kept.contains(users[0]) && kept.contains("nul\u{2400}nul") && kept.contains(users[2]));
-    assert!(kept.contains(users[3]));
+    assert!(kept.contains(users[3]) && kept.contains("nul\u{241b}\u{2400}nul"));
+    assert!(kept.contains("nul\u{241b}\u{241b}\u{241b}\u{2400}nul"));
 }
 
 #[test]
 fn what_is_wrong_is_told_with_the_remedy_and_without_the_password() {
     let (postgres, place) = (Postgres::new(), Place::new());
     place.write("whole.jsonl", place.text("events.jsonl"));
-    let refused = |sink: &str, parts: &[&str]| {
-        job(&place, None, &[sink.to_owned()]);
-        let said = place.run("replay --job job.toml").refused();
-        parts.iter().for_each(|part| assert!(said.contains(part), "{part:?} in {said:?}"));
-        assert!(!said.contains("hunter"), "{said}");
-    };
+    let refused = |sink: &str, parts: &[&str]| refused(&place, sink, parts);
     let sink = postgres.sink("");
     refused(&sink.replace("hunter2", "hunter3"), &["does not let it in", "the url"]);
     refused(&sink.replace("/postgres\"", "/nowhere\""), &["does not let it in", "nowhere"]);
@@ -220,15 +213,8 @@ fn what_is_wrong_is_told_with_the_remedy_and_without_the_password() {
 
 #[test]
 fn a_run_that_waits_for_its_server_ends_when_told() {
-    let place = Place::new();
-    place.write("whole.jsonl", place.text("events.jsonl"));
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = nowhere.local_addr().unwrap();
-    drop(nowhere);
-    let url = format!("postgres://a:hush@{address}/x");
-    job(&place, None, &[format!("[[sink]]\nkind = \"postgres\"\nurl = {url:?}\n")]);
-    let live = Live::start(&place, "run job.toml");
-    let said = live.says("nothing is lost");
+    let (said, address) = awaited_in_vain(|address| {
+        format!("[[sink]]\nkind = \"postgres\"\nurl = \"postgres://a:hush@{address}/x\"\n")
+    });
     assert!(said.contains(&address.to_string()) && !said.contains("hush"), "{said}");
-    assert_eq!(live.stop(), Some(0));
 }

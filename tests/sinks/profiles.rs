@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use crate::common::{BUSY_SEGMENTS, Place, eventually};
-use crate::live::Fed;
+use crate::common::{BUSY_SEGMENTS, Place};
 use crate::postgres::FORGET;
 use crate::stores::Postgres;
-use crate::{job, killed_in_mid_stream, killed_often};
+use crate::{job, killed_in_mid_stream, killed_often, replayed_while_killed};
 
 const START: i64 = 1_767_225_600_000;
 
@@ -175,18 +174,8 @@ fn a_server_that_is_killed_loses_no_attributes() {
     let (postgres, place) = (Postgres::new(), Place::new());
     let records = world(&place, 4_000);
     job(&place, None, &[postgres.sink(NAMED)]);
-    let mut fed = Fed::start(&place, "replay --job job.toml --until last");
-    for _ in 0..2 {
-        let before = postgres.position();
-        fed.feed(1_000);
-        eventually("more is written", || postgres.position() > before);
-        postgres.kill();
-        fed.feed(500);
-        fed.live.says("nothing is lost");
-        postgres.start();
-        fed.live.says("is written again");
-    }
-    assert_eq!(fed.end(), Some(0));
+    let (kill, start) = (|| postgres.kill(), || postgres.start());
+    replayed_while_killed(&place, 2, || postgres.position(), (kill, start));
     assert_eq!(found(&postgres, "rivulet"), expected(&records, &SOME));
 }
 

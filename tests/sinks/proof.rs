@@ -8,8 +8,8 @@ use std::path::Path;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::common::{Place, eventually};
-use crate::job;
 use crate::stores::{Postgres, Redis, is_root, run};
+use crate::{job, refused};
 
 /// An authority, and a certificate for `localhost` that it has signed, as PEM: the authority's own,
 /// the server's, its key.
@@ -33,14 +33,6 @@ fn put(folder: &Path, [_, certificate, key]: &[String; 3]) {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
-}
-
-/// What comes of a replay into this sink with these authorities beside it.
-fn refused(place: &Place, sink: &str, parts: &[&str]) {
-    job(place, None, &[sink.to_owned()]);
-    let said = place.run("replay --job job.toml").refused();
-    parts.iter().for_each(|part| assert!(said.contains(part), "{part:?} in {said:?}"));
-    assert!(!said.contains("hunter"), "{said}");
 }
 
 fn fine(place: &Place, sink: &str) {

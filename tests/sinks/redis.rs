@@ -1,14 +1,15 @@
 //! Redis: sets of users and of segments, in step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 
 use ::redis::cmd;
 
-use crate::common::{Place, eventually};
-use crate::live::{Fed, Live, clickstream, segments_after};
+use crate::common::Place;
+use crate::live::{clickstream, segments_after};
 use crate::stores::Redis;
-use crate::{job, killed_in_mid_stream, killed_often};
+use crate::{
+    awaited_in_vain, job, killed_in_mid_stream, killed_often, refused, replayed_while_killed,
+};
 
 impl Redis {
     pub(crate) fn sink(&self, more: &str) -> String {
@@ -112,18 +113,8 @@ fn a_server_that_is_killed_loses_and_doubles_nothing() {
     let (redis, place) = (Redis::new(""), Place::new());
     let expected = busy(&place, 6_000);
     job(&place, None, &[redis.sink("")]);
-    let mut fed = Fed::start(&place, "replay --job job.toml --until last");
-    for _ in 0..3 {
-        let before = redis.position();
-        fed.feed(1_000);
-        eventually("more is written", || redis.position() > before);
-        redis.server.kill();
-        fed.feed(500);
-        fed.live.says("nothing is lost");
-        redis.start();
-        fed.live.says("is written again");
-    }
-    assert_eq!(fed.end(), Some(0));
+    let (kill, start) = (|| redis.server.kill(), || redis.start());
+    replayed_while_killed(&place, 3, || redis.position(), (kill, start));
     assert_eq!(redis.segments(""), expected);
 }
 
@@ -169,12 +160,7 @@ fn what_has_been_lost_is_noticed_and_filled_anew() {
 fn what_is_wrong_is_told_with_the_remedy_and_without_the_password() {
     let (redis, place) = (Redis::new("hunter2"), Place::new());
     place.write("whole.jsonl", place.text("events.jsonl"));
-    let refused = |sink: &str, parts: &[&str]| {
-        job(&place, None, &[sink.to_owned()]);
-        let said = place.run("replay --job job.toml").refused();
-        parts.iter().for_each(|part| assert!(said.contains(part), "{part:?} in {said:?}"));
-        assert!(!said.contains("hunter"), "{said}");
-    };
+    let refused = |sink: &str, parts: &[&str]| refused(&place, sink, parts);
     let sink = redis.sink("");
     refused(&sink.replace("hunter2", "hunter3"), &["does not let it in", "the url"]);
     refused(&sink.replace(":hunter2@", ""), &["does not let it in", "the url"]);
@@ -187,14 +173,8 @@ fn what_is_wrong_is_told_with_the_remedy_and_without_the_password() {
 
 #[test]
 fn a_run_that_waits_for_its_server_ends_when_told() {
-    let place = Place::new();
-    place.write("whole.jsonl", place.text("events.jsonl"));
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = nowhere.local_addr().unwrap();
-    drop(nowhere);
-    job(&place, None, &[format!("[[sink]]\nkind = \"redis\"\nurl = \"redis://{address}\"\n")]);
-    let live = Live::start(&place, "run job.toml");
-    let said = live.says("nothing is lost");
+    let (said, address) = awaited_in_vain(|address| {
+        format!("[[sink]]\nkind = \"redis\"\nurl = \"redis://{address}\"\n")
+    });
     assert!(said.contains(&address.to_string()), "{said}");
-    assert_eq!(live.stop(), Some(0));
 }

@@ -6,14 +6,14 @@ use std::collections::{HashMap, HashSet};
 
 use super::events::{EventPage, EventReader, Told, extent};
 use super::pages::{PAGE_BYTES, keyed, push};
-use super::{Collection, Piece, Unreadable, identifiers};
+use super::{Collection, Piece, Unreadable, counts, identifiers};
 use crate::codec::Stopped;
 use crate::model::{EventTime, StreamId, UserKey};
 
 /// What a merge may leave out beside what is void.
 #[derive(Debug, Clone, Copy)]
 pub struct Forget {
-    /// Events and identifiers of before are needed no more.
+    /// Events and identifiers of before are needed no more; nor counts whose instant is before.
     pub before: EventTime,
     /// Whether there is nothing older: then nothing is left that anything would make void.
     pub erasures: bool,
@@ -32,6 +32,7 @@ pub fn merge(
         Collection::Users => users(pieces, forget),
         Collection::Events => events(pieces, forget),
         Collection::Identifiers => identifiers::merge(pieces, forget.before),
+        Collection::Counts => counts::merge(pieces, forget),
     };
     let pages = merged.map_err(|(page, stopped)| Unreadable::new(collection, page, stopped))?;
     let newest = pieces.iter().map(|piece| (piece.number, piece.before)).max();

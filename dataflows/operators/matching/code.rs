@@ -43,7 +43,10 @@ pub mod key {
     pub const SCALAR: u64 = 2;
     const COMPOUND: u64 = 1;
     const WIDE: u64 = 4;
-    const TEXT: u64 = 0xfff8_0000_0000_0000;
+    /// No value stands here.
+    pub(super) const NOWHERE: u64 = 5;
+    /// The least key of a text.
+    pub(super) const TEXT: u64 = 0xfff8_0000_0000_0000;
     /// The least number.
     pub const LEAST: u64 = 0x0010_0000_0000_0000;
     /// The greatest number.
@@ -245,9 +248,16 @@ impl Leaf {
     #[inline]
     pub fn holds(&self, codes: &Codes, ask: impl FnOnce(Leaf) -> bool) -> bool {
         if self.is_quick() && !(codes.wide && self.is_of_wide(codes)) {
-            return Guard::from(*self).passes(codes);
+            return self.holds_of(&codes.slots[(self.packed & !KINDS) as usize]);
         }
         ask(*self)
+    }
+
+    fn holds_of(&self, slot: &Slot) -> bool {
+        let within = slot.key.wrapping_sub(self.low) <= self.span;
+        let shares = slot.bit & self.low != 0;
+        let is_mask = self.is_maybe();
+        ((within & !is_mask) | (shares & is_mask)) != self.is_inverted()
     }
 
     fn is_of_wide(&self, codes: &Codes) -> bool {
@@ -255,18 +265,29 @@ impl Leaf {
     }
 }
 
-/// A leaf that lets pass where it holds: all that is needed to know is the key.
+/// A leaf that lets pass where it holds, of whichever kind it is: the key lies within a stretch, or
+/// the text's bit is in the mask.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, packed(4))]
 pub struct Guard {
     low: u64,
     span: u64,
-    packed: u32,
+    mask: u64,
+    column: Column,
 }
 
 impl From<Leaf> for Guard {
+    /// The opposite of a stretch is what goes on where it ends, round to where it begins.
     fn from(leaf: Leaf) -> Self {
-        Guard { low: leaf.low, span: leaf.span, packed: leaf.packed }
+        let Leaf { low, span, packed, .. } = leaf;
+        let (low, span, mask) = match (leaf.is_maybe(), leaf.is_inverted()) {
+            (false, false) => (low, span, 0),
+            (false, true) if span == u64::MAX => (key::NOWHERE, 0, 0),
+            (false, true) => (low.wrapping_add(span + 1), u64::MAX - span - 1, 0),
+            (true, false) => (key::NOWHERE, 0, low),
+            (true, true) => (key::MISSING, key::TEXT - 1, !low),
+        };
+        Guard { low, span, mask, column: Column(packed & !KINDS) }
     }
 }
 
@@ -275,12 +296,9 @@ impl Guard {
     /// quick.
     #[inline]
     pub fn passes(&self, codes: &Codes) -> bool {
-        let slot = &codes.slots[(self.packed & !KINDS) as usize];
-        let within = slot.key.wrapping_sub(self.low) <= self.span;
-        let shares = slot.bit & self.low != 0;
-        let is_mask = self.packed & MASK != 0;
+        let slot = &codes.slots[self.column.0 as usize];
         // Without a branch: what comes next is no more than a guess.
-        ((within & !is_mask) | (shares & is_mask)) != (self.packed & INVERTED != 0)
+        (slot.key.wrapping_sub(self.low) <= self.span) | (slot.bit & self.mask != 0)
     }
 }
 
@@ -311,6 +329,35 @@ mod tests {
         assert!(keys.is_sorted_by(|left, right| left < right), "{keys:x?}");
         assert!(keys[5..10].iter().all(|it| (key::LEAST..=key::GREATEST).contains(it)));
         assert!(keys[2] == key::SCALAR && keys[1] == key::PRESENT && keys[0] == key::MISSING);
+    }
+
+    #[test]
+    fn a_guard_lets_pass_where_its_leaf_holds() {
+        let (column, condition) = (Column(0), ConditionId(0));
+        let mut pool = Pool::default();
+        let mut cells = vec![Cell::Missing, Cell::Flag(false), Cell::Flag(true)];
+        let numbers = ["-9999", "-1", "0", "0.5", "2", "1e9"].map(|it| Decimal::parse(it).unwrap());
+        let texts = (0..100).map(|it| Value::text(&it.to_string()));
+        let values = numbers.map(Value::Number).into_iter().chain(texts);
+        cells.extend(values.map(|it| Cell::new(&it, &mut pool)));
+        cells.push(Cell::new(&Value::List([].into()), &mut pool));
+        let keys: Vec<u64> = cells.iter().map(|it| key::of(*it)).collect();
+        let within = |low: &u64, high: &u64| Leaf::within(*low, *high, column, condition);
+        let mut leaves = vec![Leaf::ALWAYS, within(&0, &(u64::MAX - 1)), within(&1, &u64::MAX)];
+        for low in &keys {
+            leaves.extend(keys.iter().filter(|high| *high >= low).map(|high| within(low, high)));
+        }
+        let bits = [0, 1, 0b1001, u64::MAX, u64::MAX << 7];
+        leaves.extend(bits.map(|bits| Leaf::maybe(bits, column, condition)));
+        for leaf in leaves.iter().flat_map(|leaf| [*leaf, leaf.inverted()]) {
+            for cell in &cells {
+                let mut codes = Codes::default();
+                codes.clear(1);
+                codes.set(column, *cell);
+                let holds = leaf.holds(&codes, |_| unreachable!("they are all quick"));
+                assert_eq!(Guard::from(leaf).passes(&codes), holds, "{leaf:?} of {cell:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Lists of the rules in which comparisons stand, laid out to be gone through.
 //!
-//! Of every place the first guard and the rule lie side by side, 24 bytes, one after another; the
+//! Of every place the first guard and the rule lie side by side, 32 bytes, one after another; the
 //! other guards lie apart and are read only where the first lets pass, which is seldom.
 
 use super::code::{Codes, Guard, Leaf};
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn lists_keep_guards_beside_their_rules() {
-        assert_eq!(size_of::<First>(), 24);
+        assert_eq!(size_of::<First>(), 32);
         let mut places = Places::default();
         let never = [Leaf::ALWAYS, Leaf::ALWAYS, Leaf::ALWAYS.inverted(), Leaf::ALWAYS];
         for node in 0..6 {

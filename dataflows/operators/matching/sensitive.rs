@@ -208,3 +208,24 @@ pub fn cover_guards(
     guards.retain(|(_, leaf, _)| leaf.condition() != of);
     best(&guards, None)
 }
+
+/// What is left of a rule to be asked where these guards have let pass, if they are part of it.
+pub fn beyond(rule: &Expression, guards: &[Leaf], leaves: &impl Sensitive) -> Option<Expression> {
+    let Expression::All(parts) = rule else { return None };
+    let is_sure = |leaf: Leaf| !leaf.is_maybe() && guards.contains(&leaf);
+    let is_known = |part: &Expression| match part {
+        Expression::Condition(id) => {
+            let own = leaves.leaves(*id);
+            !own.is_empty() && own.iter().all(|leaf| is_sure(*leaf))
+        }
+        Expression::Not(part) => match &**part {
+            Expression::Condition(id) => {
+                leaves.leaves(*id).iter().any(|leaf| is_sure(leaf.inverted()))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    let rest: Box<[Expression]> = parts.iter().filter(|part| !is_known(part)).cloned().collect();
+    (rest.len() < parts.len()).then_some(Expression::All(rest))
+}

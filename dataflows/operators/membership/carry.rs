@@ -11,6 +11,9 @@ impl Membership {
     pub(super) fn carry_all_over(&mut self, edited: &Edited, at: EventTime, changes: &mut Changes) {
         let edges = edited.edges.iter().map(|(edge, diff)| (edge.clone(), at, *diff));
         changes.edges.extend(edges);
+        if !self.inhabited {
+            return; // only names: a catalogue is put before anybody is known
+        }
         for slot in self.users.slots() {
             self.carry_over(slot, edited, at, changes);
         }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::model::record::sample_place;
-use crate::operators::matching::{Asked, Codes, Leaf};
+use crate::operators::matching::{Asked, Codes, Leaf, Programs};
 use crate::operators::plan::{Check, Condition, Expression, FactId, FactKind, NodeId};
 use crate::operators::pool::Pool;
 use crate::operators::users::{State, StateKind, User};
@@ -18,7 +18,21 @@ pub(super) struct Seen<'a> {
 
 impl Seen<'_> {
     pub(super) fn node_holds(&self, user: &User, node: NodeId) -> bool {
-        self.context.plan.programs().holds(node, self.codes, |asked| match asked {
+        self.holds_by(self.context.plan.programs(), user, node)
+    }
+
+    /// The same of one who is new, where the guards of a cover have let pass.
+    pub(super) fn node_holds_beyond(&self, user: &User, node: NodeId) -> bool {
+        let beyond = self.context.plan.beyond_covers();
+        if self.codes.are_wide() || !beyond.contains(node) {
+            return self.node_holds(user, node);
+        }
+        self.holds_by(beyond, user, node)
+    }
+
+    #[inline]
+    fn holds_by(&self, programs: &Programs, user: &User, node: NodeId) -> bool {
+        programs.holds(node, self.codes, |asked| match asked {
             Asked::Leaf(leaf) => self.leaf_holds(user, leaf),
             Asked::Person(Expression::Members(names)) => names.binary_search(&user.name).is_ok(),
             Asked::Person(Expression::Sample(sample)) => {

@@ -30,6 +30,26 @@ pub(super) struct Matcher {
     flipped: Vec<NodeId>,
 }
 
+/// How a node is looked at; says whether the user's membership is not what it was.
+trait Turn: Fn(Seen<'_>, &mut User, NodeId) -> bool + Copy {}
+impl<F: Fn(Seen<'_>, &mut User, NodeId) -> bool + Copy> Turn for F {}
+
+/// The user is moved: what follows goes by it.
+fn turn(seen: Seen<'_>, user: &mut User, node: NodeId) -> bool {
+    let holds = seen.node_holds(user, node);
+    user.set_member(node, holds)
+}
+
+/// The user is not moved yet.
+fn note(seen: Seen<'_>, user: &mut User, node: NodeId) -> bool {
+    seen.node_holds(user, node) != user.is_member(node)
+}
+
+/// The same where the guards of a cover have let pass.
+fn note_beyond(seen: Seen<'_>, user: &mut User, node: NodeId) -> bool {
+    seen.node_holds_beyond(user, node) != user.is_member(node)
+}
+
 impl Context<'_> {
     /// The present code of an attribute.
     pub(super) fn code_at(&self, user: &User, fact: &Fact, pool: &mut Pool) -> Code {
@@ -124,7 +144,7 @@ impl Matcher {
             steps += 1;
             self.begin_step();
             let known = conditions.iter().filter_map(|id| plan.condition(*id));
-            known.for_each(|it| self.look(it.places.all(), context, user, pool));
+            known.for_each(|it| self.look(it.places.all(), context, (user, turn), pool));
         }
         for (id, old, new) in news {
             if let Some(fact) = plan.fact(id)
@@ -135,7 +155,7 @@ impl Matcher {
                 self.begin_step();
                 self.set((*column, patterns), old, new);
                 index.between((old, new), patterns, pool, |places| {
-                    self.look(places, context, user, pool);
+                    self.look(places, context, (user, turn), pool);
                 });
             }
         }
@@ -156,15 +176,16 @@ impl Matcher {
         pool: &mut Pool,
     ) {
         let plan = context.plan;
+        self.flipped.clear();
         self.load(context, user, pool);
         self.evaluated.resize(plan.node_count(), 0);
         user.members = Members::of(plan.defaults());
         self.begin_step();
         for node in plan.personal() {
-            self.evaluate(*node, context, user, pool);
+            self.evaluate(*node, context, (user, note), pool);
         }
         for condition in conditions.iter().filter_map(|id| plan.condition(*id)) {
-            self.look(condition.places.all(), context, user, pool);
+            self.look(condition.places.all(), context, (user, note), pool);
         }
         for (id, _) in touched {
             if let Some(fact) = plan.fact(*id)
@@ -172,31 +193,45 @@ impl Matcher {
             {
                 let code = context.code_at(user, fact, pool);
                 covers.between((Code::default(), code), patterns, pool, |places| {
-                    self.look(places, context, user, pool);
+                    self.look(places, context, (user, note_beyond), pool);
                 });
             }
         }
+        // Looked at once each: all together, in order, is cheaper than one by one.
+        self.flipped.sort_unstable();
+        user.members.flip(&self.flipped);
     }
 
     fn begin_step(&mut self) {
         self.step += 1;
     }
 
-    fn look(&mut self, places: Stretch<'_>, context: Context<'_>, user: &mut User, pool: &Pool) {
+    fn look(
+        &mut self,
+        places: Stretch<'_>,
+        context: Context<'_>,
+        (user, turn): (&mut User, impl Turn),
+        pool: &Pool,
+    ) {
         self.found.clear();
         places.for_each(&self.codes, |node| self.found.push(node));
         for at in 0..self.found.len() {
-            self.evaluate(self.found[at], context, user, pool);
+            self.evaluate(self.found[at], context, (user, turn), pool);
         }
     }
 
-    fn evaluate(&mut self, node: NodeId, context: Context<'_>, user: &mut User, pool: &Pool) {
+    fn evaluate(
+        &mut self,
+        node: NodeId,
+        context: Context<'_>,
+        (user, turn): (&mut User, impl Turn),
+        pool: &Pool,
+    ) {
         let evaluated = &mut self.evaluated[node.0 as usize];
         if std::mem::replace(evaluated, self.step) == self.step {
             return;
         }
-        let holds = self.seen(context, pool).node_holds(user, node);
-        if user.set_member(node, holds) {
+        if turn(self.seen(context, pool), user, node) {
             self.flipped.push(node);
         }
     }

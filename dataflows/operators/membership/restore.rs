@@ -52,6 +52,7 @@ impl Membership {
         changes: &mut Changes,
     ) {
         self.sweep_all();
+        self.inhabited = true;
         restored.sort_by_key(|part| part.place);
         let of = |wanted| restored.iter().filter(move |it| it.place.collection == wanted);
         let mut images: Vec<(UserKey, &[u8])> = Vec::new();

@@ -2,10 +2,9 @@
 
 use super::{Check, Condition, ConditionId, Expression, FactId, FactKind, NodeId, Plan};
 use crate::operators::matching::{
-    Compared, Leaf, NumberTest, Place, Sensitive, by_default, cover, cover_guards, place_guards,
+    Compared, Leaf, Place, Sensitive, beyond, by_default, cover, cover_guards, place_guards,
 };
 use crate::operators::pool::ValueId;
-use crate::rule::{Comparison, Test};
 
 impl Sensitive for Plan {
     fn leaves(&self, condition: ConditionId) -> &[Leaf] {
@@ -48,6 +47,13 @@ impl Plan {
                     let guards = cover_guards(rule, default, self, id);
                     (id, Place { node, guards })
                 }));
+                if let [(_, place)] = covers.as_slice()
+                    && let Some(rest) = beyond(rule, &place.guards, self)
+                {
+                    let mut programs = std::mem::take(&mut self.beyond);
+                    programs.put(node, &rest, self);
+                    self.beyond = programs;
+                }
                 if default {
                     insert_sorted(&mut self.defaults, node);
                 }
@@ -102,6 +108,7 @@ impl Plan {
         remove_sorted(&mut self.defaults, node);
         remove_sorted(&mut self.personal, node);
         self.programs.remove(node);
+        self.beyond.remove(node);
     }
 }
 
@@ -114,38 +121,5 @@ fn insert_sorted(nodes: &mut Vec<NodeId>, node: NodeId) {
 fn remove_sorted(nodes: &mut Vec<NodeId>, node: NodeId) {
     if let Ok(place) = nodes.binary_search(&node) {
         nodes.remove(place);
-    }
-}
-
-/// How likely a comparison is to hold, from its operator alone: a guess that decides what is asked
-/// first, never what the answer is.
-pub(super) fn likely(check: &Check) -> f32 {
-    match check {
-        Check::Holds => 0.1,
-        Check::Value(test) => likely_test(test),
-        Check::Number(NumberTest::Within { ranges, inverted }) => {
-            let inside = (0.15 * ranges.len() as f32).min(0.6);
-            if *inverted { 1.0 - inside } else { inside }
-        }
-        Check::Number(NumberTest::Missing | NumberTest::Never) => 0.05,
-        Check::Number(NumberTest::Present) => 0.9,
-        Check::Number(_) => 0.3,
-    }
-}
-
-fn likely_test(test: &Test) -> f32 {
-    use Comparison::*;
-    let some_of = |values: usize| (0.12 * values as f32).min(0.6);
-    match &test.comparison {
-        Eq(_) => some_of(1),
-        Neq(_) => 0.9 - some_of(1),
-        In(values) => some_of(values.len()),
-        NotIn(values) => 0.9 - some_of(values.len()),
-        IsNull => 0.08,
-        IsNotNull => 0.92,
-        Contains(_) | Matches(_) | StartsWith(_) | EndsWith(_) => 0.2,
-        AnyOf(_) | AllOf(_) | WithinLast(_) | WithinNext(_) | Between(..) => 0.3,
-        NoneOf(_) => 0.7,
-        Gt(_) | Gte(_) | Lt(_) | Lte(_) | Before(_) | After(_) => 0.47,
     }
 }

@@ -1,7 +1,6 @@
 //! Conditions: rules without references become expressions over them; equal ones are one, kept as
 //! long as a rule asks.
 
-use super::compile::likely;
 use super::{
     Check, Condition, ConditionId, Edited, Expression, FactId, FactKind, Plan, Subject, index,
     kind_bit,
@@ -90,7 +89,7 @@ impl Plan {
             pattern: 0,
             constants: Box::default(),
             column: None,
-            likely: likely(check),
+            likely: self.asked.likely(self.attribute(*fact), check),
             uses: 1,
         };
         let mut patterned = None;

@@ -54,16 +54,7 @@ impl JobReader<'_> {
             self.reader.fault(&node.get("when_changed"), "nothing", Some(hint));
             return None;
         }
-        let is_read = match (&to, &self.segments) {
-            (Location::Folder(folder), Some(segments)) => folder.starts_with(segments),
-            _ => false,
-        };
-        if is_read || !self.places.insert(to.to_string()) {
-            let hint = match is_read {
-                true => "definitions are read from there".to_owned(),
-                false => "another export goes there already".to_owned(),
-            };
-            self.reader.fault(&node.get("to"), "a place of its own", Some(hint));
+        if !self.is_own_place(&node.get("to"), &to) {
             return None;
         }
         Some(Export {
@@ -76,6 +67,23 @@ impl JobReader<'_> {
             when_changed: when_changed?,
             buffer: buffer?,
         })
+    }
+
+    /// Whether nothing else goes or stands where exports are to go.
+    pub(super) fn is_own_place(&mut self, node: &Node<'_>, to: &Location) -> bool {
+        let is_read = match (to, &self.segments) {
+            (Location::Folder(folder), Some(segments)) => folder.starts_with(segments),
+            _ => false,
+        };
+        if is_read || !self.places.insert(to.to_string()) {
+            let hint = match is_read {
+                true => "definitions are read from there".to_owned(),
+                false => "another export goes there already".to_owned(),
+            };
+            self.reader.fault(node, "a place of its own", Some(hint));
+            return false;
+        }
+        true
     }
 }
 

@@ -4,12 +4,14 @@
 //! without tokens, or tokens that would cross it unencrypted.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use dataflows::rule::reader::{Node, Reader};
 use serde_json::Value as Json;
 
 use super::{JobReader, Word};
 use crate::serve::{Scope, Settings, Tls, Token};
+use crate::state::Location;
 
 const SERVE_KEYS: &[&str] = &[
     "listen",
@@ -19,6 +21,7 @@ const SERVE_KEYS: &[&str] = &[
     "connections",
     "connections_per_address",
     "differences",
+    "exports",
     "sketches",
     "token",
 ];
@@ -52,6 +55,7 @@ impl JobReader<'_> {
         let connections = self.count(&node.get("connections"), CONNECTIONS_MAX);
         let per_address = self.count(&node.get("connections_per_address"), CONNECTIONS_MAX);
         let differences = self.count(&node.get("differences"), DIFFERENCES_MAX);
+        let exports = self.asked_exports(&node.get("exports"));
         let sketches = self.sketches(&node.get("sketches"));
         let token = node.get("token");
         let tokens = match token.is_present() {
@@ -65,9 +69,19 @@ impl JobReader<'_> {
             connections: connections?.unwrap_or(CONNECTIONS),
             connections_per_address: per_address?.unwrap_or(PER_ADDRESS),
             differences: differences?.unwrap_or(DIFFERENCES),
+            exports: exports?,
             sketches: sketches?,
         };
         self.is_safe(node, &settings, allow_http?.unwrap_or(false)).then_some(Some(settings))
+    }
+
+    /// The folder of exports that clients ask for.
+    fn asked_exports(&mut self, node: &Node<'_>) -> Option<Option<PathBuf>> {
+        if !node.is_present() {
+            return Some(None);
+        }
+        let folder = self.path(node, "the folder of exports that clients ask for")?;
+        self.is_own_place(node, &Location::Folder(folder.clone())).then_some(Some(folder))
     }
 
     /// Whether none but those who may can do anything.

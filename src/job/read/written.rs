@@ -3,8 +3,9 @@
 use dataflows::rule::reader::{Node, Reader};
 use serde_json::Value as Json;
 
+use super::JobReader;
 use super::options::NotYours;
-use super::{JobReader, OUTPUTS};
+use super::sinks::OUTPUTS;
 use crate::job::{Format, Output, Sink, Target, ToTopic};
 
 const KEYS: &[&str] = &[

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dataflows::model::{self, EventTime};
-use dataflows::operators::checkpoint::{Collection, Piece, is_needed};
+use dataflows::operators::checkpoint::{Collection, Piece, counts_piece, is_needed};
 use serde_json::{Value as Json, json};
 
 use super::decided::{Decided, Passed};
@@ -20,13 +20,17 @@ use super::{Report, Shares, Told};
 use crate::ingest::{GoOn, index, stream_and_number};
 use crate::run::{Shared, lock};
 use crate::say::Trouble;
-use crate::source::{Track, http};
+use crate::serve::view::kept::Kept;
+use crate::source::{self, Track, http};
 use crate::state::{
-    BatchEntry, BatchWriter, Listed, Manifest, SourcePosition, StateError, Store, now,
+    BatchEntry, BatchWriter, LineStart, Listed, Manifest, SourcePosition, StateError, Store, now,
 };
 
-/// How many pieces each worker gives out for a checkpoint: one a collection.
+/// How many pieces each worker gives out for a checkpoint: one a collection, but for what is counted
+/// by the view.
 const PIECES_A_WORKER: usize = 3;
+/// As whose the piece of the view is written.
+const FIRST_WORKER: u32 = 0;
 /// How long to wait before trying again what has failed: at first, and at most. Tests do not wait.
 const AGAIN: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 const AGAIN_MAX: Duration = Duration::from_secs(5);
@@ -94,6 +98,9 @@ impl Keeper {
             while let Ok(told) = told.recv() {
                 let done = match told {
                     Told::Piece(worker, piece) => keeper.piece(worker, &piece),
+                    Told::Kept(Kept { number, before, counts }) => {
+                        keeper.piece(FIRST_WORKER, &counts_piece((number, before), counts))
+                    }
                     Told::Report(report) => keeper.report(report),
                     Told::GivenOut(before) => {
                         keeper.given_out = before;
@@ -130,7 +137,8 @@ impl Keeper {
         let (count, settled) = self.pieces.entry(piece.number).or_insert((0, piece.before));
         *count += 1;
         *settled = piece.settled.min(*settled);
-        if *count < PIECES_A_WORKER * self.workers {
+        let of_view = usize::from(self.shared.view.is_some());
+        if *count < PIECES_A_WORKER * self.workers + of_view {
             return Ok(true);
         }
         let settled = *settled;
@@ -168,6 +176,7 @@ impl Keeper {
                 offset: go_on.offset,
                 clock: Some(go_on.clock),
                 read_to: go_on.read_to,
+                start: go_on.start.map(|source::LineStart { line, byte }| LineStart { line, byte }),
             }
         };
         go_on.into_iter().map(position).collect()
@@ -355,7 +364,7 @@ pub(super) fn put(
 ) -> Result<BatchEntry, StateError> {
     let writer = BatchWriter::new(name(piece.collection), worker, lower, upper);
     let mut writer = match piece.collection {
-        Collection::Users => writer,
+        Collection::Users | Collection::Counts => writer,
         // Of an event and an identifier most is a hash.
         Collection::Events | Collection::Identifiers => writer.unpacked(),
     };
@@ -372,11 +381,11 @@ pub(super) fn name(collection: Collection) -> &'static str {
         Collection::Users => "users",
         Collection::Events => "events",
         Collection::Identifiers => "identifiers",
+        Collection::Counts => "counts",
     }
 }
 
 /// The collection of a name.
 pub(super) fn collection(name: &str) -> Option<Collection> {
-    let all = [Collection::Users, Collection::Events, Collection::Identifiers];
-    all.into_iter().find(|it| self::name(*it) == name)
+    Collection::ALL.into_iter().find(|it| self::name(*it) == name)
 }

@@ -33,7 +33,7 @@ pub(super) fn merge_some(
     ((before, settled), events, old): ((EventTime, EventTime), Duration, &Old),
 ) -> Result<Vec<BatchEntry>, StateError> {
     let mut all = Vec::with_capacity(batches.len());
-    for which in [Collection::Users, Collection::Events, Collection::Identifiers] {
+    for which in Collection::ALL {
         let mut own: Vec<_> =
             batches.iter().filter(|it| it.collection == name(which)).cloned().collect();
         let newest = too_many(&own);
@@ -44,7 +44,7 @@ pub(super) fn merge_some(
             continue;
         }
         let before = match which {
-            Collection::Users => before,
+            Collection::Users | Collection::Counts => before,
             Collection::Events => before.saturating_sub(events.ms() + old.margin.ms()),
             Collection::Identifiers => settled.saturating_sub(old.identifiers.ms()),
         };

@@ -8,9 +8,10 @@ use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::ClockSettings;
 use dataflows::model::time::format_time;
 use dataflows::model::{Duration, EventTime};
-use dataflows::operators::checkpoint::Place;
+use dataflows::operators::checkpoint::{Collection, Counts, Place};
 use dataflows::rule::Definition;
 use dataflows::segmentation::{Command, Inputs, referred_first, steps};
+use dataflows::sketch::Unreadable;
 use serde_json::Value as Json;
 
 use super::history::{History, Since};
@@ -22,7 +23,10 @@ use crate::job::StateSettings;
 use crate::mesh::{Checkpoint, digest};
 use crate::run::lock;
 use crate::say::{Chain, say, warn};
-use crate::state::{BatchEntry, Listed, Manifest, Retention, Skipped, StateError, Store};
+use crate::source;
+use crate::state::{
+    BatchEntry, LineStart, Listed, Manifest, Retention, Skipped, StateError, Store,
+};
 
 /// Where a job keeps its state, and what stands there.
 pub struct Resumed {
@@ -249,6 +253,7 @@ impl Resumed {
         let begin = |offset| GoOn {
             offset,
             read_to: offset,
+            start: None,
             clock: EventTime::MIN,
             before: EventTime::MIN,
         };
@@ -261,6 +266,9 @@ impl Resumed {
             let go_on = GoOn {
                 offset: position.offset,
                 read_to: position.read_to,
+                start: position
+                    .start
+                    .map(|LineStart { line, byte }| source::LineStart { line, byte }),
                 clock: position.clock.unwrap_or(EventTime::MIN),
                 before: manifest.settled(),
             };
@@ -324,27 +332,57 @@ impl Resumed {
         Ok(())
     }
 
+    /// What the earlier run had counted beside the dataflow.
+    ///
+    /// # Errors
+    /// A batch is damaged.
+    pub(in crate::run) fn counts(&self) -> Result<Counts, StateError> {
+        let mut counts = Counts::default();
+        let Some(manifest) = &self.manifest else { return Ok(counts) };
+        let is_counted = |it: &&BatchEntry| collection(&it.collection) == Some(Collection::Counts);
+        for batch in manifest.batches.iter().filter(is_counted) {
+            let mut reader = self.store.open_batch(batch)?;
+            while let Some(page) = reader.next()? {
+                let taken = counts.take(page, manifest.frontier);
+                taken.map_err(|error| content(batch, &error))?;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// That what was counted is not what is to be read.
+    pub(in crate::run) fn unreadable(&self, error: &Unreadable) -> StateError {
+        let number = self.manifest.as_ref().map_or(0, |manifest| manifest.number);
+        let name = format!("checkpoint {number} of {}", self.store.place());
+        StateError::Content { name, reason: error.to_string() }
+    }
+
     fn restore_batch(
         &self,
         inputs: &mut Inputs,
         (number, batch): (u64, &BatchEntry),
         to: (usize, EventTime),
     ) -> Result<(), StateError> {
-        let content = |reason: String| StateError::Content { name: batch.path.clone(), reason };
         let Some(collection) = collection(&batch.collection) else {
-            return Err(content(format!(
-                "{:?} is no collection of this version",
-                batch.collection
-            )));
+            let reason = format!("{:?} is no collection of this version", batch.collection);
+            return Err(content(batch, &reason));
         };
+        if collection == Collection::Counts {
+            return Ok(()); // of them the dataflow knows nothing
+        }
         let (mut reader, mut page) = (self.store.open_batch(batch)?, 0);
         while let Some(bytes) = reader.next()? {
             let place = Place { collection, number, page };
-            inputs.restore(place, bytes, to).map_err(|error| content(error.to_string()))?;
+            inputs.restore(place, bytes, to).map_err(|error| content(batch, &error))?;
             page += 1;
         }
         Ok(())
     }
+}
+
+/// That what stands in a batch is not what is to stand there.
+fn content(batch: &BatchEntry, reason: &dyn std::fmt::Display) -> StateError {
+    StateError::Content { name: batch.path.clone(), reason: reason.to_string() }
 }
 
 /// The newest manifest from this one on back of which every byte is right.

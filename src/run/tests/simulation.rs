@@ -187,17 +187,7 @@ impl World {
 
     fn run(&self, workers: usize, state: Option<Kept>, timeline: Timeline) -> Run {
         let clock = self.clock();
-        let live = state.is_some().then(|| Live {
-            tracer: None,
-            topics: Vec::new(),
-            log: None,
-            wall: Wall::system(),
-            until_caught_up: false,
-            stop: Arc::default(),
-            counted: Vec::new(),
-            watch: None,
-            view: None,
-        });
+        let live = state.is_some().then(super::live);
         let (inputs, timeline) = (self.files(), Arc::new(timeline));
         let cluster = Cluster::single(workers);
         let attributes = Vec::new();
@@ -210,7 +200,7 @@ impl World {
         let faulty = Arc::new(Faulty::new(Arc::clone(&self.memory), seed, faults));
         let sources: Vec<_> = self.files().into_iter().map(|file| file.path).collect();
         let names: Vec<_> = sources.iter().map(|path| path.display().to_string()).collect();
-        let Some(resumed) = self.until_done(&faulty, || {
+        let Some(resumed) = faulty.until_done(self.seed, || {
             let store = Store::over(Arc::clone(&faulty) as Arc<_>)?;
             Resumed::find_in(store, KEEP, "a job".to_owned())
         }) else {
@@ -250,22 +240,6 @@ impl World {
             // Writing down what is decided at the start is not tried again: people start it again.
             Err(RunError::State(error)) if error.is_transient() || error.is_full() => false,
             Err(error) => panic!("seed {}: {error}: {error:?}", self.seed),
-        }
-    }
-
-    /// Does it again until it is done, or the process dies.
-    fn until_done<T>(
-        &self,
-        faulty: &Faulty,
-        mut act: impl FnMut() -> Result<T, StateError>,
-    ) -> Option<T> {
-        loop {
-            match act() {
-                Ok(done) => return Some(done),
-                Err(_) if faulty.has_crashed() => return None,
-                Err(error) if error.is_transient() || error.is_full() => {}
-                Err(error) => panic!("seed {}: {error}: {error:?}", self.seed),
-            }
         }
     }
 

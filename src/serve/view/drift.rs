@@ -16,6 +16,7 @@
 //! Nothing is flagged before a quarter of an hour has been seen. State: 48 bytes.
 
 use dataflows::model::EventTime;
+use serde::{Deserialize, Serialize};
 
 /// How long a step is, in milliseconds of event time.
 const STEP_MS: EventTime = 60_000;
@@ -44,7 +45,7 @@ pub struct Drifting {
 }
 
 /// What is usual, and since when it is not so.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(super) struct Drift {
     mean: f64,
     deviation: f64,

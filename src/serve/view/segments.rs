@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use dataflows::model::{Difference, EventTime, Sign};
+use dataflows::operators::checkpoint::{Count, CountKey, Counts, Later, content};
 use dataflows::rule::Definition;
 use hashbrown::HashMap;
 
 use super::drift::Drifting;
-use super::sizes::{Sizes, Step, Volatility};
+use super::sizes::{STEPS_MAX, Sizes, Step, Volatility};
 use super::{lock, read, write};
 
 /// All segments there are or have been, each with a number that stays its own.
@@ -130,12 +131,30 @@ impl Segments {
         let number = self.number(&in_force.definition.id);
         if let Some(segment) = self.numbered_by(number) {
             *write(&segment.in_force) = Some(in_force);
+            lock(&segment.sizes).touch();
         }
     }
 
     pub(super) fn undefine(&self, id: &str) {
         if let Some(segment) = self.get(id) {
             *write(&segment.in_force) = None;
+            lock(&segment.sizes).touch();
+        }
+    }
+
+    /// How large those have been whose history is not as it was when this was last asked, as of the
+    /// instant before a time.
+    pub(super) fn counts(&self, before: EventTime) -> Vec<Count> {
+        let segments = read(&self.0).segments.clone();
+        segments.iter().filter_map(|it| it.counts(before)).collect()
+    }
+
+    /// Those in force have been as large as an earlier run has kept.
+    pub(super) fn restore(&self, counts: &Counts) {
+        for segment in self.after(None, usize::MAX) {
+            if let Some(sizes) = counts.read(segment.key()) {
+                *lock(&segment.sizes) = sizes;
+            }
         }
     }
 
@@ -182,6 +201,20 @@ impl Segment {
             size: AtomicUsize::new(0),
             sizes: Mutex::default(),
         }
+    }
+
+    /// By what its history is kept.
+    fn key(&self) -> CountKey {
+        CountKey::of(&("sizes", &*self.id, STEPS_MAX), 0)
+    }
+
+    /// What is to be kept of its history, if that has changed; nothing, once it is deleted and empty.
+    fn counts(&self, before: EventTime) -> Option<Count> {
+        let sizes = lock(&self.sizes).changed()?;
+        let stays = self.in_force().is_some() || self.size() > 0;
+        let (until, later): (_, Later) = (EventTime::MAX, Box::new(move || content(&sizes)));
+        let (until, content) = if stays { (until, Some(later)) } else { (before, None) };
+        Some(Count { key: self.key(), until, content })
     }
 
     /// How many are in it.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use dataflows::model::{EventTime, Sign};
+use serde::{Deserialize, Serialize};
 
 use super::drift::{Drift, Drifting};
 
@@ -48,11 +49,52 @@ pub struct Volatility {
 }
 
 /// A segment's history.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Brief", into = "Brief")]
 pub(super) struct Sizes {
     /// By width, the oldest first; all of one are later than those of the next.
     steps: [VecDeque<Step>; WIDTHS.len()],
     drift: Drift,
+    /// Whether it is not as it was when it was last kept.
+    is_changed: bool,
+}
+
+/// A history as it is kept: of each step, how many widths after the one before it begins, the size,
+/// who entered and who left. Most of these are small numbers.
+#[derive(Serialize, Deserialize)]
+struct Brief {
+    steps: [Vec<(EventTime, u32, u32, u32)>; WIDTHS.len()],
+    drift: Drift,
+}
+
+impl From<Sizes> for Brief {
+    fn from(sizes: Sizes) -> Self {
+        let mut steps: [Vec<_>; WIDTHS.len()] = Default::default();
+        for ((brief, steps), (width, _)) in steps.iter_mut().zip(&sizes.steps).zip(WIDTHS) {
+            let mut last = 0;
+            brief.extend(steps.iter().map(|step| {
+                let place = step.from.div_euclid(width);
+                let after = place - std::mem::replace(&mut last, place);
+                (after, step.size, step.entered, step.left)
+            }));
+        }
+        Brief { steps, drift: sizes.drift }
+    }
+}
+
+impl From<Brief> for Sizes {
+    fn from(brief: Brief) -> Self {
+        let mut sizes = Sizes { drift: brief.drift, ..Sizes::default() };
+        for ((steps, brief), (width, _)) in sizes.steps.iter_mut().zip(brief.steps).zip(WIDTHS) {
+            let mut place: EventTime = 0;
+            steps.extend(brief.into_iter().map(|(after, size, entered, left)| {
+                place = place.saturating_add(after);
+                let from = place.saturating_mul(width);
+                Step { from, until: from.saturating_add(width), size, entered, left }
+            }));
+        }
+        sizes
+    }
 }
 
 impl Sizes {
@@ -66,6 +108,17 @@ impl Sizes {
         let from = time - time.rem_euclid(WIDTHS[0].0);
         self.push(0, Step { from, until: from + WIDTHS[0].0, size, entered, left });
         self.drift.observe(time, size);
+        self.is_changed = true;
+    }
+
+    /// It is to be kept again, if there is anything to keep.
+    pub(super) fn touch(&mut self) {
+        self.is_changed |= self.steps.iter().any(|steps| !steps.is_empty());
+    }
+
+    /// All of it, if it is not as it was when this was last asked.
+    pub(super) fn changed(&mut self) -> Option<Sizes> {
+        std::mem::take(&mut self.is_changed).then(|| self.clone())
     }
 
     /// There are so many, and it is not known since when: an earlier run knew.
@@ -155,6 +208,11 @@ mod tests {
         assert_eq!(recent.len(), 10);
         let volatility = sizes.volatility(20_000 * 60_000, 100);
         assert_eq!((volatility.entered, volatility.left), (60, 20));
+        let kept = dataflows::operators::checkpoint::content(&sizes);
+        assert!(kept.len() < 8 * steps.len(), "{} bytes", kept.len());
+        let kept = serde_json::to_vec(&sizes).unwrap();
+        let again: Sizes = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(again.steps, sizes.steps);
         assert_eq!(volatility.share, Some(0.8));
     }
 

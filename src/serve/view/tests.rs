@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::past::NoPast;
 use super::*;
 
+mod kept;
+
 fn difference(time: EventTime, segment: &str, user: &str, sign: Sign) -> Difference {
     Difference { time, segment: segment.into(), user: user.into(), sign }
 }

@@ -8,8 +8,7 @@ use dataflows::model::time::format_time;
 use super::encode::{Row, Table};
 use super::files::{Files, Stopped};
 use super::manifest::{Head, Step, parse, text};
-use super::{ExportFault, Place, Settings, Written};
-use crate::sink::SinkError;
+use super::{Place, Settings, Written};
 use crate::sink::courier::{Destination, Failure, Watch};
 use crate::sink::delivery::Item;
 use crate::sink::queue::Due;
@@ -128,13 +127,11 @@ impl Log {
 
 impl Destination for Log {
     fn connect(&mut self) -> Result<Option<EventTime>, Failure> {
-        let found = match self.find() {
-            Err(Stopped::Place(cause)) if self.last.is_none() && !cause.passes => {
-                let name = self.settings.name.clone();
-                return Err(ExportFault::Place { name, cause }.into());
-            }
-            found => found?,
-        };
+        let is_first = self.last.is_none();
+        let found = self.find().map_err(|stopped| match is_first {
+            true => stopped.at_start(&self.settings),
+            false => stopped.into(),
+        })?;
         self.may_be_torn = true;
         self.last = Some(found);
         Ok(found.frontier)
@@ -152,16 +149,8 @@ impl Destination for Log {
         Ok(())
     }
 
-    fn displaced(&self, _: Option<EventTime>, _: Option<EventTime>) -> SinkError {
-        SinkError::Displaced { name: self.watch.name().to_owned() }
-    }
-
-    fn trouble(&self, reason: &str) {
-        self.watch.trouble(reason);
-    }
-
-    fn is_well(&self) {
-        self.watch.is_well();
+    fn watch(&self) -> &Watch {
+        &self.watch
     }
 }
 

@@ -52,6 +52,14 @@ impl From<Stopped> for Failure {
 }
 
 impl Stopped {
+    /// The failure that it is at the start: there, a place that will not mend by itself is of no use.
+    pub(super) fn at_start(self, settings: &Settings) -> Failure {
+        match self {
+            Stopped::Place(ref cause) if !cause.passes => self.fault(settings).into(),
+            stopped => stopped.into(),
+        }
+    }
+
     /// The fault that it is for those who do not try again.
     pub(super) fn fault(self, settings: &Settings) -> ExportFault {
         match self {

@@ -14,8 +14,7 @@ use super::files::Stopped;
 use super::manifest::{Head, parse, text};
 use super::schedule::Schedule;
 use super::snapshot::Snapshot;
-use super::{ExportFault, Place, Settings};
-use crate::sink::SinkError;
+use super::{Place, Settings};
 use crate::sink::courier::{Destination, Failure, Watch};
 use crate::sink::delivery::Item;
 use crate::sink::queue::Due;
@@ -226,13 +225,7 @@ impl Destination for Pictures {
     /// The position is that of this life: what is stored is of no use without the members.
     fn connect(&mut self) -> Result<Option<EventTime>, Failure> {
         if !self.is_read {
-            match self.read() {
-                Err(Stopped::Place(cause)) if !cause.passes => {
-                    let name = self.settings.name.clone();
-                    return Err(ExportFault::Place { name, cause }.into());
-                }
-                read => read?,
-            }
+            self.read().map_err(|stopped| stopped.at_start(&self.settings))?;
         }
         Ok(self.stored)
     }
@@ -249,15 +242,7 @@ impl Destination for Pictures {
         Ok(())
     }
 
-    fn displaced(&self, _: Option<EventTime>, _: Option<EventTime>) -> SinkError {
-        SinkError::Displaced { name: self.watch.name().to_owned() }
-    }
-
-    fn trouble(&self, reason: &str) {
-        self.watch.trouble(reason);
-    }
-
-    fn is_well(&self) {
-        self.watch.is_well();
+    fn watch(&self) -> &Watch {
+        &self.watch
     }
 }

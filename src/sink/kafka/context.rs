@@ -12,32 +12,29 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use super::{Settings, lock};
 use crate::librdkafka;
-use crate::say::Trouble;
+use crate::sink::courier;
 
-/// Tells people whether the brokers do what they are asked.
+/// Tells people whether the brokers do what they are asked, and none of the secrets.
 pub(super) struct Watch {
     settings: Settings,
-    trouble: Trouble,
+    told: courier::Watch,
 }
 
 impl Watch {
     pub(super) fn new(settings: &Settings) -> Self {
-        Watch { settings: settings.clone(), trouble: Trouble::default() }
+        let Settings { brokers, topic, .. } = settings;
+        let told = courier::Watch::new(format!("topic {topic} (Kafka at {brokers})"));
+        Watch { settings: settings.clone(), told }
     }
 
     /// The brokers do not answer, or not as they should.
     pub(super) fn trouble(&self, reason: &str) {
-        let Settings { brokers, topic, .. } = &self.settings;
-        self.trouble.is(format_args!(
-            "topic {topic} (Kafka at {brokers}): {}; trying again, nothing is lost",
-            self.settings.redact(reason)
-        ));
+        self.told.trouble(&self.settings.redact(reason));
     }
 
-    /// What was asked was done.
-    pub(super) fn is_well(&self) {
-        let Settings { brokers, topic, .. } = &self.settings;
-        self.trouble.is_over(format_args!("topic {topic} (Kafka at {brokers}): is written again"));
+    /// The same for those who know that there are none in it.
+    pub(super) fn told(&self) -> &courier::Watch {
+        &self.told
     }
 }
 

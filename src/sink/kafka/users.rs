@@ -83,7 +83,7 @@ impl Users {
                 },
             }
         }
-        watch.is_well();
+        watch.told().is_well();
         Ok(Some(users))
     }
 

@@ -10,7 +10,7 @@ use super::records::Record;
 use super::users::Users;
 use super::{KafkaFault, Settings};
 use crate::sink::SinkError;
-use crate::sink::courier::{Destination, Failure};
+use crate::sink::courier::{self, Destination, Failure};
 use crate::sink::delivery::Item;
 use crate::sink::queue::Due;
 
@@ -92,11 +92,11 @@ impl Destination for Writer {
         self.settings.fenced().into()
     }
 
-    fn trouble(&self, reason: &str) {
-        self.watch.trouble(reason);
+    fn watch(&self) -> &courier::Watch {
+        self.watch.told()
     }
 
-    fn is_well(&self) {
-        self.watch.is_well();
+    fn trouble(&self, reason: &str) {
+        self.watch.trouble(reason);
     }
 }

@@ -8,11 +8,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 /// What is longer cannot stand in an index, together with another of that length.
 const ID_BYTES: usize = 1_200;
-/// How much of it is kept.
-const KEPT_BYTES: usize = 1_100;
+/// How much of it is kept: with the hash it is longer than any that is kept whole.
+const KEPT_BYTES: usize = 1_170;
 /// The character PostgreSQL cannot hold, in JSON, and its picture.
 const NUL: &str = "\\u0000";
 const PICTURE: &str = "\u{2400}";
+/// What stands in names before a picture that was one, and before itself: the picture of ESC.
+const ESCAPE: &str = "\u{241b}";
 /// The times a `timestamptz` is given: from the year 1 to the year 9999. Others are infinite.
 const TIMES: std::ops::Range<EventTime> = -62_135_596_800_000..253_402_300_800_000;
 
@@ -104,17 +106,41 @@ pub(super) fn json(text: &str) -> Cow<'_, str> {
     kept.into()
 }
 
-/// A name as it is kept: one too long for an index by its beginning and a hash of the whole.
+/// A name as it is kept, another for each: without NUL, and one too long for an index by its
+/// beginning and a hash of the whole.
 pub(super) fn id(name: &str) -> Cow<'_, str> {
+    let name = without_nul(name);
     if name.len() <= ID_BYTES {
-        return name.into();
+        return name;
     }
     let cut = (0..=KEPT_BYTES).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
     format!("{}…{:032x}", &name[..cut], xxh3_128(name.as_bytes())).into()
 }
 
+/// A name with the picture of NUL in its place, and what was a picture already told from it: of two
+/// names, two.
+fn without_nul(name: &str) -> Cow<'_, str> {
+    if !name.contains(['\0', '\u{2400}', '\u{241b}']) {
+        return name.into();
+    }
+    let mut kept = String::with_capacity(name.len() + PICTURE.len());
+    for character in name.chars() {
+        match character {
+            '\0' => kept.push_str(PICTURE),
+            '\u{2400}' | '\u{241b}' => {
+                kept.push_str(ESCAPE);
+                kept.push(character);
+            }
+            character => kept.push(character),
+        }
+    }
+    kept.into()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -124,6 +150,24 @@ mod tests {
         assert_eq!(String::from_utf8(bytes).unwrap(), "a\\\\\\t\\r\\n\u{2400}\t\\N\tinfinity\t7\n");
         let long = ["é".repeat(700), format!("{}x", "é".repeat(700))];
         let [one, other] = long.each_ref().map(|it| id(it));
-        assert!(one != other && one.len() <= ID_BYTES && id("short") == "short");
+        assert!(one != other && one.len() > ID_BYTES && id("short") == "short");
+        assert!(one.len() < ID_BYTES + 10 && id(&one) != one, "none is called so by itself");
+    }
+
+    #[test]
+    fn no_two_names_are_kept_as_one() {
+        let parts = ["", "a", "\0", "\u{2400}", "\u{241b}"];
+        let mut names = vec![String::new()];
+        for _ in 0..4 {
+            let longer = |name: &String| parts.map(|part| format!("{name}{part}"));
+            names = names.iter().flat_map(longer).collect();
+        }
+        names.extend(names.clone().iter().map(|name| name.repeat(200)));
+        let names: HashSet<_> = names.into_iter().collect();
+        let kept: HashSet<_> = names.iter().map(|name| id(name)).collect();
+        assert_eq!(kept.len(), names.len());
+        assert!(kept.iter().all(|name| !name.contains('\0') && name.len() < ID_BYTES + 10));
+        assert_eq!(id("a\0b"), "a\u{2400}b");
+        assert_eq!(id("a\u{2400}\u{241b}"), "a\u{241b}\u{2400}\u{241b}\u{241b}");
     }
 }

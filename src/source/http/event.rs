@@ -12,17 +12,25 @@ use dataflows::model::EventTime;
 use dataflows::model::time::{format_time, in_range};
 use serde_json::value::RawValue;
 
-use crate::format::{Members, instant};
+use crate::format::{Members, TRACEPARENT, TraceParent, instant};
 
 /// What is set anew in each record.
-const STAMPED: &[&str] =
-    &["writeKey", "timestamp", "originalTimestamp", "sentAt", "receivedAt", "messageId"];
+const STAMPED: &[&str] = &[
+    "traceparent",
+    "writeKey",
+    "timestamp",
+    "originalTimestamp",
+    "sentAt",
+    "receivedAt",
+    "messageId",
+];
 
-/// When a request came, and when its client says that it was sent.
+/// When a request came, when its client says that it was sent, and of which trace it is a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Came {
     pub(super) received: EventTime,
     pub(super) sent: Option<EventTime>,
+    pub(super) parent: Option<TraceParent>,
 }
 
 /// Names for events that have none: never the same twice.
@@ -63,6 +71,8 @@ pub(super) fn record(
         into.extend_from_slice(value.as_bytes());
     };
     let quoted = |time| format!("\"{}\"", format_time(time));
+    // It is looked for at the very beginning.
+    came.parent.into_iter().for_each(|it| member(TRACEPARENT, &format!("\"{it}\"")));
     kind.into_iter().for_each(|kind| member("type", &format!("\"{kind}\"")));
     members.iter().filter(|(name, _)| !is_set(name)).for_each(|(name, it)| member(name, it.get()));
     match members.last("messageId").filter(|id| id.get() != "\"\"") {
@@ -115,7 +125,8 @@ mod tests {
 
     fn stamped(text: &str, kind: Option<&str>, sent: Option<EventTime>) -> serde_json::Value {
         let (mut into, names) = (Vec::new(), Names::new());
-        record(text, kind, Came { received: RECEIVED, sent }, &names, &mut into).unwrap();
+        record(text, kind, Came { received: RECEIVED, sent, parent: None }, &names, &mut into)
+            .unwrap();
         serde_json::from_slice(&into).unwrap()
     }
 
@@ -157,7 +168,7 @@ mod tests {
         let names = Names::new();
         let name = || {
             let mut into = Vec::new();
-            let came = Came { received: RECEIVED, sent: None };
+            let came = Came { received: RECEIVED, sent: None, parent: None };
             record(r#"{"messageId":""}"#, None, came, &names, &mut into).unwrap();
             serde_json::from_slice::<serde_json::Value>(&into).unwrap()["messageId"].to_string()
         };
@@ -167,7 +178,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_told() {
         for text in ["1", "[]", "nonsense", "{", "null"] {
-            let came = Came { received: RECEIVED, sent: None };
+            let came = Came { received: RECEIVED, sent: None, parent: None };
             let refused = record(text, None, came, &Names::new(), &mut Vec::new()).unwrap_err();
             assert!(refused.starts_with("record: "), "{refused}");
         }

@@ -27,7 +27,7 @@ use super::keys::WriteKeys;
 use super::log::{Log, Records};
 use super::turns::Turns;
 use super::{BATCH_BYTES, EVENT_BYTES, body};
-use crate::format::Members;
+use crate::format::{Members, TRACEPARENT, TraceParent};
 use crate::threads;
 
 /// How many events of a batch are worked on before others may go first.
@@ -155,8 +155,8 @@ impl Collects {
             return Err(Refused::unknown_key());
         }
         match kind {
-            Some(_) => self.single(&text, kind, received),
-            None => self.batch(&members, received),
+            Some(_) => self.single(&text, kind, (received, parent(headers))),
+            None => self.batch(&members, (received, parent(headers))),
         }
     }
 
@@ -164,23 +164,28 @@ impl Collects {
         &self,
         text: &str,
         kind: Option<&str>,
-        received: EventTime,
+        (received, parent): (EventTime, Option<TraceParent>),
     ) -> Result<Records, Refused> {
         let (mut records, mut record) = (Records::new(), Vec::with_capacity(text.len() + 256));
-        let came = Came { received, sent: None };
+        let came = Came { received, sent: None, parent };
         event::record(text, kind, came, &self.names, &mut record).map_err(Refused::bad)?;
         records.push(&record, "");
         Ok(records)
     }
 
     /// All of a batch is kept: what is wrong with an event of it is told in the job's `rejected`.
-    fn batch(&self, members: &Members<'_>, received: EventTime) -> Result<Records, Refused> {
+    fn batch(
+        &self,
+        members: &Members<'_>,
+        (received, parent): (EventTime, Option<TraceParent>),
+    ) -> Result<Records, Refused> {
         let list = members.last("batch").map(|raw| serde_json::from_str(raw.get()));
         let Some(Ok(events)) = list else {
             return Err(Refused::bad("batch: a list of events is needed".to_owned()));
         };
         let events: Vec<&RawValue> = events;
         let sent = members.last("sentAt").and_then(|raw| event::time(raw).ok());
+        let came = Came { received, sent, parent };
         let (mut records, mut record) = (Records::new(), Vec::new());
         for (number, text) in events.into_iter().map(RawValue::get).enumerate() {
             if number % TOGETHER == TOGETHER - 1 {
@@ -193,7 +198,7 @@ impl Collects {
                 continue;
             }
             record.clear();
-            match event::record(text, None, Came { received, sent }, &self.names, &mut record) {
+            match event::record(text, None, came, &self.names, &mut record) {
                 Ok(()) => records.push(&record, ""),
                 Err(reason) => records.push(text.as_bytes(), &reason),
             }
@@ -217,6 +222,13 @@ impl Collects {
         let user = basic.and_then(|(_, text)| user(text.trim()));
         self.keys.admit(user.as_deref().or(key))
     }
+}
+
+/// The trace a request is a part of, if it says so once.
+fn parent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut said = headers.get_all(TRACEPARENT).iter();
+    let (first, second) = (said.next()?, said.next());
+    TraceParent::parse(first.as_bytes()).filter(|_| second.is_none())
 }
 
 /// The user of basic authentication.

@@ -9,10 +9,12 @@ use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedHeaders, Headers as _};
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::context::Context;
 use super::{KafkaFault, Shared};
+use crate::format::{TRACEPARENT, TraceParent};
 use crate::source::Chunk;
 
 /// How long a question to a broker may take whose answer decides whether the job ends.
@@ -164,7 +166,11 @@ impl KafkaPartition {
             match self.queue.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
                     let offset = message.offset();
-                    chunk.push(u64::try_from(offset).unwrap_or_default(), message.payload());
+                    let number = u64::try_from(offset).unwrap_or_default();
+                    if let Some(parent) = message.headers().and_then(parent) {
+                        chunk.push_parent(number, parent);
+                    }
+                    chunk.push(number, message.payload());
                     self.track.took(offset + 1);
                     records += 1;
                 }
@@ -221,4 +227,11 @@ impl KafkaPartition {
             reason: format!("topic {topic}, partition {partition}: {}", self.shared.text(&error)),
         })
     }
+}
+
+/// The trace a record is a part of, if its headers say so once.
+fn parent(headers: &BorrowedHeaders) -> Option<TraceParent> {
+    let mut said = headers.iter().filter(|header| header.key == TRACEPARENT);
+    let (first, second) = (said.next()?, said.next());
+    TraceParent::parse(first.value?).filter(|_| second.is_none())
 }

@@ -15,6 +15,7 @@ use object_store::{
 };
 
 use super::Random;
+use crate::state::StateError;
 
 /// How a store fails.
 #[derive(Debug, Clone, Copy, Default)]
@@ -113,6 +114,23 @@ impl Faulty {
 
     pub(crate) fn has_crashed(&self) -> bool {
         self.now.lock().unwrap().has_crashed
+    }
+
+    /// Does it again until it is done, or the process dies: what passes has passed by then, and where
+    /// there is no room someone makes some. Nothing else may go wrong; the seed is told then.
+    pub(crate) fn until_done<T>(
+        &self,
+        seed: u64,
+        mut act: impl FnMut() -> std::result::Result<T, StateError>,
+    ) -> Option<T> {
+        loop {
+            match act() {
+                Ok(done) => return Some(done),
+                Err(_) if self.has_crashed() => return None,
+                Err(error) if error.is_transient() || error.is_full() => {}
+                Err(error) => panic!("seed {seed}: {error}: {error:?}"),
+            }
+        }
     }
 
     pub(crate) fn fate(&self, writes: bool) -> Fate {

@@ -17,6 +17,7 @@ fn sample() -> Manifest {
             offset: 1_200,
             clock: Some(1_767_225_601_000),
             read_to: 1_200,
+            start: Some(LineStart { line: 1_100, byte: 220_000 }),
         }],
         definitions: vec![json!({"id": "a", "rules": {"everyone": true}})],
         sinks: [("differences".to_owned(), json!({"bytes": 17}))].into(),
@@ -39,6 +40,16 @@ fn it_is_one_json_object_that_reads_back() {
     assert!(path.starts_with("batches/0000000012-users-3-"), "{path}");
     assert_eq!(manifest_number("manifests/12345678901.json"), Some(12_345_678_901));
     assert_eq!(manifest_number("manifests/note.json"), None);
+}
+
+#[test]
+fn one_of_before_there_were_bytes_is_read() {
+    let mut json: Json = serde_json::from_slice(&sample().encode()).unwrap();
+    let (own, source) = (json.as_object_mut().unwrap(), "sources");
+    own.remove("checksum");
+    own[source][0].as_object_mut().unwrap().remove("start").unwrap();
+    let older = Manifest::decode("m", &crate::state::sealed::seal(&json)).unwrap();
+    assert_eq!((older.sources[0].start, older.sources[0].offset), (None, 1_200));
 }
 
 fn manifest_number(path: &str) -> Option<u64> {

@@ -67,7 +67,7 @@ impl World {
         let seed = self.random.next();
         let faulty = Arc::new(Faulty::new(Arc::clone(&self.memory), seed, faults));
         let store = Store::over(Arc::clone(&faulty) as Arc<_>).unwrap();
-        let Some(latest) = self.until_done(&faulty, || store.latest()) else { return };
+        let Some(latest) = faulty.until_done(self.seed, || store.latest()) else { return };
         self.is_right(&latest);
         let mut batches = latest.manifest.map_or_else(Vec::new, |found| found.batches);
         let mut number = latest.next;
@@ -76,7 +76,7 @@ impl World {
                 let entries: Entries =
                     (0..self.random.below(4)).map(|_| vec![self.random.next() as u8; 40]).collect();
                 let made = batch("users", worker, &entries);
-                let put = self.until_done(&faulty, || store.put_batch(number, &made));
+                let put = faulty.until_done(self.seed, || store.put_batch(number, &made));
                 let Some(entry) = put else { return };
                 self.model.contents.insert(entry.path.clone(), entries);
                 batches.retain(|old| old.path != entry.path);
@@ -92,32 +92,15 @@ impl World {
                 ..Manifest::default()
             };
             self.model.in_doubt.push(manifest.clone());
-            if self.until_done(&faulty, || store.commit(&manifest)).is_none() {
+            if faulty.until_done(self.seed, || store.commit(&manifest)).is_none() {
                 return;
             }
             self.model.committed = Some(manifest);
             self.model.in_doubt.clear();
-            if self.until_done(&faulty, || store.tidy(KEEP)).is_none() {
+            if faulty.until_done(self.seed, || store.tidy(KEEP)).is_none() {
                 return;
             }
             number += 1;
-        }
-    }
-
-    /// Does it again until it is done, or the process dies. Nothing else may go wrong.
-    fn until_done<T>(
-        &self,
-        faulty: &Faulty,
-        mut act: impl FnMut() -> Result<T, StateError>,
-    ) -> Option<T> {
-        loop {
-            match act() {
-                Ok(done) => return Some(done),
-                Err(_) if faulty.has_crashed() => return None,
-                Err(error) if error.is_transient() => {}
-                Err(StateError::Full { .. }) => {} // someone makes room
-                Err(error) => panic!("seed {}: {error}: {error:?}", self.seed),
-            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::files::{self, Part};
 use super::frame::{self, HEADER};
 use super::{Log, LogFault, Wake, lock};
+use crate::format::TraceParent;
 use crate::source::Chunk;
 
 /// How far the log has been read.
@@ -113,6 +114,9 @@ impl LogPartition {
                 return Err(self.damaged());
             };
             if self.next >= self.start {
+                if let Some(parent) = TraceParent::of_record(record) {
+                    chunk.push_parent(self.next, parent);
+                }
                 match reason {
                     "" => chunk.push(self.next, Some(record)),
                     reason => chunk.push_refused(self.next, record, reason),
