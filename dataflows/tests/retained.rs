@@ -3,6 +3,8 @@
 //!
 //! On failure the seed is printed: `RIVULET_SEED=<seed>` tries only that one.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure is the test's")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
