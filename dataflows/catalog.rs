@@ -42,6 +42,9 @@ pub struct TimedEdit {
     #[serde(default)]
     // always written: between processes nothing tells one field from the next
     pub from: Option<EventTime>,
+    /// In a running job, when it was begun to be worked out; if not said, when it takes effect.
+    #[serde(default)]
+    pub saved: Option<EventTime>,
     /// What changes.
     pub edit: Edit,
 }

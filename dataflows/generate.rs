@@ -15,11 +15,15 @@ mod tests;
 mod timeline;
 mod values;
 
+use std::sync::Arc;
+
 use crate::catalog::Timeline;
 use crate::clock::{ClockSettings, Emit};
 use crate::model::time::MAX_TIME;
 use crate::model::{Arrival, Duration, EventTime};
 use crate::oracle::Log;
+use crate::rule::{Definition, Rule};
+use crate::segmentation::referred_first;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -46,6 +50,44 @@ impl Case {
             retain: self.retain,
         }
     }
+
+    /// The definitions of its start in two parts: those there are from the start, and those that are
+    /// saved later, some of them again with another rule, so that what is kept comes and goes. None
+    /// if none can be.
+    pub fn parted(&self, seed: u64) -> Option<(Definitions, Definitions)> {
+        let (mut initial, mut later) = (Definitions::new(), Definitions::new());
+        for (number, definition) in (seed..).zip(referred_first(&self.timeline.initial)) {
+            let is_there = |id: &Arc<str>| initial.iter().any(|it| it.id == *id);
+            let stands = definition.rule.references().into_iter().all(is_there);
+            if stands && (number % 3 == 0 || holds(&definition.rule)) {
+                initial.push(definition);
+            } else {
+                later.push(definition);
+            }
+        }
+        if later.is_empty() || later.iter().any(|it| holds(&it.rule)) {
+            return None;
+        }
+        let plain: Vec<_> = later.iter().filter(|it| it.rule.references().is_empty()).collect();
+        let again = plain.iter().zip(plain.iter().skip(1)).map(|(old, new)| {
+            Arc::new(Definition { id: old.id.clone(), ..Definition::clone(new) })
+        });
+        let again: Vec<_> = again.collect();
+        later.extend(again);
+        Some((initial, later))
+    }
+}
+
+/// Some of a case's definitions.
+pub type Definitions = Vec<Arc<Definition>>;
+
+/// Since when a value stands is known of those asked before only, which the oracle cannot tell.
+fn holds(rule: &Rule) -> bool {
+    let mut holds = false;
+    rule.walk(&mut |rule| {
+        holds |= matches!(rule, Rule::Attribute(condition) if condition.held.is_some());
+    });
+    holds
 }
 
 /// The case of this seed.

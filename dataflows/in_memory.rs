@@ -14,8 +14,8 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 pub use asking::run_asking;
-pub use crashing::{Stretch, run_crashing, stretches};
-pub use saving::run_saving;
+pub use crashing::{Stretch, run_crashing, run_crashing_saved, stretches};
+pub use saving::{run_retaining, run_saving};
 
 use crate::clock::{Emit, PartitionClock, Punctuality};
 use crate::model::{
@@ -161,7 +161,7 @@ pub fn deal(ready: Vec<Ready>, pace: Pace) -> Dealt {
 
 /// Feeds what was dealt out; gives back what came out, in order.
 pub fn feed(log: &Log<'_>, streams: &Arc<Streams>, dealt: Dealt) -> (Vec<Difference>, Tally) {
-    let saves = Saves::new(&[], (dealt.blocks.len(), streams.len()));
+    let saves = Saves::new(&[], (dealt.blocks.len(), streams.len()), None);
     feed_saving(log, streams, dealt, &saves)
 }
 
@@ -181,7 +181,8 @@ fn feed_asking(
     (saves, asks): (&Arc<Saves>, &Arc<Asks>),
 ) -> (Vec<Difference>, Tally) {
     let (settings, streams) = (log.clock, streams.clone());
-    let commands = commands(log.timeline, log.retain);
+    let mut commands = commands(log.timeline, log.retain);
+    commands.splice(0..0, saves.first());
     let collected = Arc::new(Mutex::new((Vec::new(), Tally::default())));
     let config = timely::Config::process(dealt.blocks.len());
     let (shared, dealt) = (collected.clone(), Arc::new(dealt));
@@ -220,7 +221,7 @@ fn feed_asking(
         saves.finish(&reads, worker.index());
         while worker.index() == 0 && !saves.are_done() {
             // Nothing else comes any more, so time may pass.
-            clock = clock.saturating_add(1);
+            clock = clock.max(saves.prepares()).saturating_add(1);
             inputs.advance_to(clock, clock);
             saves.turn(&mut reads, (clock, worker.index()), &mut inputs);
             worker.step();

@@ -17,6 +17,8 @@ use crate::codec::fingerprint;
 use crate::model::{Hit, Path, Payload, StreamId, Value};
 use crate::rule::{AggregateCondition, Measure, NamePattern, Rule, Selector};
 
+mod whole;
+
 /// Which events, and what is taken from each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Stream {
@@ -35,9 +37,17 @@ pub enum Take {
     Amount(Path),
     /// A value of any type.
     Value(Path),
+    /// All that is said of it: its name and all its properties.
+    Whole,
 }
 
 impl Stream {
+    /// Every event, whole.
+    pub fn of_all() -> Self {
+        let name = NamePattern::Prefix("".into());
+        Stream { events: Selector { name, filter: None }, take: Take::Whole }
+    }
+
     /// The stream an aggregate is computed over.
     pub fn of_aggregate(condition: &AggregateCondition) -> Self {
         let take = match &condition.measure {
@@ -68,7 +78,7 @@ impl Stream {
 
     /// What this stream takes from an event of a fitting name; `None` if its filter turns the
     /// event away.
-    fn payload(&self, properties: &Value) -> Option<Payload> {
+    fn payload(&self, name: &str, properties: &Value) -> Option<Payload> {
         let (holds, mismatch) =
             self.events.filter.as_ref().map_or((true, false), |filter| filter.holds(properties));
         if !holds {
@@ -86,6 +96,7 @@ impl Stream {
                 let value = properties.at(path.as_str()).cloned();
                 value.map_or(Payload::Mismatch, |value| Payload::Value(Box::new(value)))
             }
+            Take::Whole => Payload::Whole(whole::whole(name, properties)),
         })
     }
 }
@@ -110,15 +121,35 @@ pub struct Streams {
 }
 
 /// What the rules want of events of one name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Wanted {
-    /// The members of `properties` that are read; others need not be decoded.
+    /// The members of `properties` that are read; others need not be decoded, unless
+    /// [all](Wanted::is_all) are.
     pub keys: Vec<Arc<str>>,
+    /// Whether all members are read.
+    is_all: bool,
+    name: Arc<str>,
     /// The streams that may take the event.
     streams: Vec<StreamId>,
 }
 
+impl Default for Wanted {
+    fn default() -> Self {
+        Wanted { keys: Vec::new(), is_all: false, name: "".into(), streams: Vec::new() }
+    }
+}
+
 impl Wanted {
+    /// Whether all members of `properties` are read.
+    pub fn is_all(&self) -> bool {
+        self.is_all
+    }
+
+    /// Whether a member of `properties` is read.
+    pub fn has(&self, key: &str) -> bool {
+        self.is_all || self.keys.iter().any(|wanted| **wanted == *key)
+    }
+
     /// Whether no rule asks about these events.
     pub fn is_nothing(&self) -> bool {
         self.streams.is_empty()
@@ -250,7 +281,9 @@ impl Streams {
         let prefixed = self.by_prefix.iter().filter(|(prefix, _)| name.starts_with(&**prefix));
         streams.extend(prefixed.map(|(_, id)| *id));
         let mut keys: Vec<Arc<str>> = Vec::new();
+        let mut is_all = false;
         for stream in streams.iter().filter_map(|id| self.get(*id)) {
+            is_all |= stream.take == Take::Whole;
             let mut paths = Vec::new();
             if let Some(filter) = &stream.events.filter {
                 filter.paths(&mut paths);
@@ -265,14 +298,14 @@ impl Streams {
         }
         keys.sort();
         keys.dedup();
-        Wanted { keys, streams }
+        Wanted { keys, is_all, name: name.into(), streams }
     }
 
     /// The hits of an event, given what is wanted of its name and an object of (at least) the
     /// wanted properties.
     pub fn hits(&self, wanted: &Wanted, properties: &Value) -> SmallVec<[Hit; 2]> {
         let hit = |id: &StreamId| {
-            let payload = self.get(*id)?.payload(properties)?;
+            let payload = self.get(*id)?.payload(&wanted.name, properties)?;
             Some(Hit { stream: *id, payload })
         };
         wanted.streams.iter().filter_map(hit).collect()

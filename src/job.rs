@@ -94,6 +94,9 @@ pub struct StateSettings {
     /// How many of the newest stay; at least 1. 3 unless said: one to go on from, one in case its
     /// files are damaged, and one more.
     pub keep: usize,
+    /// For how long every event is retained, so that a definition that is saved looks back at them;
+    /// none is, unless said.
+    pub retain: Option<Duration>,
 }
 
 /// Where records come from.

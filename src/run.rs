@@ -363,6 +363,9 @@ impl Run {
     /// All that may be asked for at first.
     fn streams(&self) -> Streams {
         let mut streams = Streams::of(&self.timeline);
+        if self.state.as_ref().is_some_and(|kept| kept.resumed.retained().is_some()) {
+            streams.add(Stream::of_all());
+        }
         for edit in self.state.iter().flat_map(|kept| &kept.edits) {
             if let Edit::Put(definition) = edit {
                 streams.add_rule(&definition.rule);
@@ -387,7 +390,13 @@ impl Run {
         let given_out = finals.iter().map(MadeFinal::time).max();
         let time = kept.resumed.before().max(given_out).unwrap_or(EventTime::MIN);
         let edits = kept.edits.iter().cloned();
-        edits.map(|edit| TimedEdit { time, from: None, edit }).collect()
+        let retained = kept.resumed.retained();
+        let edits = edits.map(|edit| {
+            let is_put = matches!(edit, Edit::Put(_));
+            let from = retained.filter(|_| is_put).map(|retained| retained.seen_after(time));
+            TimedEdit { time, from, saved: from.map(|_| time), edit }
+        });
+        edits.collect()
     }
 }
 

@@ -47,7 +47,9 @@ mod store;
 pub use batch::{BATCH_VERSION, Batch, BatchHeader, BatchReader, BatchWriter, ENTRY_BYTES_MAX};
 pub use error::{Place, Reason, StateError};
 pub use location::{Location, S3, Secret};
-pub use manifest::{BatchEntry, LineStart, MANIFEST_VERSION, Manifest, SourcePosition, now};
+pub use manifest::{
+    BatchEntry, LineStart, MANIFEST_VERSION, Manifest, Retention, SourcePosition, now,
+};
 pub use objects::Objects;
 pub use store::{
     Checked, Chronicle, Chronicled, Decisions, Latest, Listed, Skipped, Store, Tidied,

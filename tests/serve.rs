@@ -27,6 +27,8 @@ mod names;
 mod openapi;
 #[path = "serve/restart.rs"]
 mod restart;
+#[path = "serve/retained.rs"]
+mod retained;
 #[path = "serve/safety.rs"]
 mod safety;
 #[path = "serve/sketches.rs"]

@@ -159,8 +159,10 @@ fn random_edits_are_judged_as_a_new_catalogue_would_be() {
 #[test]
 fn a_timeline_keeps_what_is_accepted_in_the_order_of_time() {
     let initial = catalog(&["a:"]).unwrap();
-    let put = |time, line| TimedEdit { time, from: None, edit: Edit::Put(segment(line)) };
-    let delete = |time, id: &str| TimedEdit { time, from: None, edit: Edit::Delete(id.into()) };
+    let put =
+        |time, line| TimedEdit { time, from: None, saved: None, edit: Edit::Put(segment(line)) };
+    let delete =
+        |time, id: &str| TimedEdit { time, from: None, saved: None, edit: Edit::Delete(id.into()) };
     let edits =
         vec![put(20, "c: b"), put(10, "b: a"), delete(20, "a"), put(10, "x: y"), delete(20, "c")];
     let (timeline, refused) = Timeline::accept(initial, edits);

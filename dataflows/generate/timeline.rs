@@ -89,7 +89,7 @@ fn edits(
     times.sort_unstable();
     times
         .into_iter()
-        .map(|time| TimedEdit { time, from: None, edit: edit(dice, rules, in_force) })
+        .map(|time| TimedEdit { time, from: None, saved: None, edit: edit(dice, rules, in_force) })
         .collect()
 }
 

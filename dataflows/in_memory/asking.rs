@@ -24,7 +24,7 @@ pub fn run_asking(
 ) -> (Vec<Difference>, Vec<Reply>) {
     let streams = Arc::new(Streams::of(log.timeline));
     let (ready, _) = prepare(log, &streams);
-    let saves = Saves::new(&[], (pace.workers, streams.len()));
+    let saves = Saves::new(&[], (pace.workers, streams.len()), None);
     let asks = Arc::new(Asks { questions: Mutex::new(questions), replies: Mutex::default() });
     let (differences, _) = feed_asking(log, &streams, deal(ready, pace), (&saves, &asks));
     let replies = std::mem::take(&mut *lock(&asks.replies));

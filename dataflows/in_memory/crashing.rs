@@ -8,12 +8,13 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::{Inspect, Probe};
 
 use super::{Block, Dealt, Pace, Ready, deal, lock, prepare};
+use crate::catalog::Edit;
 use crate::clock::Emit;
-use crate::model::{Difference, EventTime, Sign};
+use crate::model::{Difference, Duration, EventTime, Sign};
 use crate::operators::checkpoint::{Collection, Forget, Piece, Place, Survival, is_needed, merge};
 use crate::oracle::Log;
-use crate::segmentation::{Command, Inputs, commands, segmentation};
-use crate::streams::Streams;
+use crate::segmentation::{Command, Inputs, commands, commands_as_they_come, segmentation};
+use crate::streams::{self, Streams};
 
 /// One stretch: how it is fed, and after how many blocks its checkpoints are taken. It ends by a
 /// crash some time after the last of them.
@@ -79,7 +80,40 @@ struct Given {
 /// # Panics
 /// A piece cannot be read back; or what is told again of those taken over is not where they are.
 pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
-    let streams = Arc::new(Streams::of(log.timeline));
+    let commands = commands(log.timeline, log.retain);
+    crash(log, stretches, (commands, Streams::of(log.timeline)))
+}
+
+/// The same for edits that were [saved](super::run_retaining) by an earlier run, which is repeated.
+/// Every event is retained for so long.
+///
+/// # Panics
+/// As [`run_crashing`] does.
+pub fn run_crashing_saved(
+    log: &Log<'_>,
+    stretches: &[Stretch],
+    retain: Duration,
+) -> Vec<Difference> {
+    let mut streams = Streams::default();
+    streams.add(streams::Stream::of_all());
+    let all = &log.timeline.initial;
+    all.iter().for_each(|definition| streams.add_rule(&definition.rule));
+    for edit in &log.timeline.edits {
+        if let Edit::Put(definition) = &edit.edit {
+            streams.add_rule(&definition.rule);
+        }
+    }
+    let first = (EventTime::MIN, Command::Retain(retain, EventTime::MIN));
+    let commands = [first].into_iter().chain(commands_as_they_come(log.timeline)).collect();
+    crash(log, stretches, (commands, streams))
+}
+
+fn crash(
+    log: &Log<'_>,
+    stretches: &[Stretch],
+    (commands, streams): (Vec<(EventTime, Command)>, Streams),
+) -> Vec<Difference> {
+    let streams = Arc::new(streams);
     let (mut ready, _) = prepare(log, &streams);
     let (mut pieces, mut differences) = (Vec::new(), Vec::new());
     let (mut from, mut number): (Option<From>, _) = (None, 0);
@@ -93,7 +127,7 @@ pub fn run_crashing(log: &Log<'_>, stretches: &[Stretch]) -> Vec<Difference> {
         let dealt = deal(rest, stretch.pace);
         let tells_members = index % 2 == 1;
         let saves = (tells_members, number, &*stretch.checkpoints);
-        let given = one(log, &streams, dealt, (from, &pieces), saves);
+        let given = one(log, (&streams, &commands), dealt, (from, &pieces), saves);
         if let (Some(at), true) = (come_to, tells_members) {
             assert_eq!(members(&given.differences, at), members(&differences, at), "told again");
         }
@@ -178,13 +212,17 @@ fn merged(mut pieces: Vec<Piece>) -> Vec<Piece> {
 /// One dataflow, from the pieces of earlier ones.
 fn one(
     log: &Log<'_>,
-    streams: &Arc<Streams>,
+    (streams, commands): (&Arc<Streams>, &[(EventTime, Command)]),
     dealt: Dealt,
     (from, pieces): (Option<From>, &[Piece]),
     (tells_members, number, checkpoints): (bool, u64, &[usize]),
 ) -> Given {
-    let (settings, streams) = (log.clock, streams.clone());
-    let commands = commands(log.timeline, log.retain);
+    let (settings, streams, commands) = (log.clock, streams.clone(), commands.to_vec());
+    let edits = log.timeline.edits.clone();
+    // Between, what is saved is being worked out.
+    let may_be_taken = move |at: EventTime| {
+        edits.iter().all(|edit| edit.saved.is_none_or(|saved| at <= saved || at > edit.time))
+    };
     let workers = dealt.blocks.len();
     let given = Arc::new(Mutex::new(Given::default()));
     let (shared, dealt) = (given.clone(), Arc::new(dealt));
@@ -231,7 +269,8 @@ fn one(
             let clock = clock.max(first);
             let settled = from.map_or(EventTime::MIN, |from| from.settled);
             inputs.advance_to(clock, watermark.max(settled));
-            if worker.index() == 0 && clock > EventTime::MIN && checkpoints.contains(&index) {
+            let is_due = checkpoints.contains(&index) && may_be_taken(clock);
+            if worker.index() == 0 && clock > EventTime::MIN && is_due {
                 number += 1;
                 inputs.saves.send((clock, Command::Checkpoint(number)));
             }

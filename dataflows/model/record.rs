@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 use xxhash_rust::xxh3;
 
 use super::number::Amount;
@@ -240,6 +241,8 @@ pub enum Payload {
     Value(Box<Value>),
     /// Nothing: a property the stream asks for is missing or of the wrong type. Counted.
     Mismatch,
+    /// The event, in the bytes in which it is kept whole.
+    Whole(ThinVec<u8>),
 }
 
 impl From<Amount> for Payload {

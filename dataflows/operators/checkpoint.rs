@@ -5,8 +5,9 @@
 //!
 //! - *users*: an [`Image`] of each user who changed in anything but the events held. Of several
 //!   images of one user the newest counts.
-//! - *events*: each event that entered a window, once, and a mark where a user was erased. They
-//!   count in their order, and no longer than the longest window they entered.
+//! - *events*: each event that entered a window, once, and a mark where a user was erased, or where
+//!   what a stream held was worked out anew, which follows. They count in their order, and no longer
+//!   than the longest window they entered.
 //! - *identifiers*: what tells second copies, for one `dedup_horizon`.
 //!
 //! A fourth one, *counts*, is of those beside the dataflow that count what comes out of it
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use counts::{Count, CountKey, Counts, Later, content, counts_piece};
-pub(in crate::operators) use events::EventReader;
+pub(in crate::operators) use events::{EventReader, Told};
 pub use identifiers::record_identifiers;
 pub use image::{Disordered, FactImage, Image, KeptFact, Recent, RecentChange};
 pub use merge::{Forget, merge};

@@ -13,6 +13,7 @@ mod carry;
 mod changes;
 mod compare;
 mod evaluate;
+mod fill;
 mod matcher;
 mod question;
 mod render;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 pub use changes::{Changes, Entering, Flip};
 use changes::{emit, leave_all};
 use compare::{Before, touch_all};
+use fill::Filling;
 use matcher::Matcher;
 pub use question::{Ask, Counted, Question, Reply, Told};
 pub use render::{Inputs, Outputs, membership};
@@ -41,7 +43,7 @@ use super::store::Store;
 use super::users::{Slot, StateKind, User, Users, state_of};
 use super::wheel::Wheel;
 use crate::clock::{ClockSettings, Emit};
-use crate::model::{EventTime, Update, UserKey};
+use crate::model::{Duration, EventTime, Update, UserKey};
 use crate::rule::Definition;
 use crate::streams::Streams;
 
@@ -54,12 +56,18 @@ pub enum Command {
     Put(Arc<Definition>),
     /// There is no segment of this id from now on. (Costs a look at every user at once.)
     Delete(Arc<str>),
-    /// Work this out for all users while the stream flows. Nothing else may be edited until it is
-    /// committed. What it is the first to ask sees events later than this time, which must not be
-    /// before the one at which it is sent, nor before that of any event that was read without
-    /// knowing what this asks for. (Where an earlier run is repeated, before any event, it may.)
+    /// From now on retain every event that is later than this time for so long: what is saved looks
+    /// back at them. Given before anything else.
+    Retain(Duration, EventTime),
+    /// Begin to keep what this asks. Nothing else may be edited until it is committed. What it is
+    /// the first to ask sees events later than this time: where none are retained, that must not be
+    /// before the one at which it is sent, nor before that at which any event takes effect that was
+    /// read without knowing what this asks for; else not before those that are retained.
     Save(Arc<Definition>, EventTime),
-    /// What was saved last, and has been worked out by every worker, is in force from now on.
+    /// Work out what was saved last for all users while the stream flows. Where events are retained,
+    /// all must have taken effect by now that were read without knowing what it asks for.
+    Prepare,
+    /// What was saved last is in force from now on. (What has not been worked out is, at once.)
     Commit,
     /// Before anything of this time or later takes effect, give out what has changed since the last
     /// checkpoint; this is the one of this number.
@@ -136,6 +144,8 @@ pub struct Membership {
     recorder: Option<Recorder>,
     /// A rule that is being worked out.
     saving: Option<Saving>,
+    /// What it is the first to ask, which looks back.
+    filling: Filling,
     /// What is left of one that was replaced.
     sweeping: Option<Sweeping>,
     /// Whether it is told who is in which segment when that is taken over.
@@ -174,6 +184,7 @@ impl Membership {
             matcher: Matcher::default(),
             recorder,
             saving: None,
+            filling: Filling::default(),
             sweeping: None,
             tells_members: false,
             inhabited: false,
@@ -334,7 +345,9 @@ impl Membership {
             }
             Command::Put(definition) => self.plan.put(&definition, at, &mut self.store),
             Command::Delete(id) => self.plan.delete(&id, &mut self.store),
-            Command::Save(definition, from) => return self.save(&definition, from),
+            Command::Retain(span, from) => return self.plan.retain(span, from, &mut self.store),
+            Command::Save(definition, from) => return self.save(&definition, from, at),
+            Command::Prepare => return self.prepare(),
             Command::Commit => return self.commit(at, changes),
             // The first two have been taken when time came to them, the other is noted.
             Command::Checkpoint(_) | Command::Ask(_) | Command::TellMembers => return,

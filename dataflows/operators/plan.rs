@@ -21,6 +21,7 @@ mod gates;
 mod install;
 mod likely;
 mod parts;
+mod retained;
 mod save;
 mod sight;
 #[cfg(test)]
@@ -36,12 +37,14 @@ pub use parts::{
     Check, Condition, ConditionId, Edge, Edited, Expression, Fact, FactId, FactKind, Keep, Node,
     NodeId, Read, Reader,
 };
+use retained::Retained;
 pub use save::Prepared;
 pub use sight::Sight;
 
 use super::attributes::AttributePath;
 use super::matching::Programs;
 use super::store::AttributeNumber;
+use super::window::Aggregate;
 use crate::model::{Duration, Path, StreamId, Value};
 use crate::rule::{Definition, Rule};
 use crate::streams::Streams;
@@ -89,6 +92,7 @@ pub struct Plan {
     /// The longest window there has been.
     longest_window: Duration,
     pins: Vec<Pin>,
+    retained: Option<Retained>,
     /// What rules compare attributes with, those to come included where they are known.
     asked: Asked,
     /// Nodes a user is in about whom nothing is known, in order.
@@ -118,6 +122,7 @@ impl Plan {
             stream_readers,
             longest_window: Duration::default(),
             pins: Vec::new(),
+            retained: None,
             asked: Asked::default(),
             defaults: Vec::new(),
             personal: Vec::new(),
@@ -133,6 +138,11 @@ impl Plan {
     /// A fact; ids come from this plan and live as long as something needs them.
     pub fn fact(&self, id: FactId) -> Option<&Fact> {
         self.facts.get(id.0 as usize).and_then(Option::as_ref)
+    }
+
+    /// The aggregate a fact is, if it is one.
+    pub fn aggregate(&self, id: FactId) -> Option<&Aggregate> {
+        self.fact(id)?.aggregate()
     }
 
     /// The attribute that a fact is, if it is one.

@@ -123,7 +123,7 @@ fn versions(timeline: &Timeline) -> Vec<Version<'_>> {
         let version = Version { from, until, definition, sees_after: None };
         open.insert(&definition.id, version);
     }
-    for TimedEdit { time, from, edit } in &timeline.edits {
+    for TimedEdit { time, from, edit, .. } in &timeline.edits {
         let id = match edit {
             Edit::Put(definition) => &definition.id,
             Edit::Delete(id) => id,
@@ -162,7 +162,7 @@ fn leaves<'a>(versions: &[Version<'a>]) -> Vec<&'a Rule> {
     found
 }
 
-/// One use of a thing that is kept: from when to when, and when it came to be used.
+/// One use of a thing that is kept: from when to when events count, and from when on they are kept.
 type Use = (EventTime, EventTime, EventTime);
 
 /// From when to when each thing is kept: every use of it keeps it for the closed interval from
@@ -176,7 +176,9 @@ fn kept<'a>(
     for version in versions {
         let back = |retain: Duration| version.from.saturating_sub(retain.ms());
         let from = version.sees_after.unwrap_or(retain.map_or(START_OF_TIME, back));
-        let interval = (from, version.until, version.from);
+        // What is recorded was looked up once: it is kept from when it came to be used.
+        let kept_from = if version.sees_after.is_some() { version.from } else { from };
+        let interval = (from, version.until, kept_from.min(version.from));
         version.definition.rule.walk(&mut |rule| match rule {
             Rule::Aggregate(condition) => {
                 uses.entry(Kept::of(condition)).or_default().push(interval)
@@ -195,7 +197,7 @@ fn kept<'a>(
 fn merge(intervals: &mut Vec<Use>) {
     intervals.sort_unstable();
     intervals.dedup_by(|next, last| {
-        let meet = next.0.min(next.2) <= last.1;
+        let meet = next.2 <= last.1;
         if meet {
             last.1 = last.1.max(next.1);
         }

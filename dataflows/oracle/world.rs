@@ -106,13 +106,19 @@ impl World {
         self.timeline.edits.push(TimedEdit {
             time,
             from: None,
+            saved: None,
             edit: Edit::Put(definition(id, rule)),
         });
         self
     }
 
     pub(crate) fn drop(mut self, time: EventTime, id: &str) -> Self {
-        self.timeline.edits.push(TimedEdit { time, from: None, edit: Edit::Delete(id.into()) });
+        self.timeline.edits.push(TimedEdit {
+            time,
+            from: None,
+            saved: None,
+            edit: Edit::Delete(id.into()),
+        });
         self
     }
 

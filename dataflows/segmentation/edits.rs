@@ -40,13 +40,15 @@ pub fn commands_as_they_come(timeline: &Timeline) -> Vec<(EventTime, Command)> {
     let initial = referred_first(&timeline.initial);
     let initial = initial.into_iter().map(|it| (EventTime::MIN, Command::Put(it)));
     let edits = timeline.edits.iter().flat_map(|edit| {
-        let commands = match (&edit.edit, edit.from) {
-            // As it was: nobody's membership is to be worked out yet.
-            (Edit::Put(it), Some(from)) => vec![Command::Save(it.clone(), from), Command::Commit],
-            (Edit::Put(it), None) => vec![Command::Put(it.clone())],
-            (Edit::Delete(id), _) => vec![Command::Delete(id.clone())],
-        };
-        commands.into_iter().map(|command| (edit.time, command))
+        match (&edit.edit, edit.from) {
+            // In two steps, as it was: it sees what came in between, too.
+            (Edit::Put(it), Some(from)) => vec![
+                (edit.saved.unwrap_or(edit.time), Command::Save(it.clone(), from)),
+                (edit.time, Command::Commit),
+            ],
+            (Edit::Put(it), None) => vec![(edit.time, Command::Put(it.clone()))],
+            (Edit::Delete(id), _) => vec![(edit.time, Command::Delete(id.clone()))],
+        }
     });
     initial.chain(edits).collect()
 }

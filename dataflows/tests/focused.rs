@@ -215,14 +215,19 @@ fn case(seed: u64, make: Make, refer: bool, disorder: i64, count: usize) -> Case
         let index = dice.below(ids.len());
         let id = ids[index].clone();
         if !refer && dice.chance(30) {
-            edits.push(TimedEdit { time, from: None, edit: Edit::Delete(id.clone()) });
+            edits.push(TimedEdit { time, from: None, saved: None, edit: Edit::Delete(id.clone()) });
         }
         let made = if refer && index >= plain && dice.chance(50) {
             make(&mut dice)
         } else {
             rule(&mut dice, index)
         };
-        edits.push(TimedEdit { time, from: None, edit: Edit::Put(definition(&id, made)) });
+        edits.push(TimedEdit {
+            time,
+            from: None,
+            saved: None,
+            edit: Edit::Put(definition(&id, made)),
+        });
     }
     let clock = ClockSettings {
         max_out_of_orderness: ms(disorder),
@@ -338,7 +343,7 @@ fn ten_thousand_segments() {
         definition(&format!("n{id}"), rule)
     };
     let initial = (0..4_000).map(&mut made).collect();
-    let put = |id| TimedEdit { time: 20, from: None, edit: Edit::Put(made(id)) };
+    let put = |id| TimedEdit { time: 20, from: None, saved: None, edit: Edit::Put(made(id)) };
     let edits = (4_000..10_000).map(put).collect();
     let arrivals = records(&mut Dice(1), 12, 0, 0);
     let clock = ClockSettings { max_out_of_orderness: ms(0), ..ClockSettings::default() };

@@ -12,11 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dataflows::catalog::Timeline;
 use dataflows::clock::{Emit, PartitionClock, Punctuality};
 use dataflows::generate::{Case, random_case};
-use dataflows::in_memory::{Pace, run, run_crashing, stretches};
-use dataflows::model::{Arrival, Difference, EventTime, Sign};
-use dataflows::oracle::answer;
+use dataflows::in_memory::{
+    Pace, Stretch, run, run_crashing, run_crashing_saved, run_retaining, stretches,
+};
+use dataflows::model::{Arrival, Difference, Duration, EventTime, Sign};
+use dataflows::oracle::{Log, answer};
 
 const PACES: [(usize, usize); 6] = [(1, 1), (1, 7), (1, 10_000), (2, 3), (4, 10), (2, 1)];
 
@@ -184,4 +187,37 @@ fn membership_is_right_after_a_crash_in_whatever_order_the_partitions_come() {
             assert_eq!(members(&got, now), members(&expected, now), "seed {seed} at {now}");
         }
     }
+}
+
+#[test]
+fn a_saved_definition_looks_back_at_what_is_retained() {
+    let (mut saved, mut compared) = (0, 0);
+    for seed in seeds(0..80) {
+        let mut case = in_disorder(seed);
+        case.clock.emit = Emit::OnEvent;
+        let Some((initial, later)) = case.parted(seed) else { continue };
+        let begun = Timeline { initial, edits: Vec::new() };
+        let log = Log { timeline: &begun, retain: None, ..case.log() };
+        let retain = Duration::from_ms([1_000, 60_000, 400 * 86_400_000][(seed % 3) as usize]);
+        let (got, edits) = run_retaining(&log, pace(seed), &later, Some(retain));
+        let got = got.differences;
+        check_differences(seed, &got);
+        let timeline = Timeline { initial: begun.initial.clone(), edits };
+        let log = Log { timeline: &timeline, ..log };
+        let expected = answer(&log).differences;
+        let records = on_time(&case);
+        let instants: BTreeSet<EventTime> =
+            expected.iter().chain(&got).map(|difference| difference.time).collect();
+        for now in instants.into_iter().filter(|now| complete_at(&records, *now)) {
+            assert_eq!(members(&got, now), members(&expected, now), "seed {seed} at {now}");
+            compared += 1;
+        }
+        saved += later.len();
+        // Repeated, it is the same to the byte, and so it is over crashes.
+        let whole = Stretch { pace: pace(seed), checkpoints: vec![], merged: false, order: None };
+        let expected = run_crashing_saved(&log, &[whole], retain);
+        let got = run_crashing_saved(&log, &stretches(seed, case.arrivals.len()), retain);
+        assert_eq!(got, expected, "seed {seed}");
+    }
+    assert!(saved > 100 && compared > 250, "only {saved} were saved and {compared} compared");
 }

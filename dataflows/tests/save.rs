@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use dataflows::catalog::{Catalog, Timeline};
 use dataflows::generate::random_case;
-use dataflows::in_memory::{Pace, run_saving};
+use dataflows::in_memory::{Pace, run_retaining};
+use dataflows::model::Duration;
 use dataflows::oracle::{Log, answer};
-use dataflows::rule::{Definition, Rule};
-use dataflows::segmentation::referred_first;
+use dataflows::rule::Definition;
 use dataflows::streams::Streams;
 
 /// Rules that are in force already, as new segments and in place of others: what they ask is
@@ -41,7 +41,17 @@ fn saved(initial: &[Arc<Definition>], seed: u64) -> Vec<Arc<Definition>> {
 /// Runs the log and saves these on the way; the oracle is told when each came into force, and which
 /// events it sees.
 fn check(seed: u64, log: &Log<'_>, pace: Pace, definitions: &[Arc<Definition>]) {
-    let (got, in_force) = run_saving(log, pace, definitions);
+    check_retaining(seed, log, pace, definitions, None);
+}
+
+fn check_retaining(
+    seed: u64,
+    log: &Log<'_>,
+    pace: Pace,
+    definitions: &[Arc<Definition>],
+    retain: Option<Duration>,
+) {
+    let (got, in_force) = run_retaining(log, pace, definitions, retain);
     assert_eq!(in_force.len(), definitions.len());
     let timeline = Timeline { initial: log.timeline.initial.clone(), edits: in_force };
     let expected = answer(&Log { timeline: &timeline, ..*log });
@@ -52,13 +62,33 @@ fn check(seed: u64, log: &Log<'_>, pace: Pace, definitions: &[Arc<Definition>]) 
     assert_eq!(got, expected, "seed {seed}, {pace:?}");
 }
 
-/// Since when a value stands is known of those asked before only, which the oracle cannot tell.
-fn holds(rule: &Rule) -> bool {
-    let mut holds = false;
-    rule.walk(&mut |rule| {
-        holds |= matches!(rule, Rule::Attribute(condition) if condition.held.is_some());
-    });
-    holds
+#[expect(clippy::disallowed_methods, reason = "a test may be told its seed")]
+fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
+    match std::env::var("RIVULET_SEED").map(|seed| seed.parse::<u64>()) {
+        Ok(Ok(seed)) => seed..seed + 1,
+        _ => default,
+    }
+}
+
+/// For how long events are retained.
+const SPANS_MS: [i64; 6] = [1, 1_000, 60_000, 3_600_000, 86_400_000, 400 * 86_400_000];
+
+#[test]
+fn a_saved_definition_looks_back_at_what_is_retained() {
+    let (mut tried, mut looked_back) = (0, 0);
+    for seed in seeds(0..160) {
+        let case = random_case(seed);
+        let Some((initial, later)) = case.parted(seed) else { continue };
+        let timeline = Timeline { initial, edits: Vec::new() };
+        let log = Log { timeline: &timeline, retain: None, ..case.log() };
+        let (workers, block) = [(1, 1), (2, 3), (1, 5), (3, 2)][(seed % 4) as usize];
+        let span = SPANS_MS[(seed / 4 % 6) as usize];
+        let pace = Pace { workers, block };
+        check_retaining(seed, &log, pace, &later, Some(Duration::from_ms(span)));
+        tried += later.len();
+        looked_back += later.len() * usize::from(span >= 60_000);
+    }
+    assert!(tried > 200 && looked_back > 100, "only {tried} were saved, of which {looked_back}");
 }
 
 #[test]
@@ -66,26 +96,7 @@ fn a_saved_definition_may_ask_for_events_nobody_asked_for() {
     let (mut tried, mut asked) = (0, 0);
     for seed in 0..300 {
         let case = random_case(seed);
-        let (mut initial, mut later) = (Vec::new(), Vec::new());
-        for (number, definition) in (seed..).zip(referred_first(&case.timeline.initial)) {
-            let is_there = |id: &Arc<str>| initial.iter().any(|it: &Arc<Definition>| it.id == *id);
-            let stands = definition.rule.references().into_iter().all(is_there);
-            if stands && (number % 3 == 0 || holds(&definition.rule)) {
-                initial.push(definition);
-            } else {
-                later.push(definition);
-            }
-        }
-        if later.is_empty() || later.iter().any(|it| holds(&it.rule)) {
-            continue;
-        }
-        // Some are replaced by the rules of others, so that what is kept comes and goes.
-        let plain: Vec<_> = later.iter().filter(|it| it.rule.references().is_empty()).collect();
-        let again = plain.iter().zip(plain.iter().skip(1)).map(|(old, new)| {
-            Arc::new(Definition { id: old.id.clone(), ..Definition::clone(new) })
-        });
-        let again: Vec<_> = again.collect();
-        later.extend(again);
+        let Some((initial, later)) = case.parted(seed) else { continue };
         let timeline = Timeline { initial, edits: Vec::new() };
         let mut streams = Streams::of(&timeline);
         let known = streams.len();

@@ -229,6 +229,7 @@ fn one_definition_put_twice_sees_back_both_times() {
     let put = |time, rule: &Arc<Definition>| TimedEdit {
         time,
         from: None,
+        saved: None,
         edit: Edit::Put(rule.clone()),
     };
     let edits = vec![put(5, &rule), put(6, &other), put(7, &rule)];
@@ -250,7 +251,7 @@ fn one_definition_put_twice_sees_back_both_times() {
 fn a_window_moved_on_by_an_event_it_does_not_want_still_rings() {
     let long = definition("long", aggregate(Measure::Count, 100, "0"));
     let late = definition("late", aggregate(Measure::Count, 10, "0"));
-    let edits = vec![TimedEdit { time: 10, from: None, edit: Edit::Put(late) }];
+    let edits = vec![TimedEdit { time: 10, from: None, saved: None, edit: Edit::Put(late) }];
     let timeline = Timeline { initial: vec![long], edits };
     let arrivals: Vec<Arrival> = [("buy", 6), ("view", 16), ("buy", 4)]
         .into_iter()

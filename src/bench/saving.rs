@@ -189,6 +189,7 @@ impl Saving {
             None => {
                 if let Some(definition) = self.waiting.pop_front() {
                     bench.inputs.saves.send((clock, Command::Save(definition, clock)));
+                    bench.inputs.saves.send((clock, Command::Prepare));
                     self.since = Some((now, None));
                 }
             }

@@ -65,5 +65,5 @@ fn timed_edit(reader: &mut Reader<'_>, node: &Node<'_>) -> Option<TimedEdit> {
             None
         }
     };
-    Some(TimedEdit { time: time?, from: None, edit: edit? })
+    Some(TimedEdit { time: time?, from: None, saved: None, edit: edit? })
 }

@@ -232,7 +232,7 @@ impl Reader {
         if wanted.is_nothing() {
             return Ok(Change::Event(SmallVec::new()));
         }
-        if wanted.keys.is_empty() {
+        if wanted.keys.is_empty() && !wanted.is_all() {
             return Ok(Change::Event(self.streams.hits(wanted, &self.no_properties)));
         }
         let mut members: Vec<(Arc<str>, Value)> = Vec::with_capacity(wanted.keys.len());
@@ -241,11 +241,13 @@ impl Reader {
                 let key = key.decode()?;
                 if let Some(wanted) = wanted.keys.iter().find(|wanted| ***wanted == *key) {
                     members.push((wanted.clone(), tree(value)?));
+                } else if wanted.is_all() {
+                    members.push(((*key).into(), tree(value)?));
                 }
                 Ok(())
             })?;
         }
-        if let Some(title) = title.filter(|_| wanted.keys.iter().any(|key| **key == *"name")) {
+        if let Some(title) = title.filter(|_| wanted.has("name")) {
             let present = members.iter().rev().find(|(key, _)| **key == *"name");
             if present.is_none_or(|(_, value)| *value == Value::Null) {
                 members.push(("name".into(), tree(title)?));

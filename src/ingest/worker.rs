@@ -55,7 +55,7 @@ pub struct Ingest {
     named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
     mentioned: Mentioned,
     onlooker: Option<Arc<dyn Onlooker>>,
-    /// The greatest event time handed over.
+    /// When the last record takes effect that was handed over.
     greatest: EventTime,
     /// Who takes note of what becomes of a few records, and when the last chunk was asked for.
     tracer: Option<(Arc<Tracer>, Moment)>,
@@ -104,8 +104,8 @@ impl Ingest {
         Ingest { tracer: tracer.map(|tracer| (tracer, 0)), ..self }
     }
 
-    /// From now on reads what more there is to be known; gives back up to which event time it has
-    /// handed over what it read without. What has been read must have had its turn.
+    /// From now on reads what more there is to be known; gives back until when what it
+    /// read without, and has handed over, takes effect. What has been read must have had its turn.
     pub fn grow(&mut self, streams: &Arc<Streams>) -> EventTime {
         self.streams = Arc::clone(streams);
         self.readers.iter_mut().for_each(|reader| reader.grow(streams));
@@ -246,7 +246,7 @@ impl Ingest {
                 Punctuality::OnTime(time) => {
                     let at = self.effective(&mut turn, record.offset, time);
                     passed.at(at, record.offset, before);
-                    self.greatest = self.greatest.max(time);
+                    self.greatest = self.greatest.max(at);
                     latest = latest.max(Some(at));
                     sent += 1;
                     notes.applied(position, user, time, at);

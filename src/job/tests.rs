@@ -326,14 +326,16 @@ fn state_is_a_path_or_a_table() {
         location: Location::Folder("jobs/state".into()),
         interval: Duration::from_ms(10_000),
         keep: 3,
+        retain: None,
     };
     assert_eq!(state(""), expected);
     let table = |more: &str| read(&format!("{BASE}[state]\n{more}"));
-    let text = "path = \"${DATA}/state\"\ninterval = \"1s\"\nkeep = 5\n";
+    let text = "path = \"${DATA}/state\"\ninterval = \"1s\"\nkeep = 5\nretain = \"24h\"\n";
     let expected = StateSettings {
         location: Location::Folder("/data/state".into()),
         interval: Duration::from_ms(1_000),
         keep: 5,
+        retain: Some(Duration::from_ms(86_400_000)),
     };
     assert_eq!(table(text).unwrap().state, Some(expected));
     let text = r#"
@@ -381,7 +383,7 @@ fn wrong_settings_of_state_are_told_without_the_keys() {
     refused(
         "path = \"gs://b/${SECRET}\"\nkeep = 0\ninterval = \"0s\"\nkep = 1",
         &[
-            "state: found the key \"kep\"; allowed: path, interval, keep, endpoint, region, access_key, \
+            "state: found the key \"kep\"; allowed: path, interval, keep, retain, endpoint, region, access_key, \
          secret_key, allow_http; did you mean \"keep\"?",
             &format!(
                 "state.path: found \"gs://b/${{SECRET}}\"; allowed: {path}; name a folder, or \

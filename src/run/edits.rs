@@ -32,13 +32,14 @@ use super::{Run, Shared, lock, viewed};
 use crate::ingest::{Decision, Ingest, Ticket};
 use crate::say::say;
 use crate::sink::delivery::MadeFinal;
+use crate::state::Retention;
 
 /// What workers say to all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum Word {
     /// These are to be known to readers: the growth of this number.
     Grow(u64, Vec<Arc<Definition>>),
-    /// A worker reads nothing more without knowing them; the greatest event time it has read.
+    /// A worker reads nothing more without knowing them; by when all it has read takes effect.
     Grown(u64, EventTime),
     /// This is in force.
     Edited(TimedEdit),
@@ -84,10 +85,12 @@ struct Lead {
     number: u64,
     /// How many workers know the last growth.
     grown: usize,
-    /// Up to which time events may have been read without knowing what is asked for by now.
+    /// By when all takes effect that may have been read without knowing what is asked for by now.
     read_without: EventTime,
-    /// What is being worked out, and which events it sees.
-    saving: Option<(Arc<Definition>, EventTime)>,
+    /// What is being worked out.
+    saving: Option<TimedEdit>,
+    /// How events are retained, if they are.
+    retained: Option<Retention>,
     /// What comes into force once it is written down.
     decided: Option<(Ticket, Vec<TimedEdit>)>,
     /// How far that sees, if it is a definition.
@@ -114,6 +117,7 @@ impl Edits {
         }
         let lead = (worker.index() == 0).then(|| Lead {
             last: shared.finals.iter().map(MadeFinal::time).max().unwrap_or(EventTime::MIN),
+            retained: run.state.as_ref().and_then(|kept| kept.resumed.retained()),
             ..Lead::new(worker.peers(), &run.timeline)
         });
         Edits { shared: Arc::clone(shared), feed, heard, grown: None, lead }
@@ -128,7 +132,7 @@ impl Edits {
                 say(format_args!("{} was edited: in force from {since}", it.id));
             }
         }
-        lead.come_into_force(&self.shared.edited, Command::Put, inputs);
+        lead.come_into_force(&self.shared.edited, put, inputs);
         if let Some(view) = &self.shared.view {
             self.shared.edited.iter().for_each(|edit| viewed::edited(view, edit, None));
         }
@@ -245,7 +249,7 @@ impl Edits {
         }
         let durable = lead.decided.take_if(|(ticket, _)| journal.is_durable(*ticket));
         let Some((_, edits)) = durable else { return };
-        lead.come_into_force(&edits, |_| Command::Commit, inputs);
+        lead.come_into_force(&edits, |_, _| vec![Command::Commit], inputs);
         let sight = lead.sight.take();
         if let Some(view) = &self.shared.view {
             edits.iter().for_each(|edit| viewed::edited(view, edit, sight.as_ref()));
@@ -273,6 +277,7 @@ impl Lead {
             grown: workers,
             read_without: EventTime::MIN,
             saving: None,
+            retained: None,
             decided: None,
             sight: None,
             last: EventTime::MIN,
@@ -299,7 +304,7 @@ impl Lead {
         prepared: &Mutex<Vec<Sight>>,
     ) -> Vec<TimedEdit> {
         let mut edits = Vec::new();
-        if let Some((definition, from)) = &self.saving {
+        if self.saving.is_some() {
             let mut prepared = lock(prepared);
             if prepared.len() < self.workers {
                 return edits;
@@ -308,21 +313,26 @@ impl Lead {
             prepared.clear();
             sight.iter().for_each(|sight| tell(sight, time));
             self.sight = sight;
-            let (from, edit) = (Some(*from), Edit::Put(definition.clone()));
-            edits.push(TimedEdit { time, from, edit });
-            self.saving = None;
+            edits.extend(self.saving.take().map(|edit| TimedEdit { time, ..edit }));
         } else if self.grown < self.workers {
             return edits;
         } else if let Some(Edit::Put(definition)) = self.waiting.front() {
             let definition = definition.clone();
             self.waiting.pop_front();
-            let from = time.max(self.read_without);
+            let settled = time.max(self.read_without);
+            // Where it looks back, all that was read without must be among what it looks at.
+            let (from, prepared) = match &self.retained {
+                None => (settled, time),
+                Some(retained) => (retained.seen_after(settled), settled.saturating_add(1)),
+            };
             inputs.saves.send((time, Command::Save(definition.clone(), from)));
-            self.saving = Some((definition, from));
+            inputs.saves.send((prepared, Command::Prepare));
+            let edit = Edit::Put(definition);
+            self.saving = Some(TimedEdit { time, from: Some(from), saved: Some(time), edit });
         } else {
             // Only deletions are left.
             for edit in self.waiting.drain(..) {
-                edits.push(TimedEdit { time, from: None, edit });
+                edits.push(TimedEdit { time, from: None, saved: None, edit });
             }
         }
         self.last = time;
@@ -333,22 +343,30 @@ impl Lead {
     fn come_into_force(
         &mut self,
         edits: &[TimedEdit],
-        put: impl Fn(Arc<Definition>) -> Command,
+        put: impl Fn(Arc<Definition>, Option<EventTime>) -> Vec<Command>,
         inputs: &mut Inputs,
     ) {
-        for TimedEdit { time, edit, .. } in edits {
-            let command = match edit {
-                Edit::Put(definition) => put(definition.clone()),
+        for TimedEdit { time, edit, from, .. } in edits {
+            let commands = match edit {
+                Edit::Put(definition) => put(definition.clone(), *from),
                 Edit::Delete(id) => {
                     let since = format_time(*time);
                     say(format_args!("{id} is deleted from {since}; its members leave"));
-                    Command::Delete(id.clone())
+                    vec![Command::Delete(id.clone())]
                 }
             };
-            inputs.saves.send((*time, command));
+            commands.into_iter().for_each(|command| inputs.saves.send((*time, command)));
             apply(&mut self.in_force, edit);
         }
         inputs.saves.flush();
+    }
+}
+
+/// What puts a definition at once; where it looks back, it is worked out when it is committed.
+fn put(definition: Arc<Definition>, from: Option<EventTime>) -> Vec<Command> {
+    match from {
+        Some(from) => vec![Command::Save(definition, from), Command::Commit],
+        None => vec![Command::Put(definition)],
     }
 }
 
@@ -364,7 +382,7 @@ fn tell(sight: &Sight, time: EventTime) {
     let Sight { segment, from, complete_from } = sight;
     let since = format_time(time);
     let [sees, complete] = [from, complete_from].map(|time| format_time(*time));
-    if *from == EventTime::MIN {
+    if *from == EventTime::MIN || *complete_from <= time {
         say(format_args!("{segment} is in force from {since}"));
     } else if *complete_from == EventTime::MAX {
         say(format_args!("{segment} is in force from {since}; counts from {sees}"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration as WallDuration;
 
-use dataflows::model::{Difference, EventTime};
+use dataflows::model::{Difference, Duration, EventTime};
 use dataflows::operators::checkpoint::Survival;
 use dataflows::operators::memory::Memory;
 use dataflows::operators::together::together;
@@ -25,6 +25,7 @@ use super::traced::Traced;
 use super::{Run, Shared, StopOnPanic, lock, viewed};
 use crate::ingest::{Batch, Ingest, Taken};
 use crate::sink::SinkError;
+use crate::state::Retention;
 use crate::threads;
 
 /// How many chunks a worker may have read that wait for their turn.
@@ -47,7 +48,12 @@ pub(super) fn work(worker: &mut Worker, run: &Run, streams: &Arc<Streams>, share
         .map(|live| Ends::new(worker, live, (&run.cluster, run.clock.emit), shared));
     let commands = match &run.state {
         None => commands(&run.timeline, run.retain),
-        Some(_) => commands_as_they_come(&run.timeline),
+        Some(kept) => {
+            let retained = kept.resumed.retained().map(|Retention { retain_ms, since }| {
+                (EventTime::MIN, Command::Retain(Duration::from_ms(retain_ms), since))
+            });
+            retained.into_iter().chain(commands_as_they_come(&run.timeline)).collect()
+        }
     };
     commands.into_iter().for_each(|command| inputs.commands.send(command));
     if let Some(kept) = &run.state {

@@ -32,6 +32,9 @@ pub struct Manifest {
     /// frontier: what comes may take effect after its time (`on_event`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<EventTime>,
+    /// How events are retained, where they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained: Option<Retention>,
     /// Wall time at which it was taken, RFC 3339; see [`now`].
     pub taken_at: String,
     /// How many workers wrote it. Any number may read it.
@@ -46,6 +49,23 @@ pub struct Manifest {
     pub counts: BTreeMap<String, u64>,
     /// The files that hold the rest.
     pub batches: Vec<BatchEntry>,
+}
+
+/// How events are retained for definitions to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// For how long, in milliseconds.
+    pub retain_ms: i64,
+    /// Events later than this are, event time in milliseconds.
+    pub since: EventTime,
+}
+
+impl Retention {
+    /// How far back one sees who looks at this time: at events that are later.
+    pub fn seen_after(&self, time: EventTime) -> EventTime {
+        self.since.max(time.saturating_sub(self.retain_ms))
+    }
 }
 
 /// How far a partition of a source was read.
@@ -111,6 +131,7 @@ impl Default for Manifest {
             writer: String::new(),
             frontier: EventTime::MIN,
             watermark: None,
+            retained: None,
             taken_at: now(),
             workers: 1,
             sources: Vec::new(),

@@ -1,4 +1,5 @@
-//! Pages of events: what entered windows, in order, and where users were erased.
+//! Pages of events: what entered windows, in order, and where what stands before is void: all of a
+//! user who was erased, or what a stream held that has been worked out anew.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,23 @@ use crate::operators::window::Entry;
 
 /// An event of which nothing but that it happened is kept, as it is written: most of them.
 const HAPPENED: u8 = 0;
+/// What stands in place of an event where what the stream held before is void: no entry is written
+/// so.
+const VOID: u8 = 250;
+
+/// What a page tells of a user.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::operators) enum Told<S, E> {
+    /// The user was erased.
+    Erased,
+    /// What the stream held before is void.
+    Void(S),
+    /// The stream took this.
+    Event(S, E),
+}
+
+/// A stream as pages are written: the writer's own number for it, and its fingerprint.
+pub(super) type Named = (StreamId, u64);
 
 /// A page being written.
 #[derive(Debug, Default)]
@@ -23,29 +41,31 @@ pub(super) struct EventPage {
 }
 
 impl EventPage {
-    /// Puts an event behind what is there. The stream is given by the writer's number for it and
-    /// its fingerprint.
-    pub(super) fn push(
-        &mut self,
-        user: UserKey,
-        time: EventTime,
-        event: Option<(StreamId, u64, &Entry)>,
-    ) {
+    /// Puts what is told behind what is there.
+    pub(super) fn push(&mut self, user: UserKey, time: EventTime, told: Told<Named, &Entry>) {
         let base = *self.base.get_or_insert(time);
         self.entry.clear();
         write_signed(time - base, &mut self.entry);
-        match event {
-            Some((stream, fingerprint, entry)) => {
-                self.streams.entry(stream.0).or_insert(fingerprint);
-                write_unsigned(u64::from(stream.0) + 1, &mut self.entry);
+        match told {
+            Told::Event(stream, entry) => {
+                self.stream(stream);
                 match entry {
                     Entry::Happened => self.entry.push(HAPPENED),
                     entry => write(entry, &mut self.entry),
                 }
             }
-            None => write_unsigned(0, &mut self.entry),
+            Told::Void(stream) => {
+                self.stream(stream);
+                self.entry.push(VOID);
+            }
+            Told::Erased => write_unsigned(0, &mut self.entry),
         }
         push(&mut self.entries, user, &self.entry);
+    }
+
+    fn stream(&mut self, (stream, fingerprint): Named) {
+        self.streams.entry(stream.0).or_insert(fingerprint);
+        write_unsigned(u64::from(stream.0) + 1, &mut self.entry);
     }
 
     /// How many bytes it has.
@@ -92,24 +112,26 @@ impl<'a> EventReader<'a> {
         keyed(&self.page[self.start..])
     }
 
-    /// What is told by the rest of an event: its time, the fingerprint of its stream and what that
-    /// took; no stream where the user was erased.
+    /// What is told by the rest of an event, and when that was. Streams go by their fingerprints.
     pub(in crate::operators) fn event(
         &self,
         rest: &[u8],
-    ) -> Result<(EventTime, Option<(u64, Entry)>), Stopped> {
+    ) -> Result<(EventTime, Told<u64, Entry>), Stopped> {
         let mut entries = Entries::new(rest);
         let time = self.base.saturating_add(entries.signed()?);
-        let event = match entries.unsigned()?.checked_sub(1) {
-            None => None,
-            Some(stream) => {
-                let stream = u32::try_from(stream).unwrap_or(u32::MAX);
-                let fingerprint = self.streams.get(&stream).copied().unwrap_or_default();
-                let happened = entries.skip(HAPPENED);
-                Some((fingerprint, if happened { Entry::Happened } else { entries.read()? }))
-            }
+        let Some(stream) = entries.unsigned()?.checked_sub(1) else {
+            return Ok((time, Told::Erased));
         };
-        Ok((time, event))
+        let stream = u32::try_from(stream).unwrap_or(u32::MAX);
+        let fingerprint = self.streams.get(&stream).copied().unwrap_or_default();
+        let told = if entries.skip(HAPPENED) {
+            Told::Event(fingerprint, Entry::Happened)
+        } else if entries.skip(VOID) {
+            Told::Void(fingerprint)
+        } else {
+            Told::Event(fingerprint, entries.read()?)
+        };
+        Ok((time, told))
     }
 }
 
@@ -118,19 +140,19 @@ impl<'a> EventReader<'a> {
 pub(super) struct Extent {
     /// The time of the latest.
     pub(super) latest: EventTime,
-    /// Whether a user was erased there.
-    pub(super) erases: bool,
+    /// Whether anything was made void there.
+    pub(super) voids: bool,
 }
 
 /// Reads no more of a page than it must.
 pub(super) fn extent(page: &[u8]) -> Result<Extent, Stopped> {
     let reader = EventReader::new(page)?;
-    let mut extent = Extent { latest: EventTime::MIN, erases: false };
+    let mut extent = Extent { latest: EventTime::MIN, voids: false };
     for event in reader.users() {
         let (_, rest) = event?;
         let mut entries = Entries::new(rest);
         extent.latest = extent.latest.max(reader.base.saturating_add(entries.signed()?));
-        extent.erases |= entries.unsigned()? == 0;
+        extent.voids |= entries.unsigned()? == 0 || entries.skip(VOID);
     }
     Ok(extent)
 }
@@ -159,5 +181,27 @@ mod tests {
         let mut written = Vec::new();
         write(&Entry::Happened, &mut written);
         assert_eq!(written, [HAPPENED]);
+    }
+
+    #[test]
+    fn what_is_void_is_told_from_every_entry() {
+        let position = crate::model::Position { partition: 0, offset: 0 };
+        let entries = [
+            Entry::Amount(crate::model::Amount::whole(7)),
+            Entry::Value(position, crate::model::Value::Null),
+            Entry::Whole(position, Default::default()),
+        ];
+        let (user, stream) = (UserKey::of("u"), (StreamId(2), 22));
+        let mut page = EventPage::default();
+        page.push(user, 5, Told::Void(stream));
+        page.push(user, 6, Told::Erased);
+        entries.iter().for_each(|entry| page.push(user, 7, Told::Event(stream, entry)));
+        let page = page.finish();
+        assert_eq!(extent(&page).unwrap(), Extent { latest: 7, voids: true });
+        let reader = EventReader::new(&page).unwrap();
+        let read = reader.users().map(|event| reader.event(event.unwrap().1).unwrap());
+        let voided = [(5, Told::Void(22)), (6, Told::Erased)];
+        let events = entries.into_iter().map(|entry| (7, Told::Event(22, entry)));
+        assert!(read.eq(voided.into_iter().chain(events)));
     }
 }

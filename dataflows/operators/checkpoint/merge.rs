@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::events::{EventPage, EventReader, extent};
+use super::events::{EventPage, EventReader, Told, extent};
 use super::pages::{PAGE_BYTES, keyed, push};
 use super::{Collection, Piece, Unreadable, counts, identifiers};
 use crate::codec::Stopped;
@@ -15,7 +15,7 @@ use crate::model::{EventTime, StreamId, UserKey};
 pub struct Forget {
     /// Events and identifiers of before are needed no more; nor counts whose instant is before.
     pub before: EventTime,
-    /// Whether there is nothing older: then nothing is left that an erasure would make void.
+    /// Whether there is nothing older: then nothing is left that anything would make void.
     pub erasures: bool,
 }
 
@@ -73,18 +73,18 @@ fn users(pieces: &[Piece], forget: Forget) -> Merged<'_> {
 /// The pages of which something is needed: as they are, unless what was erased can be left out, or
 /// they are small.
 fn events(pieces: &[Piece], forget: Forget) -> Merged<'_> {
-    let (mut pages, mut erases): (Vec<&[u8]>, _) = (Vec::new(), false);
+    let (mut pages, mut voids): (Vec<&[u8]>, _) = (Vec::new(), false);
     for page in self::pages(pieces) {
         let extent = extent(page).map_err(|stopped| (page, stopped))?;
-        erases |= extent.erases;
-        // What is before an erasure in a page that is void is as old.
+        voids |= extent.voids;
+        // What is made void in a page that is not needed is as old.
         if extent.latest >= forget.before {
             pages.push(page);
         }
     }
     let bytes: usize = pages.iter().map(|page| page.len()).sum();
     let are_small = bytes < pages.len() * PAGE_BYTES / 4;
-    if forget.erasures && (erases || are_small) {
+    if forget.erasures && (voids || are_small) {
         return events_by_user(&pages, forget);
     }
     Ok(pages.into_iter().map(<[u8]>::to_vec).collect())
@@ -111,9 +111,12 @@ fn events_by_user<'a>(pages: &[&'a [u8]], forget: Forget) -> Merged<'a> {
             let (time, event) =
                 readers[*index].event(rest).map_err(|stopped| (pages[*index], stopped))?;
             match event {
-                None => kept.clear(),
-                Some(event) if time >= forget.before => kept.push((time, event)),
-                Some(_) => {}
+                Told::Erased => kept.clear(),
+                Told::Void(stream) => kept.retain(|(_, (other, _))| *other != stream),
+                Told::Event(stream, entry) if time >= forget.before => {
+                    kept.push((time, (stream, entry)));
+                }
+                Told::Event(..) => {}
             }
         }
         let Some((user, _, _)) = own.first() else { continue };
@@ -121,7 +124,7 @@ fn events_by_user<'a>(pages: &[&'a [u8]], forget: Forget) -> Merged<'a> {
             let (fingerprint, entry) = event;
             let next = StreamId(numbers.len() as u32);
             let number = *numbers.entry(*fingerprint).or_insert(next);
-            page.push(*user, *time, Some((number, *fingerprint, entry)));
+            page.push(*user, *time, Told::Event((number, *fingerprint), entry));
         }
         if page.bytes() >= PAGE_BYTES {
             full.push(std::mem::take(&mut page).finish());
@@ -141,8 +144,8 @@ mod tests {
     fn page(users: &[&str], times: &[EventTime]) -> Vec<u8> {
         let mut page = EventPage::default();
         for (user, time) in users.iter().cycle().zip(times) {
-            let event = (StreamId(3), 33, &Entry::Happened);
-            page.push(UserKey::of(user), *time, Some(event).filter(|_| *time != 0));
+            let event = Told::Event((StreamId(3), 33), &Entry::Happened);
+            page.push(UserKey::of(user), *time, if *time == 0 { Told::Erased } else { event });
         }
         page.finish()
     }
@@ -177,5 +180,28 @@ mod tests {
         assert_eq!((count("a"), count("b")), (1, 20));
         // Older ones may stand elsewhere.
         assert_eq!(merged(pages.clone(), Forget { erasures: false, ..forget }), pages);
+    }
+
+    #[test]
+    fn of_what_was_worked_out_anew_only_that_is_left() {
+        let user = UserKey::of("a");
+        let [one, other] = [(StreamId(1), 11), (StreamId(2), 22)];
+        let mut page = EventPage::default();
+        let happened = |stream| Told::Event(stream, &Entry::Happened);
+        for (time, told) in [
+            (1, happened(one)),
+            (2, happened(other)),
+            (9, Told::Void(one)),
+            (1, happened(one)),
+            (3, happened(one)),
+        ] {
+            page.push(user, time, told);
+        }
+        let forget = Forget { before: EventTime::MIN, erasures: true };
+        let [merged] = &merged(vec![page.finish()], forget)[..] else { panic!("one is enough") };
+        let reader = EventReader::new(merged).unwrap();
+        let read = reader.users().map(|event| reader.event(event.unwrap().1).unwrap());
+        let event = |time, stream| (time, Told::Event(stream, Entry::Happened));
+        assert!(read.eq([event(2, 22), event(1, 11), event(3, 11)]));
     }
 }

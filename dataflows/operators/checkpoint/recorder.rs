@@ -1,11 +1,11 @@
 //! What has changed since the last checkpoint.
 
-use super::events::EventPage;
+use super::events::{EventPage, Told};
 use super::image::{Disordered, FactImage, GONE, Image, KeptFact, Recent, RecentChange};
 use super::pages::{PAGE_BYTES, UserPages};
 use super::{Collection, Piece, is_needed};
 use crate::model::time::leave_time;
-use crate::model::{Change, Duration, EventTime, Hit, Update, Value};
+use crate::model::{Change, Duration, EventTime, Hit, StreamId, Update, Value};
 use crate::operators::attributes::Writer;
 use crate::operators::cell::Cell;
 use crate::operators::plan::{FactKind, Plan, Reader};
@@ -119,7 +119,7 @@ impl Recorder {
             Change::Delete => {
                 self.changed(slot);
                 // What it makes void may be later than it, but not than when it came.
-                self.page.push(update.user, update.at, None);
+                self.page.push(update.user, update.at, Told::Erased);
                 self.needed(update.at, plan.longest_window());
             }
             Change::Event(hits) => hits.iter().for_each(|hit| self.hit(slot, update, hit, plan)),
@@ -141,9 +141,26 @@ impl Recorder {
             }
         }
         if let Some(window) = longest {
-            let stream = (hit.stream, plan.streams().fingerprint(hit.stream), &entry);
-            self.page.push(update.user, update.time, Some(stream));
+            let stream = (hit.stream, plan.streams().fingerprint(hit.stream));
+            self.page.push(update.user, update.time, Told::Event(stream, &entry));
             self.needed(update.time, window);
+        }
+    }
+
+    /// What is held of a stream has been worked out anew by now.
+    pub fn refilled(&mut self, user: &User, stream: StreamId, at: EventTime, plan: &Plan) {
+        let Some(log) = user.log(stream) else { return };
+        let windows = plan.stream_readers(stream).iter().filter_map(|reader| {
+            let Reader::Aggregate(id) = *reader else { return None };
+            plan.aggregate(id)?.window
+        });
+        let window = windows.max().unwrap_or_default();
+        let named = (stream, plan.streams().fingerprint(stream));
+        self.page.push(user.key(), at, Told::Void(named));
+        self.needed(at, plan.longest_window());
+        for (time, entry) in (0..log.len()).filter_map(|place| log.entry(place)) {
+            self.page.push(user.key(), time, Told::Event(named, &entry));
+            self.needed(time, window);
         }
     }
 

@@ -130,7 +130,8 @@ impl Context<'_> {
                     _ => conditions.extend_from_slice(&fact.conditions),
                 }
                 let crossed = conditions.len() > found;
-                self.window_change(seen?, aggregate, Some(cuts), crossed)
+                let next = self.window_change(seen?, aggregate, Some(cuts), crossed)?;
+                Some(self.look_again(id, next))
             }
             (FactKind::Value { aggregate }, before) => {
                 let (value, seen) = self.look(user, id, aggregate);
@@ -179,7 +180,7 @@ impl Context<'_> {
         let log = logs.binary_search_by_key(&aggregate.stream, |(stream, _)| *stream);
         let Ok(log) = log else { return (blank(&aggregate.measure), None) };
         let log = &mut logs[log].1;
-        window.expire(aggregate, self.settings.granularity, log, self.at);
+        window.expire(aggregate, self.settings.granularity, log, self.leaves_until(id));
         let kept = window.len();
         if kept < log.len() {
             // The other windows of the stream may lag behind; what all have passed is released.
@@ -192,8 +193,26 @@ impl Context<'_> {
         (window.value(aggregate, log), Some((window, log, armed)))
     }
 
+    /// Events leave the window of a fact whose time to leave has come by then: now, unless they are
+    /// retained for a definition that is being worked out.
+    pub(super) fn leaves_until(&self, id: FactId) -> EventTime {
+        self.plan.held_at(id).map_or(self.at, |held| held.min(self.at))
+    }
+
+    /// When a fact is looked at that is next to change then. Where what is to leave stays, that is
+    /// later, in steps that double: time may fly meanwhile.
+    fn look_again(&self, id: FactId, next: EventTime) -> EventTime {
+        let Some(held) = self.plan.held_at(id) else { return next };
+        let step = self.at.saturating_sub(held).max(self.settings.granularity.ms()).max(1);
+        next.max(self.at.saturating_add(step))
+    }
+
     /// How many events the longest window over the stream of an aggregate holds.
-    fn longest_window(&self, states: &[(FactId, State)], aggregate: &Aggregate) -> usize {
+    pub(super) fn longest_window(
+        &self,
+        states: &[(FactId, State)],
+        aggregate: &Aggregate,
+    ) -> usize {
         let readers = self.plan.stream_readers(aggregate.stream).iter();
         let lengths = readers.filter_map(|reader| {
             let Reader::Aggregate(other) = reader else { return None };

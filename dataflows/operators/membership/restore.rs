@@ -14,7 +14,7 @@ use crate::model::time::leave_time;
 use crate::model::{Change, EventTime, Hit, StreamId, Update, UserKey};
 use crate::operators::checkpoint::{
     Collection, Disordered, EventReader, FactImage, Image, KeptFact, Recent, RecentChange,
-    Restored, keyed,
+    Restored, Told, keyed,
 };
 use crate::operators::held::Held;
 use crate::operators::plan::{FactId, FactKind};
@@ -136,14 +136,24 @@ impl Membership {
         &mut self,
         slot: Slot,
         time: EventTime,
-        event: Option<(u64, Entry)>,
+        event: Told<u64, Entry>,
         streams: &HashMap<u64, StreamId>,
         at: EventTime,
     ) {
         let user = self.users.get_mut(slot);
-        let Some((fingerprint, entry)) = event else {
-            user.logs.clear();
-            return user.states.retain(|(_, state)| !state.kind.is_window());
+        let (fingerprint, entry) = match event {
+            Told::Event(stream, entry) => (stream, entry),
+            Told::Void(stream) => {
+                let Some(stream) = streams.get(&stream) else { return };
+                user.logs.retain(|(other, _)| other != stream);
+                let is_over =
+                    |id: &FactId| self.plan.aggregate(*id).is_some_and(|it| it.stream == *stream);
+                return user.states.retain(|(id, state)| !(state.kind.is_window() && is_over(id)));
+            }
+            Told::Erased => {
+                user.logs.clear();
+                return user.states.retain(|(_, state)| !state.kind.is_window());
+            }
         };
         if user.since().is_none() {
             return;

@@ -5,13 +5,17 @@
 //! everybody, only that nobody is told. Who is in, by the old rule and by the new, is noted in two
 //! sets of bits; when the rule comes into force the difference of the two is what comes out. What
 //! the old rule left behind is cleared away afterwards, in slices, too.
+//!
+//! Where events are retained, a slice first works out from those what the rule is the first to ask
+//! (see `fill`).
 
 use std::sync::Arc;
 
 use super::carry::forget;
+use super::fill::Filling;
 use super::{Changes, Context, Membership, arm};
 use crate::model::{EventTime, Sign};
-use crate::operators::plan::{Edited, NodeId, Prepared, Sight};
+use crate::operators::plan::{Edited, FactId, NodeId, Prepared, Sight};
 use crate::operators::slots::Slots;
 use crate::operators::users::Slot;
 use crate::rule::Definition;
@@ -19,15 +23,37 @@ use crate::rule::Definition;
 /// How many users a slice has: some tens of microseconds, since an instant takes several turns from
 /// record to difference, and each may wait for a slice. Few where tests want many slices.
 const SLICE: Slot = if cfg!(debug_assertions) { 2 } else { 128 };
+/// After how many retained events a slice ends, whatever users are left.
+const SLICE_EVENTS: usize = if cfg!(debug_assertions) { 8 } else { 256 };
 
 /// A definition on its way.
 #[derive(Debug)]
 pub(super) enum Saving {
     /// Being worked out beside the old one.
     InSlices(Box<Slices>),
-    /// To be put when it is committed, seeing events later than this: it, or the one it replaces,
-    /// refers to segments.
-    AtOnce(Arc<Definition>, EventTime, Option<Sight>),
+    /// To be put when it is committed: it, or the one it replaces, refers to segments.
+    AtOnce(Box<AtOnce>),
+}
+
+/// A rule that is put in one go.
+#[derive(Debug)]
+pub(super) struct AtOnce {
+    definition: Arc<Definition>,
+    /// What it is the first to ask sees events later than this.
+    from: EventTime,
+    sight: Sight,
+    progress: Progress,
+}
+
+/// How far a rule is worked out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// It waits for its turn.
+    Waits,
+    /// Up to this user.
+    Next(Slot),
+    /// All are told.
+    Told,
 }
 
 /// A rule that is being worked out.
@@ -36,10 +62,9 @@ pub(super) struct Slices {
     prepared: Prepared,
     edited: Edited,
     sight: Sight,
-    next: Slot,
+    progress: Progress,
     /// Who is in by the old rule, and by the new one.
     members: [Slots; 2],
-    told: bool,
 }
 
 /// What a rule that is no more has left behind.
@@ -51,60 +76,119 @@ pub(super) struct Sweeping {
 }
 
 impl Membership {
-    /// Begins to work out a definition, which sees events later than `from`.
-    pub(super) fn save(&mut self, definition: &Arc<Definition>, from: EventTime) {
+    /// Begins to keep what a definition asks, which sees events later than `from`.
+    pub(super) fn save(&mut self, definition: &Arc<Definition>, from: EventTime, at: EventTime) {
         assert!(self.saving.is_none(), "definitions are saved one after the other");
         self.plan.ask_for(&definition.rule);
         let sight = self.plan.sight(definition, from, self.settings.granularity);
+        let known = self.plan.fact_count();
         let prepared = self.plan.prepare(definition, from, &mut self.store);
+        let progress = Progress::Waits;
         self.saving = Some(match prepared {
             Some((prepared, edited)) => {
                 let members = [Slots::default(), Slots::default()];
-                let slices = Slices { prepared, edited, sight, next: 0, members, told: false };
+                let slices = Slices { prepared, edited, sight, progress, members };
                 Saving::InSlices(Box::new(slices))
             }
-            None => Saving::AtOnce(definition.clone(), from, Some(sight)),
+            None => {
+                let definition = definition.clone();
+                Saving::AtOnce(Box::new(AtOnce { definition, from, sight, progress }))
+            }
         });
+        if self.plan.retained().is_some() {
+            let new = (known..self.plan.fact_count()).map(FactId).collect();
+            self.filling = Filling::new(&self.plan, new, from);
+            self.plan.hold_retained(Some(at));
+        }
+    }
+
+    fn progress(&mut self) -> Option<&mut Progress> {
+        match &mut self.saving {
+            Some(Saving::InSlices(slices)) => Some(&mut slices.progress),
+            Some(Saving::AtOnce(put)) => Some(&mut put.progress),
+            None => None,
+        }
+    }
+
+    /// What was saved is worked out from now on.
+    pub(super) fn prepare(&mut self) {
+        if let Some(progress) = self.progress() {
+            *progress = Progress::Next(0);
+        }
     }
 
     /// Whether there is work that waits for a free moment.
     pub fn has_slices(&self) -> bool {
-        let waits = |saving: &Saving| match saving {
-            Saving::InSlices(slices) => !slices.told,
-            Saving::AtOnce(_, _, sight) => sight.is_some(),
+        let progress = match &self.saving {
+            Some(Saving::InSlices(slices)) => Some(slices.progress),
+            Some(Saving::AtOnce(put)) => Some(put.progress),
+            None => None,
         };
-        self.sweeping.is_some() || self.saving.as_ref().is_some_and(waits)
+        self.sweeping.is_some() || matches!(progress, Some(Progress::Next(_)))
     }
 
     /// Does one slice of it. Everything up to `at` has been worked off.
     pub fn slice(&mut self, at: EventTime, changes: &mut Changes) {
         self.record(true, changes);
-        match self.saving.take() {
-            Some(Saving::InSlices(mut slices)) if !slices.told => {
-                self.save_slice(&mut slices, at);
-                if slices.next >= self.users.slots().end {
-                    slices.told = true;
-                    changes.prepared.push(slices.sight.clone());
-                }
-                self.saving = Some(Saving::InSlices(slices));
-            }
-            Some(Saving::AtOnce(definition, from, Some(sight))) => {
-                changes.prepared.push(sight);
-                self.saving = Some(Saving::AtOnce(definition, from, None));
-            }
-            saving => {
-                self.saving = saving;
-                self.sweep_slice();
-            }
+        if !self.save_slice(at, changes) {
+            self.sweep_slice();
         }
     }
 
-    fn save_slice(&mut self, slices: &mut Slices, at: EventTime) {
+    /// Works some users out, if that is what is to be done.
+    fn save_slice(&mut self, at: EventTime, changes: &mut Changes) -> bool {
+        let Some(mut saving) = self.saving.take() else { return false };
+        let (progress, sight) = match &mut saving {
+            Saving::InSlices(slices) => (slices.progress, slices.sight.clone()),
+            Saving::AtOnce(put) => (put.progress, put.sight.clone()),
+        };
+        let Progress::Next(first) = progress else {
+            self.saving = Some(saving);
+            return false;
+        };
+        let next = match &mut saving {
+            Saving::InSlices(slices) => self.work_out(slices, first, at),
+            Saving::AtOnce(_) if self.filling.is_empty() => self.users.slots().end,
+            Saving::AtOnce(_) => self.fill_some(first, at),
+        };
+        let is_done = next >= self.users.slots().end;
+        let next = if is_done { Progress::Told } else { Progress::Next(next) };
+        if is_done {
+            changes.prepared.push(sight);
+        }
+        match &mut saving {
+            Saving::InSlices(slices) => slices.progress = next,
+            Saving::AtOnce(put) => put.progress = next,
+        }
+        self.saving = Some(saving);
+        true
+    }
+
+    /// Works out from retained events what is asked of some users, from this one on; gives back up
+    /// to which.
+    fn fill_some(&mut self, first: Slot, at: EventTime) -> Slot {
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
-        let Slices { prepared, edited, next, members: [old, new], .. } = slices;
-        let end = self.users.slots().end.min(*next + SLICE);
-        for slot in *next..end {
+        let (end, mut events) = (self.users.slots().end.min(first + SLICE), 0);
+        for slot in first..end {
+            let user = self.users.get_mut(slot);
+            if user.since().is_some() {
+                events += context.fill(user, slot, &self.filling, self.recorder.as_mut());
+            }
+            if events >= SLICE_EVENTS {
+                return slot + 1;
+            }
+        }
+        end
+    }
+
+    /// Works out a rule for some users, from this one on; gives back up to which.
+    fn work_out(&mut self, slices: &mut Slices, first: Slot, at: EventTime) -> Slot {
+        let end = self.fill_some(first, at);
+        let context =
+            Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
+        let Slices { prepared, edited, members: [old, new], .. } = slices;
+        for slot in first..end {
             let user = self.users.get_mut(slot);
             if user.since().is_none() {
                 continue;
@@ -125,7 +209,7 @@ impl Membership {
             old.set(slot, prepared.old.is_some_and(|node| user.is_member(node)));
         }
         self.store.pool.sweep();
-        *next = end;
+        end
     }
 
     /// Notes who has entered and left the nodes whose members are being noted.
@@ -138,12 +222,20 @@ impl Membership {
         }
     }
 
-    /// Puts what has been saved into force.
+    /// Puts what has been saved into force, having worked it out for those who are left.
     pub(super) fn commit(&mut self, at: EventTime, changes: &mut Changes) {
+        if let Some(progress) = self.progress().filter(|progress| **progress == Progress::Waits) {
+            *progress = Progress::Next(0);
+        }
+        let told = changes.prepared.len();
+        while self.save_slice(at, changes) {}
+        changes.prepared.truncate(told); // nobody waits for it
+        self.filling = Filling::default();
+        self.plan.hold_retained(None);
         let slices = match self.saving.take() {
             Some(Saving::InSlices(slices)) => *slices,
-            Some(Saving::AtOnce(definition, from, _)) => {
-                let edited = self.plan.put(&definition, from, &mut self.store);
+            Some(Saving::AtOnce(put)) => {
+                let edited = self.plan.put(&put.definition, put.from, &mut self.store);
                 return self.carry_all_over(&edited, at, changes);
             }
             None => return,

@@ -321,7 +321,8 @@ impl Context<'_> {
             if wanted || self.disordered() {
                 touch(touched, id, || before_of(aggregate, window.as_deref(), log));
             }
-            window.into_iter().for_each(|it| it.expire(aggregate, granularity, log, self.at));
+            let now = self.leaves_until(id);
+            window.into_iter().for_each(|it| it.expire(aggregate, granularity, log, now));
         }
         log.insert(time, entry);
         let mut kept = 0;
@@ -337,7 +338,7 @@ impl Context<'_> {
             };
             if let Some(window) = state.kind.window() {
                 let span = aggregate.window.unwrap_or_default();
-                let counts = wanted && leave_time(time, span, granularity) > self.at;
+                let counts = wanted && leave_time(time, span, granularity) > self.leaves_until(id);
                 window.insert(aggregate, time, entry, counts);
                 kept = kept.max(window.len());
             }

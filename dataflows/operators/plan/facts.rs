@@ -35,7 +35,7 @@ impl Plan {
         Subject::Sequence(steps.collect(), condition.within, condition.window)
     }
 
-    fn stream(&self, stream: &Stream) -> StreamId {
+    pub(super) fn stream(&self, stream: &Stream) -> StreamId {
         self.streams.id(stream).expect("every stream of a definition is known before it is put")
     }
 

@@ -51,6 +51,16 @@ pub struct Fact {
     pub(super) subject: Subject,
 }
 
+impl Fact {
+    /// The aggregate it is, if it is one.
+    pub fn aggregate(&self) -> Option<&Aggregate> {
+        match &self.kind {
+            FactKind::Number { aggregate, .. } | FactKind::Value { aggregate } => Some(aggregate),
+            FactKind::Attribute { .. } | FactKind::Sequence(_) => None,
+        }
+    }
+}
+
 /// The kinds of facts, each with the index of its comparisons.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "there are few facts, and most are attributes")]

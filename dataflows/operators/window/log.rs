@@ -5,14 +5,16 @@
 //!
 //! Cost: O(1) to add at the end and to take from the front; what comes out of order moves those
 //! that are later. State: 4 bytes an event where only its time is asked for, 12 with an amount; 8
-//! and 24 in a wide log, 56 with a value.
+//! and 24 in a wide log, 56 with a value, and 32 and its bytes with a whole event.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 use super::narrow::Narrow;
 use crate::model::{Amount, EventTime, Payload, Position, Value};
+use crate::operators::memory::thin_bytes;
 
 /// What one event adds to a log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub enum Entry {
     Amount(Amount),
     /// A value, and where its event stood.
     Value(Position, Value),
+    /// A whole event, and where it stood.
+    Whole(Position, ThinVec<u8>),
 }
 
 impl Entry {
@@ -33,6 +37,7 @@ impl Entry {
             Payload::Micros(micros) => Entry::Amount(Amount::from_micros((*micros).into())),
             Payload::Amount(amount) => Entry::Amount(**amount),
             Payload::Value(value) => Entry::Value(position, (**value).clone()),
+            Payload::Whole(bytes) => Entry::Whole(position, bytes.clone()),
             Payload::Mismatch => return None,
         })
     }
@@ -53,6 +58,7 @@ enum Wide {
     Happened(VecDeque<EventTime>),
     Amounts(VecDeque<(EventTime, Amount)>),
     Values(VecDeque<(EventTime, Position, Value)>),
+    Whole(VecDeque<(EventTime, Position, ThinVec<u8>)>),
 }
 
 impl Log {
@@ -62,6 +68,7 @@ impl Log {
             Entry::Happened => Entries::Narrow(Narrow::times()),
             Entry::Amount(_) => Entries::Narrow(Narrow::amounts()),
             Entry::Value(..) => Entries::Wide(Box::new(Wide::Values(VecDeque::new()))),
+            Entry::Whole(..) => Entries::Wide(Box::new(Wide::Whole(VecDeque::new()))),
         })
     }
 
@@ -73,6 +80,7 @@ impl Log {
                 Wide::Happened(times) => times.len(),
                 Wide::Amounts(entries) => entries.len(),
                 Wide::Values(entries) => entries.len(),
+                Wide::Whole(entries) => entries.len(),
             },
         }
     }
@@ -90,7 +98,7 @@ impl Log {
                 Entry::Amount(amount) => {
                     i64::try_from(amount.micros()).is_ok_and(|micros| narrow.insert(time, micros))
                 }
-                Entry::Value(..) => false,
+                Entry::Value(..) | Entry::Whole(..) => false,
             };
             if fits {
                 return;
@@ -110,6 +118,7 @@ impl Log {
                 Wide::Happened(times) => times.get(place).copied(),
                 Wide::Amounts(entries) => entries.get(place).map(|(time, _)| *time),
                 Wide::Values(entries) => entries.get(place).map(|(time, _, _)| *time),
+                Wide::Whole(entries) => entries.get(place).map(|(time, _, _)| *time),
             },
         }
     }
@@ -130,6 +139,10 @@ impl Log {
                 Wide::Values(entries) => {
                     let (time, position, value) = entries.get(place)?;
                     (*time, Entry::Value(*position, value.clone()))
+                }
+                Wide::Whole(entries) => {
+                    let (time, position, bytes) = entries.get(place)?;
+                    (*time, Entry::Whole(*position, bytes.clone()))
                 }
             },
         })
@@ -157,6 +170,24 @@ impl Log {
         }
     }
 
+    /// The whole events that are later than a time, in their order: when each was, where it stood,
+    /// and its bytes.
+    pub fn whole_after(
+        &self,
+        after: EventTime,
+    ) -> impl Iterator<Item = (EventTime, Position, &[u8])> {
+        let entries = match &self.0 {
+            Entries::Wide(wide) => match &**wide {
+                Wide::Whole(entries) => Some(entries),
+                _ => None,
+            },
+            Entries::Narrow(_) => None,
+        };
+        let later = entries
+            .map(|entries| entries.range(entries.partition_point(|(time, _, _)| *time <= after)..));
+        later.into_iter().flatten().map(|(time, position, bytes)| (*time, *position, &**bytes))
+    }
+
     /// Drops all entries but the last `kept`.
     pub fn keep(&mut self, kept: usize) {
         let count = self.len().saturating_sub(kept);
@@ -169,6 +200,7 @@ impl Log {
                 Wide::Happened(times) => drop_front(times, count),
                 Wide::Amounts(entries) => drop_front(entries, count),
                 Wide::Values(entries) => drop_front(entries, count),
+                Wide::Whole(entries) => drop_front(entries, count),
             },
         }
     }
@@ -183,6 +215,11 @@ impl Log {
                     Wide::Amounts(list) => list.capacity() * size_of::<(EventTime, Amount)>(),
                     Wide::Values(list) => {
                         list.capacity() * size_of::<(EventTime, Position, Value)>()
+                    }
+                    Wide::Whole(list) => {
+                        let bytes = list.iter().map(|(_, _, bytes)| thin_bytes(bytes));
+                        list.capacity() * size_of::<(EventTime, Position, ThinVec<u8>)>()
+                            + bytes.sum::<usize>()
                     }
                 };
                 size_of::<Wide>() + entries
@@ -202,6 +239,10 @@ impl Wide {
             }
             (Wide::Values(entries), Entry::Value(position, value)) => {
                 let new = (time, *position, value.clone());
+                insert_sorted(entries, new, |(other, at, _)| (*other, *at) <= (time, *position));
+            }
+            (Wide::Whole(entries), Entry::Whole(position, bytes)) => {
+                let new = (time, *position, bytes.clone());
                 insert_sorted(entries, new, |(other, at, _)| (*other, *at) <= (time, *position));
             }
             _ => unreachable!("a stream takes the same kind of thing from every event"),

@@ -11,8 +11,17 @@ use super::JobReader;
 use crate::job::StateSettings;
 use crate::state::{Location, S3, Secret, StateError};
 
-const STATE_KEYS: &[&str] =
-    &["path", "interval", "keep", "endpoint", "region", "access_key", "secret_key", "allow_http"];
+const STATE_KEYS: &[&str] = &[
+    "path",
+    "interval",
+    "keep",
+    "retain",
+    "endpoint",
+    "region",
+    "access_key",
+    "secret_key",
+    "allow_http",
+];
 /// Of these, those that are about an object store.
 pub(super) const S3_KEYS: &[&str] =
     &["endpoint", "region", "access_key", "secret_key", "allow_http"];
@@ -29,7 +38,7 @@ impl JobReader<'_> {
             None => Some(None),
             Some(Json::String(_)) => {
                 let location = self.location(node)?;
-                Some(Some(StateSettings { location, interval: INTERVAL, keep: KEEP }))
+                Some(Some(StateSettings { location, interval: INTERVAL, keep: KEEP, retain: None }))
             }
             Some(Json::Object(_)) => self.state_table(node).map(Some),
             Some(_) => {
@@ -47,10 +56,14 @@ impl JobReader<'_> {
             reader.duration(node, Duration::from_ms(1))
         });
         let keep = self.reader.optional(&node.get("keep"), keep);
+        let retain = self.reader.optional(&node.get("retain"), |reader, node| {
+            reader.duration(node, Duration::default())
+        });
         Some(StateSettings {
             location: location?,
             interval: interval?.unwrap_or(INTERVAL),
             keep: keep?.unwrap_or(KEEP),
+            retain: retain?.filter(|retain| *retain > Duration::default()),
         })
     }
 

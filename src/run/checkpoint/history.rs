@@ -20,6 +20,9 @@ pub(super) struct Since {
     /// said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<EventTime>,
+    /// When it was begun to be worked out; at `time`, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) saved: Option<EventTime>,
     pub(super) edit: Edit,
 }
 
@@ -37,8 +40,8 @@ impl History {
     }
 
     /// An edit has come into force.
-    pub(in crate::run) fn add(&self, TimedEdit { time, from, edit }: TimedEdit) {
-        self.extend([Since { time: Some(time), from, edit }]);
+    pub(in crate::run) fn add(&self, TimedEdit { time, from, saved, edit }: TimedEdit) {
+        self.extend([Since { time: Some(time), from, saved, edit }]);
     }
 
     /// What came into force before a time, as manifests have it.
@@ -51,12 +54,12 @@ impl History {
 
     pub(super) fn timeline(&self) -> Timeline {
         let mut timeline = Timeline::default();
-        for Since { time, from, edit } in &*lock(&self.0) {
+        for Since { time, from, saved, edit } in &*lock(&self.0) {
             match (time, edit) {
                 (None, Edit::Put(definition)) => timeline.initial.push(definition.clone()),
                 (time, edit) => {
-                    let (time, from) = (time.unwrap_or(EventTime::MIN), *from);
-                    timeline.edits.push(TimedEdit { time, from, edit: edit.clone() });
+                    let (time, from, saved) = (time.unwrap_or(EventTime::MIN), *from, *saved);
+                    timeline.edits.push(TimedEdit { time, from, saved, edit: edit.clone() });
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use dataflows::model::EventTime;
+use dataflows::model::{self, EventTime};
 use dataflows::operators::checkpoint::{Collection, Piece, counts_piece, is_needed};
 use serde_json::{Value as Json, json};
 
@@ -216,7 +216,8 @@ impl Keeper {
             let is_told_by = batch.collection == of_identifiers;
             is_needed(batch.until, if is_told_by { settled } else { before })
         });
-        let longest = self.history.longest_window();
+        let retained = self.last.retained.map(|it| model::Duration::from_ms(it.retain_ms));
+        let longest = self.history.longest_window().max(retained.unwrap_or_default());
         let forget = ((before, settled), longest, &self.forget);
         let merged = self.insist(|| merge_some(&self.store, number, &batches, forget))?;
         let Some(batches) = merged else { return Ok(false) };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use dataflows::catalog::{Edit, Timeline};
+use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::ClockSettings;
 use dataflows::model::time::format_time;
 use dataflows::model::{Duration, EventTime};
@@ -24,13 +24,17 @@ use crate::mesh::{Checkpoint, digest};
 use crate::run::lock;
 use crate::say::{Chain, say, warn};
 use crate::source;
-use crate::state::{BatchEntry, LineStart, Listed, Manifest, Skipped, StateError, Store};
+use crate::state::{
+    BatchEntry, LineStart, Listed, Manifest, Retention, Skipped, StateError, Store,
+};
 
 /// Where a job keeps its state, and what stands there.
 pub struct Resumed {
     began: Instant,
     store: Store,
     keep: usize,
+    /// How events are retained, if they are.
+    retained: Option<Retention>,
     next: u64,
     /// What the job is, by which another's state is told.
     job: String,
@@ -61,7 +65,27 @@ impl Resumed {
     /// # Errors
     /// The place cannot be read or made; its state is that of another job.
     pub fn find(settings: &StateSettings, job: String) -> Result<Self, StateError> {
-        Self::find_in(Store::create(&settings.location)?, settings.keep, job)
+        let store = Store::create(&settings.location)?;
+        Ok(Self::find_in(store, settings.keep, job)?.retaining(settings.retain))
+    }
+
+    /// The same, where every event is retained for so long. What is not there begins to be where
+    /// the run goes on.
+    #[must_use]
+    pub(in crate::run) fn retaining(mut self, retain: Option<Duration>) -> Self {
+        let before = self.manifest.as_ref().and_then(|manifest| manifest.retained);
+        let goes_on = self.before().map_or(EventTime::MIN, |before| before - 1);
+        self.retained = retain.map(|retain| {
+            let retain_ms = retain.ms();
+            let since = before.filter(|before| retain_ms <= before.retain_ms).map(|it| it.since);
+            Retention { retain_ms, since: since.unwrap_or(goes_on) }
+        });
+        self
+    }
+
+    /// How events are retained, if they are.
+    pub(in crate::run) fn retained(&self) -> Option<Retention> {
+        self.retained
     }
 
     /// The same in a store that is open, of which so many manifests stay.
@@ -93,6 +117,7 @@ impl Resumed {
             began,
             store,
             keep,
+            retained: None,
             next: latest.next,
             job,
             manifest,
@@ -162,6 +187,7 @@ impl Resumed {
         Manifest {
             job: self.job.clone(),
             definitions: self.history.before(EventTime::MAX),
+            retained: self.retained,
             ..self.manifest.clone().unwrap_or_default()
         }
     }
@@ -181,7 +207,9 @@ impl Resumed {
                 Decision::Defined(it) if self.manifest.is_none() => {
                     self.history.extend([put(it.clone())]);
                 }
-                Decision::Edited(edit) if edit.time >= before => self.history.add(edit.clone()),
+                Decision::Edited(edit) if edit.time >= before => {
+                    self.history.add(self.as_retained(edit.clone()));
+                }
                 _ => {}
             }
         }
@@ -195,6 +223,14 @@ impl Resumed {
         self.old = Old { margin: clock.granularity, identifiers: clock.dedup_horizon };
         let (timeline, recalled) = (self.history.timeline(), Recalled::of(&self.decisions()));
         Start { timeline, edits, go_on: self.go_on(sources, &recalled), recalled }
+    }
+
+    /// An edit that is to be repeated, if it cannot look back as far as it did: events may be
+    /// retained otherwise by now.
+    fn as_retained(&self, edit: TimedEdit) -> TimedEdit {
+        let Some(saved) = edit.saved else { return edit };
+        let least = self.retained.map_or(saved, |retained| retained.seen_after(saved));
+        TimedEdit { from: edit.from.map(|from| from.max(least)), ..edit }
     }
 
     /// The definitions, where neither a checkpoint nor an earlier run has them.
@@ -261,6 +297,16 @@ impl Resumed {
             format_time(manifest.frontier),
             bytes as f64 / 1e6
         ));
+        match self.retained {
+            Some(it) if manifest.retained.is_none_or(|old| old.since != it.since) => {
+                let since = format_time(it.since);
+                say(format_args!("events are retained that are later than {since}"));
+            }
+            None if manifest.retained.is_some() => {
+                say(format_args!("events are retained no longer: [state] says no retain"));
+            }
+            _ => {}
+        }
     }
 
     /// Hands a worker's share of what is kept to the dataflow, of which it is this one of so many.
@@ -371,5 +417,56 @@ fn since(place: &str, number: u64, definition: &Json) -> Result<Since, StateErro
 }
 
 fn put(definition: Arc<Definition>) -> Since {
-    Since { time: None, from: None, edit: Edit::Put(definition) }
+    Since { time: None, from: None, saved: None, edit: Edit::Put(definition) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    /// What the next run finds, where one has left this behind at so many days.
+    fn left(retained: Option<Retention>, days: i64) -> Resumed {
+        let store = Store::over(Arc::new(object_store::memory::InMemory::new())).unwrap();
+        let job = "a job".to_owned();
+        let frontier = days * DAY_MS;
+        let manifest =
+            Manifest { number: 1, job: job.clone(), frontier, retained, ..Manifest::default() };
+        store.commit(&manifest).unwrap();
+        Resumed::find_in(store, 3, job).unwrap()
+    }
+
+    fn since(retained: Option<Retention>, retain: Duration) -> EventTime {
+        left(retained, 10).retaining(Some(retain)).retained().unwrap().since
+    }
+
+    #[test]
+    fn what_was_not_retained_begins_to_be_where_it_goes_on() {
+        let day = Duration::from_ms(DAY_MS);
+        let before = Some(Retention { retain_ms: DAY_MS, since: 7 });
+        assert_eq!(since(before, day), 7);
+        assert_eq!(since(before, Duration::from_ms(1)), 7);
+        assert_eq!(since(before, Duration::from_ms(DAY_MS + 1)), 10 * DAY_MS - 1);
+        assert_eq!(since(None, day), 10 * DAY_MS - 1);
+        assert_eq!(left(before, 10).retaining(None).retained(), None);
+    }
+
+    #[test]
+    fn an_edit_is_repeated_looking_back_no_further_than_is_retained() {
+        let resumed = left(Some(Retention { retain_ms: DAY_MS, since: EventTime::MIN }), 10);
+        let (time, saved) = (12 * DAY_MS, 11 * DAY_MS);
+        let again = |resumed: &Resumed, from, saved| {
+            let edit = Edit::Delete("s".into());
+            resumed.as_retained(TimedEdit { time, from: Some(from), saved, edit }).from.unwrap()
+        };
+        let from = 10 * DAY_MS + 5;
+        let same = resumed.retaining(Some(Duration::from_ms(DAY_MS)));
+        assert_eq!(again(&same, from, Some(saved)), from);
+        let shorter = same.retaining(Some(Duration::from_ms(1_000)));
+        assert_eq!(again(&shorter, from, Some(saved)), saved - 1_000);
+        let none = shorter.retaining(None);
+        assert_eq!(again(&none, from, Some(saved)), saved);
+        assert_eq!(again(&none, from, None), from, "it was seen to when it was saved");
+    }
 }

@@ -222,12 +222,16 @@ impl World {
         let faulty = Arc::new(Faulty::new(Arc::clone(&self.memory), seed, faults));
         let sources: Vec<_> = self.files().into_iter().map(|file| file.path).collect();
         let names: Vec<_> = sources.iter().map(|path| path.display().to_string()).collect();
-        let Some(mut resumed) = faulty.until_done(self.seed, || {
+        let Some(resumed) = faulty.until_done(self.seed, || {
             let store = Store::over(Arc::clone(&faulty) as Arc<_>)?;
             Resumed::find_in(store, KEEP, "a job".to_owned())
         }) else {
             return false;
         };
+        // What no segment asks for changes nothing, nor does it that it is retained otherwise now.
+        let spans = [None, Some(1), Some(2_000), Some(30_000)];
+        let retain = spans[self.random.below(4) as usize].map(Duration::from_ms);
+        let mut resumed = resumed.retaining(retain);
         let Start { timeline, edits, go_on, recalled } =
             resumed.start(&timeline(&self.path("segments.json")), &names, &self.clock());
         let interval = WallDuration::from_micros(self.random.below(3_000));

@@ -89,7 +89,8 @@ impl Membership {
         let before = bounds.before.unwrap_or(EventTime::MAX).min(at.saturating_add(1));
         let mut by_time: BTreeMap<Reverse<EventTime>, Vec<Seen<'a>>> = BTreeMap::new();
         for (id, log) in &user.logs {
-            let Some(stream) = self.plan.streams().get(*id) else { continue };
+            let stream = self.plan.streams().get(*id).filter(|it| it.take != Take::Whole);
+            let Some(stream) = stream else { continue };
             for (time, count, entry) in newest(log, (since, before), bounds.limit + 1) {
                 by_time.entry(Reverse(time)).or_default().push(Seen { stream, count, entry });
             }
@@ -111,7 +112,8 @@ impl Membership {
         // Of every name, after when whole streams of it are held, and after when others are.
         let mut names: BTreeMap<String, [Option<EventTime>; 2]> = BTreeMap::new();
         for id in (0..).map(StreamId).take(streams.len()) {
-            let Some(stream) = streams.get(id) else { continue };
+            let stream = streams.get(id).filter(|it| it.take != Take::Whole);
+            let Some(stream) = stream else { continue };
             let after = self.plan.held_after(id, at);
             if after == at {
                 continue;
@@ -206,7 +208,7 @@ fn properties<'a>(count: usize, seen: &[Seen<'a>]) -> BTreeMap<&'a str, Value> {
     let property = |it: &Seen<'a>| {
         let (Take::Amount(path) | Take::Value(path)) = &it.stream.take else { return None };
         let value = match it.entry.as_ref()? {
-            Entry::Happened => return None,
+            Entry::Happened | Entry::Whole(..) => return None,
             Entry::Amount(amount) => Value::Number(amount.to_decimal()),
             Entry::Value(_, value) => value.clone(),
         };

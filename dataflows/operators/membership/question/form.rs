@@ -146,7 +146,7 @@ impl Place {
                 Place::Aggregate {
                     fact: known.map(|(id, _)| id),
                     after: from.or(held).unwrap_or(at),
-                    saved_after: from.unwrap_or(at),
+                    saved_after: from.unwrap_or_else(|| plan.seen_after(at)),
                     aggregate: found.map(|(aggregate, _)| aggregate),
                     test: NumberTest::new(&condition.test),
                 }
@@ -163,7 +163,7 @@ impl Place {
                     },
                     fact: fact.map(|(id, _)| id),
                     after: from.unwrap_or_else(|| streams.iter().map(held).max().unwrap_or(at)),
-                    saved_after: from.unwrap_or(at),
+                    saved_after: from.unwrap_or_else(|| plan.seen_after(at)),
                     streams,
                 }
             }
