@@ -92,6 +92,13 @@ impl Peers {
         let own = fs::canonicalize(&own).map_err(BenchError::file("find", &own))?;
         let peers = Peers { root: own.clone(), out: results };
         if !peers.is_ready() {
+            // They are built as locked, and come without a lock.
+            let rust = own.join("rust");
+            if !rust.join("Cargo.lock").is_file() {
+                let locked =
+                    Command::new("cargo").arg("generate-lockfile").current_dir(&rust).status();
+                locked.map_err(BenchError::file("run cargo generate-lockfile in", &rust))?;
+            }
             let ran = Command::new("bash")
                 .args(["run-peers.sh", "2000000", "1", "setup", "data"])
                 .current_dir(&own)
