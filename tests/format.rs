@@ -67,9 +67,14 @@ fn expected(streams: &Streams, mapping: &Mapping, line: &[u8]) -> Result<Parsed<
     Ok(Parsed { user: record.user.to_string().into(), time: record.time, id, change })
 }
 
-/// Reads a line both ways and requires one answer.
+/// Reads a line both ways and requires one answer, also where events are taken whole.
 fn agreed(mapping: &Mapping, line: &[u8]) -> Result<Parsed<'static>, String> {
     let streams = streams();
+    let mut retaining = (*streams).clone();
+    retaining.add(Stream::of_all());
+    let full = expected(&retaining, mapping, line);
+    let mut reader = Reader::new(retaining.into(), mapping.clone());
+    assert_eq!(reader.update(line), full, "whole: {}", String::from_utf8_lossy(line));
     let full = expected(&streams, mapping, line);
     let mut reader = Reader::new(streams, mapping.clone());
     let lean = reader.update(line);

@@ -171,7 +171,7 @@ path = "late"
             "source[1].path: found nothing; allowed: the file of the records, or a list of such; \"-\" \
          is standard input",
             "state: found 5; allowed: a folder, or s3://bucket/prefix, or an object of path, interval, \
-         keep, endpoint, region, access_key, secret_key, allow_http",
+         keep, retain, endpoint, region, access_key, secret_key, allow_http",
             "sink[0].kind: found \"filee\"; allowed: file, stdout, kafka, redis, postgres, webhook; did \
          you mean \"file\"?",
             "sink[1].format: found \"text\"; allowed: json; only differences are written as text",
