@@ -94,7 +94,8 @@ impl Peers {
         if !peers.is_ready() {
             // They are built as locked, and come without a lock.
             let rust = own.join("rust");
-            if !rust.join("Cargo.lock").is_file() {
+            let has_lock = || rust.join("Cargo.lock").is_file();
+            if rust.join("Cargo.toml").is_file() && !has_lock() {
                 let locked =
                     Command::new("cargo").arg("generate-lockfile").current_dir(&rust).status();
                 locked.map_err(BenchError::file("run cargo generate-lockfile in", &rust))?;
