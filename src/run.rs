@@ -165,8 +165,10 @@ pub struct Kept {
 pub struct Live {
     /// The topics it reads.
     pub topics: Vec<Topics>,
-    /// What they send, in the process that takes it.
+    /// What clients send, in the process that takes it.
     pub log: Option<Arc<Log>>,
+    /// Whether any input has no end, in whichever process: topics, and clients.
+    pub is_endless: bool,
     /// Wall time.
     pub wall: Wall,
     /// Whether it ends by itself when all has been read that there was when it began.

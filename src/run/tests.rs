@@ -14,6 +14,7 @@ fn live() -> Live {
         tracer: None,
         topics: Vec::new(),
         log: None,
+        is_endless: false,
         wall: Wall::system(),
         until_caught_up: false,
         stop: Arc::default(),

@@ -40,6 +40,7 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let live = Live {
         topics: subject.topics.clone(),
         log: collector.as_ref().map(|it| Arc::clone(it.log())),
+        is_endless: !subject.topics.is_empty() || subject.collector.is_some(),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
         stop: told_to_stop()?,
