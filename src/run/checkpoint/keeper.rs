@@ -75,6 +75,11 @@ impl Keeper {
         shared: &Arc<Shared>,
     ) -> Option<JoinHandle<()>> {
         let told = lock(&shared.checkpoints.as_ref()?.told).take()?;
+        let mut last = resumed.manifest();
+        if shared.view.is_none() {
+            // Nobody goes on with it: who did later would not know what is missing.
+            last.batches.retain(|batch| batch.collection != name(Collection::Counts));
+        }
         let mut keeper = Keeper {
             store: resumed.store(),
             keep: resumed.keep(),
@@ -82,7 +87,7 @@ impl Keeper {
             processes,
             workers,
             shared: Arc::clone(shared),
-            last: resumed.manifest(),
+            last,
             forget: resumed.old(),
             history: Arc::clone(resumed.history()),
             own: BTreeMap::new(),
