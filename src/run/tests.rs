@@ -17,6 +17,8 @@ fn live() -> Live {
         is_endless: false,
         wall: Wall::system(),
         until_caught_up: false,
+        is_supervised: false,
+        is_edited: Arc::new(|| false),
         stop: Arc::default(),
         counted: Vec::new(),
         watch: None,
