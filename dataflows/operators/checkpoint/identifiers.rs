@@ -63,13 +63,16 @@ impl Identifiers {
         if self.settings.emit == Emit::OnEvent {
             return self.write(before);
         }
-        let needed = |it: &Identified| it.until(self.settings);
-        while self.waiting.pop_front_if(|it| !is_needed(needed(it), before)).is_some() {}
+        let is_of_use = |it: &Identified| is_needed(it.until(self.settings), before);
+        while self.waiting.front().is_some_and(|it| !is_of_use(it)) {
+            self.waiting.pop_front();
+        }
     }
 
     /// Writes those that took effect before this.
     fn write(&mut self, before: EventTime) {
-        while let Some(it) = self.waiting.pop_front_if(|it| it.at < before) {
+        while let Some(it) = self.waiting.front().copied().filter(|it| it.at < before) {
+            self.waiting.pop_front();
             let until = it.until(self.settings);
             // What comes later may be older.
             if self.settings.emit == Emit::OnEvent || is_needed(until, before) {
@@ -206,4 +209,56 @@ pub(super) fn stamps(page: &[u8], at: EventTime) -> Result<Vec<Stamp>, Stopped> 
     let (position, user) = (Position { partition: u32::MAX, offset: u64::MAX }, UserKey::of(""));
     let stamp = |(id, time)| Stamp { time, at, position, id, user };
     Ok(identifiers(page)?.into_iter().map(stamp).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Duration;
+
+    fn settings(emit: Emit) -> ClockSettings {
+        ClockSettings { emit, dedup_horizon: Duration::from_ms(10), ..ClockSettings::default() }
+    }
+
+    fn applied(emit: Emit, times: impl IntoIterator<Item = EventTime>) -> Identifiers {
+        let mut identifiers = Identifiers::new(settings(emit));
+        for time in times {
+            let id = MessageKey::of(&time.to_string());
+            identifiers.applied(Identified { at: time, time, id });
+        }
+        identifiers
+    }
+
+    fn times(piece: &Piece) -> Vec<EventTime> {
+        let read = |page: &Vec<u8>| identifiers(page).unwrap();
+        piece.pages.iter().flat_map(read).map(|(_, time)| time).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_has_what_may_tell_a_copy_and_each_identifier_once() {
+        let mut them = applied(Emit::OnWatermark, 0..50);
+        let piece = them.piece(1, 30);
+        assert_eq!(times(&piece), (19..30).collect::<Vec<_>>());
+        assert_eq!(piece.until, 40);
+        them.pass(45);
+        assert_eq!(times(&them.piece(2, 45)), (34..45).collect::<Vec<_>>());
+        assert_eq!(times(&them.piece(3, 50)), (45..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_no_checkpoint_can_need_is_not_held() {
+        let mut them = applied(Emit::OnWatermark, 0..1_000);
+        them.pass(900);
+        assert_eq!(them.waiting.len(), 111);
+        assert_eq!(times(&them.piece(1, 900)), (889..900).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn where_what_comes_may_be_older_all_are_kept() {
+        let mut them = applied(Emit::OnEvent, 0..50);
+        them.pass(20);
+        assert_eq!(them.waiting.len(), 30);
+        assert_eq!(times(&them.piece(1, 30)), (0..30).collect::<Vec<_>>());
+        assert_eq!(times(&them.piece(2, 50)), (30..50).collect::<Vec<_>>());
+    }
 }
