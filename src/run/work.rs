@@ -210,7 +210,7 @@ fn build(
         };
         let (inputs, outputs) = segmentation(scope, run.clock, streams.clone(), survival);
         let (to, index) = (shared.checkpoints.clone(), scope.index());
-        // They are handed on as they are: to copy them would be most of what this costs.
+        // They are handed on as they are: a copy would be as much again as all that has changed.
         let pieces = outputs.pieces.map(move |piece| {
             if let Some(checkpoints) = &to {
                 checkpoints.piece(index, piece);
