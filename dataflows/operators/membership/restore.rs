@@ -63,9 +63,11 @@ impl Parts {
     fn of(restored: Vec<Restored>, streams: &HashMap<u64, StreamId>) -> Self {
         let mut parts = Parts { heads: Vec::new(), groups: Vec::new() };
         for Restored { head, groups, .. } in restored {
+            let is_like = parts.groups.is_empty() || parts.groups.len() == groups.len();
+            assert!(is_like, "all who read of a checkpoint divide users alike");
             let known = head.streams().iter().map(|it| streams.get(it).copied()).collect();
             parts.heads.push(Streams(head, known));
-            parts.groups.resize_with(parts.groups.len().max(groups.len()), Vec::new);
+            parts.groups.resize_with(groups.len(), Vec::new);
             for (all, own) in parts.groups.iter_mut().zip(groups) {
                 all.push(own);
             }
@@ -98,13 +100,11 @@ impl Membership {
         let events = restored.extract_if(.., |part| part.place.collection == Collection::Events);
         let mut events = Parts::of(events.collect(), &known.streams);
         let mut users = Parts::of(restored, &known.streams);
-        let mut alarms = Vec::new();
-        // All have as many groups, but those that have nothing.
+        let (mut alarms, mut told) = (Vec::new(), ByStream::default());
         for group in 0..users.groups.len() {
             let slots = self.restore_users(&users.take(group), &known);
             let own = events.take(group);
             let own = Threads::of(&own, &slots);
-            let mut told = ByStream::default();
             for (number, (_, slot)) in slots.iter().enumerate() {
                 for (part, rest) in own.of_user(number) {
                     told.take(&events.heads[part], rest);
@@ -167,9 +167,8 @@ impl Membership {
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
         if user.since().is_some() {
-            let some = told.streams.iter().filter(|(_, events)| !events.is_empty());
-            user.logs.reserve_exact(some.clone().count());
-            some.for_each(|(stream, events)| context.hold_events(user, *stream, events));
+            let told = told.streams.iter_mut();
+            told.for_each(|(stream, events)| context.hold_events(user, *stream, events));
         }
         told.clear();
     }
@@ -318,32 +317,29 @@ impl ByStream {
 }
 
 impl Context<'_> {
-    /// Puts all that is told of a stream into its log and into the windows that still hold it.
-    fn hold_events(&self, user: &mut User, stream: StreamId, events: &[(EventTime, Entry)]) {
+    /// Puts what is told of a stream into its log and into the windows that still hold it; of that
+    /// which none holds nothing is told then.
+    fn hold_events(&self, user: &mut User, stream: StreamId, events: &mut Vec<(EventTime, Entry)>) {
         let granularity = self.settings.granularity;
         let windows = self.windows_over(stream);
-        let held = |time: EventTime| {
-            let holds =
-                |it: &Over<'_>| time > it.from && leave_time(time, it.span, granularity) > self.at;
-            windows.iter().any(holds)
-        };
-        let held = || events.iter().filter(|(time, _)| held(*time));
-        let Some((_, first)) = held().next() else { return };
+        let leaves = |time, it: &Over<'_>| leave_time(time, it.span, granularity);
+        events.retain(|(time, _)| {
+            windows.iter().any(|it| *time > it.from && leaves(*time, it) > self.at)
+        });
+        let Some((_, first)) = events.first() else { return };
         let log = log_of(&mut user.logs, stream, || Log::for_entry(first));
         log.make_room(events.len());
-        let mut latest = EventTime::MIN;
-        for (time, entry) in held() {
-            log.insert(*time, entry);
-            latest = latest.max(*time);
-        }
+        events.iter().for_each(|(time, entry)| log.insert(*time, entry));
+        let latest = events.iter().map(|(time, _)| *time).max();
+        let windows = windows.iter().filter(|it| latest > Some(it.from));
+        user.states.reserve_exact(windows.clone().count());
         let mut kept = 0;
-        user.states.reserve_exact(windows.len());
-        for Over { id, aggregate, from, span } in windows.iter().filter(|it| latest > it.from) {
+        for it @ Over { id, aggregate, from, .. } in windows {
             let new = || StateKind::Window(Window::new(aggregate));
             let Some(window) = state_of(&mut user.states, *id, new).kind.window() else { continue };
             let until = self.leaves_until(*id);
-            for (time, entry) in held() {
-                let counts = time > from && leave_time(*time, *span, granularity) > until;
+            for (time, entry) in events.iter() {
+                let counts = time > from && leaves(*time, it) > until;
                 window.insert(aggregate, *time, entry, counts);
             }
             kept = kept.max(window.len());
