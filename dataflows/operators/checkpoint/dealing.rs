@@ -205,3 +205,37 @@ fn users(page: &[u8], mut to: impl FnMut(UserKey, &[u8])) -> Result<(), Stopped>
 fn worker_of(route: u64, workers: usize) -> usize {
     (route % workers.max(1) as u64) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn every_entry_comes_to_its_worker_and_its_group_in_order() {
+        let restart = Restart { workers: 3, at: 9, bytes: 4_000 };
+        let users: Vec<_> = (0..50).map(|number| UserKey::of(&format!("u{number}"))).collect();
+        let mut share = Share::new(restart);
+        for number in 0..8_u8 {
+            let mut page = Vec::new();
+            users.iter().for_each(|user| push(&mut page, *user, &[number; 40]));
+            let place = Place { collection: Collection::Users, number: 1, page: number.into() };
+            share.page(place, &page).unwrap();
+        }
+        let (restored, _) = share.finish();
+        assert!(restored.len() > restart.workers, "much is sent in several parts");
+        let mut told: HashMap<UserKey, Vec<u8>> = HashMap::new();
+        for part in &restored {
+            for (number, group) in part.groups.iter().enumerate() {
+                for (user, content) in group.entries() {
+                    assert_eq!(worker_of(user.route(), restart.workers), part.to);
+                    assert_eq!(Groups::of(restart).group(user), number);
+                    told.entry(user).or_default().push(content[0]);
+                }
+            }
+        }
+        let all: Vec<u8> = (0..8).collect();
+        assert!(users.iter().all(|user| told.get(user) == Some(&all)));
+    }
+}
