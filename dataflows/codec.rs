@@ -79,6 +79,11 @@ impl<'a> Entries<'a> {
         let (number, rest) = match self.rest {
             [byte @ 0..=250, rest @ ..] => (u64::from(*byte), rest),
             [251, low, high, rest @ ..] => (u16::from_le_bytes([*low, *high]).into(), rest),
+            [252, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]).into(), rest),
+            [253, rest @ ..] => match rest.split_first_chunk() {
+                Some((word, rest)) => (u64::from_le_bytes(*word), rest),
+                None => return self.read(),
+            },
             _ => return self.read(),
         };
         self.rest = rest;
@@ -91,11 +96,24 @@ impl<'a> Entries<'a> {
         Ok((folded >> 1) as i64 ^ -((folded & 1) as i64))
     }
 
+    /// A number that may be long, and nearly never is; written like any that may be below zero.
+    pub(crate) fn long_signed(&mut self) -> Result<i128, Stopped> {
+        match self.rest {
+            [254 | 255, ..] => self.read(),
+            _ => self.signed().map(i128::from),
+        }
+    }
+
     /// Goes past a byte, if it is what comes.
     pub(crate) fn skip(&mut self, byte: u8) -> bool {
         let rest = self.rest.strip_prefix(&[byte]);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
+    }
+
+    /// What has not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// So many bytes as they are.
@@ -147,6 +165,13 @@ mod tests {
                 let mut entries = Entries::new(&page);
                 assert_eq!(entries.signed().ok(), Some(number));
                 assert!(entries.is_empty());
+                for long in [number.into(), i128::from(number) << 60, i128::from(number) << 40] {
+                    page.clear();
+                    write(&long, &mut page);
+                    let mut entries = Entries::new(&page);
+                    assert_eq!(entries.long_signed().ok(), Some(long));
+                    assert!(entries.is_empty());
+                }
             }
         }
     }

@@ -30,8 +30,7 @@ use timely::dataflow::{ProbeHandle, Scope, Stream};
 use crate::clock::{ClockSettings, Emit, Reason};
 use crate::model::{Difference, EventTime, Incoming, Position, Profile, Stamp};
 use crate::operators::checkpoint::{
-    Handed, Identifiers, Piece, Place, Restored, Survival, Unreadable, hand_over,
-    record_identifiers,
+    Identifiers, Piece, Restored, Share, Survival, record_identifiers,
 };
 use crate::operators::compose::compose;
 use crate::operators::counted::counted;
@@ -285,22 +284,12 @@ fn to_first<'scope>(
 }
 
 impl Inputs {
-    /// Takes over a page from an earlier run that had come up to `at`, which must be the time last
-    /// said; before any record, on any one worker of so many.
-    ///
-    /// # Errors
-    /// It is not a page of that collection.
-    pub fn restore(
-        &mut self,
-        place: Place,
-        page: &[u8],
-        to: (usize, EventTime),
-    ) -> Result<(), Unreadable> {
-        match hand_over(place, page, to)? {
-            Handed::Parts(parts) => self.restored.open().extend(parts),
-            Handed::Stamps(stamps) => self.stamps.open().extend(stamps),
-        }
-        Ok(())
+    /// Takes over what has been read of an earlier run, where the instant up to which that had come
+    /// is the time last said; before any record.
+    pub fn restore(&mut self, share: Share) {
+        let (restored, stamps) = share.finish();
+        self.restored.open().extend(restored);
+        self.stamps.open().extend(stamps);
     }
 
     /// Says that nothing before `time` will come any more, and that the watermark has come to

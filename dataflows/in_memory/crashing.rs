@@ -11,9 +11,11 @@ use super::{Block, Dealt, Pace, Ready, deal, lock, prepare};
 use crate::catalog::Edit;
 use crate::clock::Emit;
 use crate::model::{Difference, Duration, EventTime, Sign};
-use crate::operators::checkpoint::{Collection, Forget, Piece, Place, Survival, is_needed, merge};
+use crate::operators::checkpoint::{
+    Collection, Forget, Piece, Place, Restart, Share, Survival, is_needed, merge,
+};
 use crate::oracle::Log;
-use crate::segmentation::{Command, Inputs, commands, commands_as_they_come, segmentation};
+use crate::segmentation::{Command, commands, commands_as_they_come, segmentation};
 use crate::streams::{self, Streams};
 
 /// One stretch: how it is fed, and after how many blocks its checkpoints are taken. It ends by a
@@ -248,17 +250,21 @@ fn one(
         for command in &commands {
             inputs.commands.send(command.clone());
         }
+        let bytes =
+            pieces.iter().flat_map(|piece| &piece.pages).map(|page| page.len() as u64).sum();
         let first = from.map_or(EventTime::MIN, |From { at, settled }| {
             inputs.advance_to(at, settled.min(at));
             if tells_members && worker.index() == 0 {
                 inputs.saves.send((at, Command::TellMembers));
             }
+            let mut share = Share::new(Restart { workers, at, bytes });
             // Any worker may read any page.
             for (index, piece) in pieces.iter().enumerate() {
                 if index % workers == worker.index() {
-                    restore(&mut inputs, piece, (workers, at));
+                    read(&mut share, piece);
                 }
             }
+            inputs.restore(share);
             at + 1
         });
         let mut number = number;
@@ -287,10 +293,10 @@ fn one(
     std::mem::take(&mut *lock(&given))
 }
 
-fn restore(inputs: &mut Inputs, piece: &Piece, to: (usize, EventTime)) {
+fn read(share: &mut Share, piece: &Piece) {
     let Piece { number, collection, .. } = *piece;
     for (page, index) in piece.pages.iter().zip(0..) {
-        let restored = inputs.restore(Place { collection, number, page: index }, page, to);
-        restored.expect("a page that was just written can be read");
+        let read = share.page(Place { collection, number, page: index }, page);
+        read.expect("a page that was just written can be read");
     }
 }

@@ -28,6 +28,7 @@
 //! Cost: an event some 25 bytes; a user their name, attributes and totals.
 
 mod counts;
+mod dealing;
 mod events;
 mod identifiers;
 mod image;
@@ -39,15 +40,16 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use counts::{Count, CountKey, Counts, Later, content, counts_piece};
-pub(in crate::operators) use events::{EventReader, Told};
+pub(in crate::operators) use dealing::Group;
+pub use dealing::{Restored, Share};
+pub(in crate::operators) use events::{EventsHead, Told};
 pub use identifiers::{Identified, Identifiers, record_identifiers};
 pub use image::{Disordered, FactImage, Image, KeptFact, Recent, RecentChange};
 pub use merge::{Forget, merge};
-pub(in crate::operators) use pages::keyed;
 pub use recorder::Recorder;
 
 use crate::codec::Stopped;
-use crate::model::{EventTime, Stamp};
+use crate::model::EventTime;
 
 /// Whether a dataflow gives out what a later one can go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,17 +115,15 @@ pub struct Place {
     pub page: u64,
 }
 
-/// The part of a page that concerns one worker, on its way back.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Restored {
-    /// That worker.
-    pub to: usize,
-    /// The instant up to which the earlier run had come.
+/// How a run goes on from an earlier one.
+#[derive(Debug, Clone, Copy)]
+pub struct Restart {
+    /// With so many workers.
+    pub workers: usize,
+    /// From this instant, up to which the earlier run had come.
     pub at: EventTime,
-    /// Where it stood.
-    pub place: Place,
-    /// A page.
-    pub page: Vec<u8>,
+    /// About how many bytes all workers together read; the same in all of them.
+    pub bytes: u64,
 }
 
 /// A page that cannot be read.
@@ -140,48 +140,6 @@ impl Unreadable {
     fn new(collection: Collection, page: &[u8], (read, cause): Stopped) -> Self {
         Unreadable { collection, read, length: page.len(), cause }
     }
-}
-
-/// What is to be handed to a dataflow for a page.
-#[derive(Debug)]
-pub enum Handed {
-    /// Parts of it, each to a worker.
-    Parts(Vec<Restored>),
-    /// Identifiers.
-    Stamps(Vec<Stamp>),
-}
-
-/// Reads a page, for a dataflow of so many workers that goes on after `at`. Of counts it takes
-/// nothing.
-///
-/// # Errors
-/// It is not a page of that collection.
-pub fn hand_over(
-    place: Place,
-    page: &[u8],
-    (workers, at): (usize, EventTime),
-) -> Result<Handed, Unreadable> {
-    let collection = place.collection;
-    let parts = match collection {
-        Collection::Users => pages::deal(page, workers),
-        Collection::Events => events::deal(page, workers),
-        Collection::Identifiers => {
-            return match identifiers::stamps(page, at) {
-                Ok(stamps) => Ok(Handed::Stamps(stamps)),
-                Err(stopped) => Err(Unreadable::new(collection, page, stopped)),
-            };
-        }
-        Collection::Counts => return Ok(Handed::Parts(Vec::new())),
-    };
-    let parts = parts.map_err(|stopped| Unreadable::new(collection, page, stopped))?;
-    let some = parts.into_iter().enumerate().filter(|(_, page)| !page.is_empty());
-    let restored = |(to, page): (usize, Vec<u8>)| Restored { to, at, place, page };
-    Ok(Handed::Parts(some.map(restored).collect()))
-}
-
-/// The worker of this route, of so many: as timely's exchange has it.
-fn worker_of(route: u64, workers: usize) -> usize {
-    (route % workers.max(1) as u64) as usize
 }
 
 #[cfg(test)]

@@ -392,12 +392,25 @@ fn arm(
     fact: FactId,
     next: Option<EventTime>,
 ) {
-    let Some(next) = next else { return };
-    let state = state_of(&mut user.states, fact, || StateKind::Attribute(None));
-    if next < state.armed {
-        state.armed = next;
-        wheel.insert(next, Alarm { slot, fact });
+    if let Some((due, alarm)) = armed(user, slot, fact, next) {
+        wheel.insert(due, alarm);
     }
+}
+
+/// Notes that an alarm is set for a fact, unless one stands that is as early; that alarm.
+fn armed(
+    user: &mut User,
+    slot: Slot,
+    fact: FactId,
+    next: Option<EventTime>,
+) -> Option<(EventTime, Alarm)> {
+    let next = next?;
+    let state = state_of(&mut user.states, fact, || StateKind::Attribute(None));
+    if next >= state.armed {
+        return None;
+    }
+    state.armed = next;
+    Some((next, Alarm { slot, fact }))
 }
 
 /// What applying an update to a user needs to know.

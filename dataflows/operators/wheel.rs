@@ -83,6 +83,40 @@ impl<T> Wheel<T> {
         list.push((within(due), item));
     }
 
+    /// Holds many items at once, each until it is due: every list is looked for once and made as
+    /// long as it is to be.
+    pub fn extend(&mut self, mut items: Vec<(EventTime, T)>)
+    where
+        T: Copy,
+    {
+        items.sort_by_key(|(due, _)| *due);
+        let bucket = |item: &(EventTime, T)| item.0 >> BUCKET_BITS;
+        for mut same in items.chunk_by(|left, right| bucket(left) == bucket(right)) {
+            while let Some(((due, item), others)) = same.split_first() {
+                self.insert(*due, *item);
+                same = others;
+                // There is a list now, unless the bucket is open.
+                if let Some(list) = self.list(*due >> BUCKET_BITS) {
+                    list.reserve_exact(others.len());
+                    list.extend(others.iter().map(|(due, item)| (within(*due), *item)));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The list of a bucket that is not opened.
+    fn list(&mut self, bucket: EventTime) -> Option<&mut Bucket<T>> {
+        if bucket <= self.opened_bucket && !self.order.is_empty() {
+            return None;
+        }
+        let place = usize::try_from(bucket - self.base).ok();
+        match place.filter(|place| *place < self.near.len()) {
+            Some(place) => self.near.get_mut(place),
+            None => self.far.get_mut(&bucket),
+        }
+    }
+
     /// Where a bucket stands in the ring, which is made to reach it if that is not too far.
     fn place(&mut self, bucket: EventTime) -> Option<usize> {
         if self.near.is_empty() {
@@ -299,5 +333,20 @@ mod tests {
         assert_eq!(wheel.len(), expected.len());
         expected.sort_by_key(|(due, _)| *due);
         assert_eq!(drain(&mut wheel), expected);
+    }
+    #[test]
+    fn many_at_once_come_out_as_one_by_one() {
+        let dues =
+            (0..5_000).map(|number: u32| EventTime::from(number.wrapping_mul(2_654_435_769)));
+        let items: Vec<_> = dues.map(|due| due % 3_000_000 - 1_000).zip(0..).collect();
+        let (mut wheel, mut other) = (Wheel::default(), Wheel::default());
+        for wheel in [&mut wheel, &mut other] {
+            wheel.insert(-5_000, 9_999);
+            wheel.insert(-990, 9_998);
+            assert_eq!(wheel.next_due(), Some(-5_000)); // which opens a bucket
+        }
+        items.iter().for_each(|(due, item)| other.insert(*due, *item));
+        wheel.extend(items);
+        assert_eq!(drain(&mut wheel), drain(&mut other));
     }
 }

@@ -15,7 +15,7 @@ use super::what::{Subject, subject};
 use super::{VerbError, counted, say, warn};
 use crate::args::Replay;
 use crate::job::{Output, Target};
-use crate::run::{self, Cluster, Live, Outputs, Run, RunError, Summary};
+use crate::run::{self, Cluster, Kept, Live, Outputs, Run, RunError, Summary};
 use crate::sink::{Sink, SinkError};
 use crate::source::SourceError;
 
@@ -49,6 +49,7 @@ pub(super) fn carry_out(
         fs::metadata(&input.path).map_err(open)?;
     }
     let kept = if live.is_some() { kept(&mut subject)? } else { None };
+    kept.iter().for_each(|kept| read_ahead(kept, &cluster));
     let stop = live.as_ref().map(|live| Arc::clone(&live.stop));
     let outputs = match writes {
         true => outputs(arguments, &subject, kept.as_ref(), &stop)?,
@@ -73,6 +74,13 @@ pub(super) fn carry_out(
         }
     }
     Ok(())
+}
+
+/// Begins to read what the workers of this process are to go on from.
+fn read_ahead(kept: &Kept, cluster: &Cluster) {
+    let (own, processes) = (cluster.workers, cluster.hosts.len().max(1));
+    let first = cluster.process * own;
+    kept.resumed.read_ahead(first..first + own, own * processes);
 }
 
 /// The run a subject asks for.

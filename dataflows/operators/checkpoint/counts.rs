@@ -11,8 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::merge::{Forget, Merged};
+use super::pages::keyed;
 use super::pages::{PAGE_BYTES, push};
-use super::{Collection, Piece, Unreadable, is_needed, keyed};
+use super::{Collection, Piece, Unreadable, is_needed};
 use crate::codec::{Entries, Stopped, fingerprint, write, write_signed};
 use crate::model::{EventTime, UserKey};
 

@@ -3,14 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use super::pages::{keyed, push, push_written};
-use super::worker_of;
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::pages::{keyed, push_written};
 use crate::codec::{Entries, Stopped, write, write_signed, write_unsigned};
-use crate::model::{EventTime, StreamId, UserKey};
+use crate::model::{Amount, EventTime, StreamId, UserKey};
 use crate::operators::window::Entry;
 
 /// An event of which nothing but that it happened is kept, as it is written: most of them.
 const HAPPENED: u8 = 0;
+/// Before an amount.
+const AMOUNT: u8 = 1;
 /// What stands in place of an event where what the stream held before is void: no entry is written
 /// so.
 const VOID: u8 = 250;
@@ -93,7 +97,7 @@ impl EventPage {
 }
 
 /// A page being read. Events are found by their user first, and read when they are asked for.
-pub(in crate::operators) struct EventReader<'a> {
+pub(super) struct EventReader<'a> {
     base: EventTime,
     /// Fingerprints by the number the page has for a stream.
     streams: BTreeMap<u32, u64>,
@@ -103,44 +107,118 @@ pub(in crate::operators) struct EventReader<'a> {
 }
 
 impl<'a> EventReader<'a> {
-    pub(in crate::operators) fn new(page: &'a [u8]) -> Result<Self, Stopped> {
+    pub(super) fn new(page: &'a [u8]) -> Result<Self, Stopped> {
         let mut entries = Entries::new(page);
         let (base, streams) = entries.read()?;
         Ok(EventReader { base, streams, page, start: entries.read_bytes() })
     }
 
-    /// How many bytes its events take up.
-    pub(in crate::operators) fn bytes(&self) -> usize {
-        self.page.len() - self.start
-    }
-
     /// The user of each event, and where the rest of it stands.
-    pub(in crate::operators) fn users(
+    pub(super) fn users(
         &self,
     ) -> impl Iterator<Item = Result<(UserKey, &'a [u8]), Stopped>> + use<'a> {
         keyed(&self.page[self.start..])
     }
 
     /// What is told by the rest of an event, and when that was. Streams go by their fingerprints.
+    pub(super) fn event(&self, rest: &[u8]) -> Result<(EventTime, Told<u64, Entry>), Stopped> {
+        let (time, told) = read(self.base, &mut Entries::new(rest))?;
+        let fingerprint = |stream| self.streams.get(&stream).copied().unwrap_or_default();
+        let told = match told {
+            Told::Event(stream, entry) => Told::Event(fingerprint(stream), entry),
+            Told::Void(stream) => Told::Void(fingerprint(stream)),
+            Told::Erased => Told::Erased,
+        };
+        Ok((time, told))
+    }
+}
+
+/// What is told, and when that was, where times count from `base`. Streams go by their numbers.
+fn read(
+    base: EventTime,
+    entries: &mut Entries<'_>,
+) -> Result<(EventTime, Told<u32, Entry>), Stopped> {
+    let time = base.saturating_add(entries.signed()?);
+    let Some(stream) = entries.unsigned()?.checked_sub(1) else {
+        return Ok((time, Told::Erased));
+    };
+    let stream = u32::try_from(stream).unwrap_or(u32::MAX);
+    let told = if entries.skip(HAPPENED) {
+        Told::Event(stream, Entry::Happened)
+    } else if entries.skip(AMOUNT) {
+        Told::Event(stream, Entry::Amount(Amount::from_micros(entries.long_signed()?)))
+    } else if entries.skip(VOID) {
+        Told::Void(stream)
+    } else {
+        Told::Event(stream, entries.read()?)
+    };
+    Ok((time, told))
+}
+
+/// What events dealt out have in common, page after page of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(in crate::operators) struct EventsHead {
+    /// What times count from.
+    base: Option<EventTime>,
+    /// The fingerprints of the streams, in the order of their numbers.
+    streams: Vec<u64>,
+}
+
+impl EventsHead {
+    /// The fingerprints of the streams, in the order of their numbers.
+    pub(in crate::operators) fn streams(&self) -> &[u64] {
+        &self.streams
+    }
+
+    /// What is told by the rest of an event dealt out.
     pub(in crate::operators) fn event(
         &self,
         rest: &[u8],
-    ) -> Result<(EventTime, Told<u64, Entry>), Stopped> {
-        let mut entries = Entries::new(rest);
-        let time = self.base.saturating_add(entries.signed()?);
-        let Some(stream) = entries.unsigned()?.checked_sub(1) else {
-            return Ok((time, Told::Erased));
-        };
-        let stream = u32::try_from(stream).unwrap_or(u32::MAX);
-        let fingerprint = self.streams.get(&stream).copied().unwrap_or_default();
-        let told = if entries.skip(HAPPENED) {
-            Told::Event(fingerprint, Entry::Happened)
-        } else if entries.skip(VOID) {
-            Told::Void(fingerprint)
-        } else {
-            Told::Event(fingerprint, entries.read()?)
-        };
-        Ok((time, told))
+    ) -> Result<(EventTime, Told<u32, Entry>), Stopped> {
+        read(self.base.unwrap_or_default(), &mut Entries::new(rest))
+    }
+
+    /// The number of a stream.
+    fn number(&mut self, fingerprint: u64) -> u64 {
+        let known = self.streams.iter().position(|known| *known == fingerprint);
+        let place = known.unwrap_or_else(|| {
+            self.streams.push(fingerprint);
+            self.streams.len() - 1
+        });
+        place as u64
+    }
+
+    /// Takes a page apart: each event goes to `to`, and can be read there by this head. All of them
+    /// have been read once.
+    pub(super) fn deal(
+        &mut self,
+        page: &[u8],
+        mut to: impl FnMut(UserKey, &[u8]),
+    ) -> Result<(), Stopped> {
+        let reader = EventReader::new(page)?;
+        let base = *self.base.get_or_insert(reader.base);
+        let streams = reader.streams.iter().map(|(old, it)| (u64::from(*old), self.number(*it)));
+        let streams: SmallVec<[(u64, u64); 8]> = streams.collect();
+        let mut dealt = Vec::new();
+        for event in reader.users() {
+            let (user, rest) = event?;
+            let mut entries = Entries::new(rest);
+            let time = reader.base.saturating_add(entries.signed()?);
+            dealt.clear();
+            write_signed(time.saturating_sub(base), &mut dealt);
+            let stream = match entries.unsigned()?.checked_sub(1) {
+                None => 0,
+                Some(old) => match streams.iter().find(|(it, _)| *it == old) {
+                    Some((_, new)) => new + 1,
+                    None => 1 + self.number(0), // as one that nobody asks for
+                },
+            };
+            write_unsigned(stream, &mut dealt);
+            dealt.extend_from_slice(entries.rest());
+            self.event(&dealt)?;
+            to(user, &dealt);
+        }
+        Ok(())
     }
 }
 
@@ -166,21 +244,6 @@ pub(super) fn extent(page: &[u8]) -> Result<Extent, Stopped> {
     Ok(extent)
 }
 
-pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped> {
-    let reader = EventReader::new(page)?;
-    let mut parts = vec![Vec::new(); workers];
-    for event in reader.users() {
-        let (user, rest) = event?;
-        reader.event(rest)?;
-        let part = &mut parts[worker_of(user.route(), workers)];
-        if part.is_empty() {
-            part.extend_from_slice(&page[..reader.start]);
-        }
-        push(part, user, rest);
-    }
-    Ok(parts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,13 +253,17 @@ mod tests {
         let mut written = Vec::new();
         write(&Entry::Happened, &mut written);
         assert_eq!(written, [HAPPENED]);
+        written.clear();
+        write(&Entry::Amount(Amount::whole(0)), &mut written);
+        assert_eq!(written, [AMOUNT, 0]);
     }
 
     #[test]
     fn what_is_void_is_told_from_every_entry() {
         let position = crate::model::Position { partition: 0, offset: 0 };
         let entries = [
-            Entry::Amount(crate::model::Amount::whole(7)),
+            Entry::Amount(Amount::whole(7)),
+            Entry::Amount(Amount::from_micros(-Amount::LIMIT_MICROS)),
             Entry::Value(position, crate::model::Value::Null),
             Entry::Whole(position, Default::default()),
         ];
@@ -212,5 +279,33 @@ mod tests {
         let voided = [(5, Told::Void(22)), (6, Told::Erased)];
         let events = entries.into_iter().map(|entry| (7, Told::Event(22, entry)));
         assert!(read.eq(voided.into_iter().chain(events)));
+    }
+    #[test]
+    fn pages_of_a_batch_are_dealt_out_as_one() {
+        let (user, other) = (UserKey::of("u"), UserKey::of("v"));
+        let happened = Entry::Happened;
+        let mut head = EventsHead::default();
+        let mut dealt: Vec<(UserKey, Vec<u8>)> = Vec::new();
+        // A stream may have another number in the next page.
+        for (base, number) in [(100_000, 3), (70, 5)] {
+            let mut page = EventPage::default();
+            page.push(user, base, Told::Event((StreamId(number), 33), &happened));
+            page.push(other, base + 1, Told::Event((StreamId(number + 1), 44), &happened));
+            page.push(user, base - 9, Told::Void((StreamId(number), 33)));
+            page.push(other, base, Told::Erased);
+            head.deal(&page.finish(), |user, rest| dealt.push((user, rest.to_vec()))).unwrap();
+        }
+        assert_eq!(head.streams(), [33, 44]);
+        let read: Vec<_> =
+            dealt.iter().map(|(user, rest)| (*user, head.event(rest).unwrap())).collect();
+        let told = |base: EventTime| {
+            [
+                (user, (base, Told::Event(0, Entry::Happened))),
+                (other, (base + 1, Told::Event(1, Entry::Happened))),
+                (user, (base - 9, Told::Void(0))),
+                (other, (base, Told::Erased)),
+            ]
+        };
+        assert_eq!(read, [told(100_000), told(70)].concat());
     }
 }

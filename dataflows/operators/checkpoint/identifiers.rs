@@ -11,7 +11,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use super::merge::Merged;
 use super::pages::PAGE_BYTES;
-use super::{Collection, Piece, is_needed};
+use super::{Collection, Piece, Unreadable, is_needed};
 use crate::clock::{ClockSettings, Emit};
 use crate::codec::{Entries, Stopped, write_signed};
 use crate::model::{EventTime, MessageKey, Position, Stamp, UserKey};
@@ -205,10 +205,13 @@ fn identifiers(page: &[u8]) -> Result<Vec<(MessageKey, EventTime)>, Stopped> {
 
 /// The identifiers of a page, as stamps that take effect at `at`: they make known what they stand
 /// for, and nothing else.
-pub(super) fn stamps(page: &[u8], at: EventTime) -> Result<Vec<Stamp>, Stopped> {
+pub(super) fn stamps(page: &[u8], at: EventTime) -> Result<Vec<Stamp>, Unreadable> {
     let (position, user) = (Position { partition: u32::MAX, offset: u64::MAX }, UserKey::of(""));
     let stamp = |(id, time)| Stamp { time, at, position, id, user };
-    Ok(identifiers(page)?.into_iter().map(stamp).collect())
+    let identifiers = identifiers(page);
+    let identifiers =
+        identifiers.map_err(|stopped| Unreadable::new(Collection::Identifiers, page, stopped))?;
+    Ok(identifiers.into_iter().map(stamp).collect())
 }
 
 #[cfg(test)]

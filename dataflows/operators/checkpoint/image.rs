@@ -76,11 +76,28 @@ impl Image {
             return Ok(None);
         }
         let mut entries = Entries::new(bytes);
-        let mut image: Image = entries.read()?;
+        let mut image = match Self::read_short(&mut entries) {
+            Some(image) => image,
+            None => {
+                entries = Entries::new(bytes);
+                entries.read()?
+            }
+        };
         if !entries.is_empty() {
             image.disorder = Some(entries.read()?);
         }
         Ok(Some(image))
+    }
+
+    /// One of a user of whom nothing is known but that they exist, as it is of most: that takes a
+    /// fraction of the time that reading by its type does.
+    fn read_short(entries: &mut Entries<'_>) -> Option<Self> {
+        let length = usize::try_from(entries.unsigned().ok()?).ok()?;
+        let name = std::str::from_utf8(entries.bytes(length).ok()?).ok()?.into();
+        let since = entries.signed().ok()?;
+        let (attributes, facts) = (Vec::new(), Vec::new());
+        let is_all = entries.skip(0) && entries.skip(0);
+        is_all.then_some(Image { name, since, attributes, facts, disorder: None })
     }
 
     /// Puts its bytes behind what is there.

@@ -1,7 +1,6 @@
 //! Pages of entries that concern a user: key, length, content, one after the other.
 
 use super::image::{Image, write_bare};
-use super::worker_of;
 use crate::codec::{Entries, Stopped, write_unsigned};
 use crate::model::{EventTime, UserKey};
 
@@ -72,7 +71,7 @@ pub(super) fn push_written(page: &mut Vec<u8>, key: UserKey, write: impl FnOnce(
 }
 
 /// The entries of a page, each with whom it concerns.
-pub(in crate::operators) fn keyed(
+pub(super) fn keyed(
     page: &[u8],
 ) -> impl Iterator<Item = Result<(UserKey, &[u8]), Stopped>> + use<'_> {
     let mut entries = Entries::new(page);
@@ -87,13 +86,4 @@ pub(in crate::operators) fn keyed(
         };
         Some(next())
     })
-}
-
-pub(super) fn deal(page: &[u8], workers: usize) -> Result<Vec<Vec<u8>>, Stopped> {
-    let mut parts = vec![Vec::new(); workers];
-    for user in keyed(page) {
-        let (key, image) = user?;
-        push(&mut parts[worker_of(key.route(), workers)], key, image);
-    }
-    Ok(parts)
 }

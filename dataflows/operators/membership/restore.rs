@@ -6,20 +6,22 @@
 
 use std::collections::HashMap;
 
+use hashbrown::HashTable;
+
 use super::changes::{flip, retell};
 use super::compare::{blank_before, touch, touch_all};
-use super::update::Windows;
-use super::{Changes, Context, Membership, arm};
+use super::update::Over;
+use super::{Alarm, Changes, Context, Membership, armed};
 use crate::model::time::leave_time;
 use crate::model::{Change, EventTime, Hit, StreamId, Update, UserKey};
 use crate::operators::checkpoint::{
-    Collection, Disordered, EventReader, FactImage, Image, KeptFact, Recent, RecentChange,
-    Restored, Told, keyed,
+    Collection, Disordered, EventsHead, FactImage, Group, Image, KeptFact, Recent, RecentChange,
+    Restored, Told,
 };
 use crate::operators::held::Held;
 use crate::operators::plan::{FactId, FactKind};
-use crate::operators::users::{Disorder, Slot, StateKind, User, Users, state_of};
-use crate::operators::window::Entry;
+use crate::operators::users::{Disorder, Slot, StateKind, User, log_of, state_of};
+use crate::operators::window::{Entry, Log, Window};
 
 const WELL_FORMED: &str = "pages are read once before they are handed over";
 
@@ -40,8 +42,44 @@ fn taken_over(user: UserKey, kept: Disordered, streams: &HashMap<u64, StreamId>)
     Disorder { recent, erased: kept.erased }
 }
 
-/// About how many users a group has. Few where tests want many groups.
-const TOGETHER: usize = if cfg!(debug_assertions) { 2 } else { 4_096 };
+/// What the names in a checkpoint are in this run.
+struct Known {
+    facts: HashMap<KeptFact, FactId>,
+    streams: HashMap<u64, StreamId>,
+}
+
+/// The parts of a collection, in their order.
+struct Parts {
+    heads: Vec<Streams>,
+    /// By group, what each part has of it.
+    groups: Vec<Vec<Group>>,
+}
+
+/// What the events of a part have in common, and what its streams are in this run: `None` where no
+/// rule asks for one any more.
+struct Streams(EventsHead, Vec<Option<StreamId>>);
+
+impl Parts {
+    fn of(restored: Vec<Restored>, streams: &HashMap<u64, StreamId>) -> Self {
+        let mut parts = Parts { heads: Vec::new(), groups: Vec::new() };
+        for Restored { head, groups, .. } in restored {
+            let is_like = parts.groups.is_empty() || parts.groups.len() == groups.len();
+            assert!(is_like, "all who read of a checkpoint divide users alike");
+            let known = head.streams().iter().map(|it| streams.get(it).copied()).collect();
+            parts.heads.push(Streams(head, known));
+            parts.groups.resize_with(groups.len(), Vec::new);
+            for (all, own) in parts.groups.iter_mut().zip(groups) {
+                all.push(own);
+            }
+        }
+        parts
+    }
+
+    /// What there is of a group, which is gone then.
+    fn take(&mut self, group: usize) -> Vec<Group> {
+        self.groups.get_mut(group).map(std::mem::take).unwrap_or_default()
+    }
+}
 
 impl Membership {
     /// Takes over what an earlier run has kept of the users of this worker, as of `at`.
@@ -54,57 +92,47 @@ impl Membership {
         self.sweep_all();
         self.inhabited = true;
         restored.sort_by_key(|part| part.place);
-        let of = |wanted| restored.iter().filter(move |it| it.place.collection == wanted);
-        let mut images: Vec<(UserKey, &[u8])> = Vec::new();
-        for part in of(Collection::Users) {
-            images.extend(keyed(&part.page).map(|user| user.expect(WELL_FORMED)));
-        }
-        // In the order of keys, as the groups below; of each, the newest stands last.
-        images.sort_by_key(|(key, _)| *key);
         let facts = self
             .plan
             .facts()
             .map(|(id, fact)| (KeptFact { fingerprint: fact.fingerprint, from: fact.from }, id));
-        let facts: HashMap<KeptFact, FactId> = facts.collect();
-        let streams = self.plan.streams().by_fingerprint();
-        for own in images.chunk_by(|left, right| left.0 == right.0) {
-            let Some((key, newest)) = own.last() else { continue };
-            if let Some(image) = Image::read(newest).expect(WELL_FORMED) {
-                self.restore_user(*key, image, &facts, &streams);
-            }
-        }
-        let pages = of(Collection::Events).map(|part| EventReader::new(&part.page));
-        let pages: Vec<_> = pages.map(|page| page.expect(WELL_FORMED)).collect();
-        let groups = Groups::of(&pages, self.users.len());
-        let group_of = |users: &Users, slot| groups.group(users.get(slot).key());
-        // Those who were here before may stand anywhere.
-        let mut slots: Vec<Slot> = self.users.slots().collect();
-        slots.sort_by_key(|slot| group_of(&self.users, *slot));
-        let mut slots = slots.into_iter().peekable();
-        for (group, bytes) in groups.bytes.iter().enumerate() {
-            let mut events: Vec<_> = Groups::events(bytes)
-                .filter_map(|(user, page, rest)| Some((self.users.find(user)?, page, rest)))
-                .collect();
-            events.sort_by_key(|(slot, _, _)| *slot);
-            let mut events = events.into_iter().peekable();
-            while let Some(slot) = slots.next_if(|slot| group_of(&self.users, *slot) == group) {
-                while let Some((_, page, rest)) = events.next_if(|(whose, _, _)| *whose == slot) {
-                    let (time, event) = pages[page].event(rest).expect(WELL_FORMED);
-                    self.restore_event(slot, time, event, &streams, at);
+        let known = Known { facts: facts.collect(), streams: self.plan.streams().by_fingerprint() };
+        let events = restored.extract_if(.., |part| part.place.collection == Collection::Events);
+        let mut events = Parts::of(events.collect(), &known.streams);
+        let mut users = Parts::of(restored, &known.streams);
+        let (mut alarms, mut told) = (Vec::new(), ByStream::default());
+        for group in 0..users.groups.len() {
+            let slots = self.restore_users(&users.take(group), &known);
+            let own = events.take(group);
+            let own = Threads::of(&own, &slots);
+            for (number, (_, slot)) in slots.iter().enumerate() {
+                for (part, rest) in own.of_user(number) {
+                    told.take(&events.heads[part], rest);
                 }
-                self.enter(slot, at, changes);
+                self.hold(*slot, &mut told, at);
+                self.enter(*slot, at, &mut alarms, changes);
             }
         }
+        self.wheel.extend(alarms);
         self.store.pool.sweep();
     }
 
-    fn restore_user(
-        &mut self,
-        key: UserKey,
-        image: Image,
-        facts: &HashMap<KeptFact, FactId>,
-        streams: &HashMap<u64, StreamId>,
-    ) {
+    /// Takes over users, but for their events; gives back where they are, in the order of keys.
+    fn restore_users(&mut self, group: &[Group], known: &Known) -> Vec<(UserKey, Slot)> {
+        let mut images: Vec<_> = group.iter().flat_map(Group::entries).collect();
+        // Of each user the newest stands last.
+        images.sort_by_key(|(key, _)| *key);
+        let mut slots = Vec::with_capacity(images.len());
+        for own in images.chunk_by(|left, right| left.0 == right.0) {
+            let Some((key, newest)) = own.last() else { continue };
+            if let Some(image) = Image::read(newest).expect(WELL_FORMED) {
+                slots.push((*key, self.restore_user(*key, image, known)));
+            }
+        }
+        slots
+    }
+
+    fn restore_user(&mut self, key: UserKey, image: Image, known: &Known) -> Slot {
         let slot = self.users.name(key, image.name);
         let user = self.users.get_mut(slot);
         user.begin(image.since);
@@ -116,10 +144,10 @@ impl Membership {
             user.attributes.set(number, &value, writer, &mut self.store.pool);
         }
         if !disorder.is_empty() {
-            *user.disorder() = taken_over(key, disorder, streams);
+            *user.disorder() = taken_over(key, disorder, &known.streams);
         }
         for (fact, image) in image.facts {
-            let Some(id) = facts.get(&fact) else { continue };
+            let Some(id) = known.facts.get(&fact) else { continue };
             let kind = match image {
                 FactImage::Held(held) => {
                     let held = Held::of_image(held, |key| self.store.number(key));
@@ -130,43 +158,30 @@ impl Membership {
             };
             state_of(&mut user.states, *id, || StateKind::Attribute(None)).kind = kind;
         }
+        slot
     }
 
-    fn restore_event(
-        &mut self,
-        slot: Slot,
-        time: EventTime,
-        event: Told<u64, Entry>,
-        streams: &HashMap<u64, StreamId>,
-        at: EventTime,
-    ) {
-        let user = self.users.get_mut(slot);
-        let (fingerprint, entry) = match event {
-            Told::Event(stream, entry) => (stream, entry),
-            Told::Void(stream) => {
-                let Some(stream) = streams.get(&stream) else { return };
-                user.logs.retain(|(other, _)| other != stream);
-                let is_over =
-                    |id: &FactId| self.plan.aggregate(*id).is_some_and(|it| it.stream == *stream);
-                return user.states.retain(|(id, state)| !(state.kind.is_window() && is_over(id)));
-            }
-            Told::Erased => {
-                user.logs.clear();
-                return user.states.retain(|(_, state)| !state.kind.is_window());
-            }
-        };
-        if user.since().is_none() {
-            return;
-        }
-        // No rule may ask for it any more.
-        let Some(stream) = streams.get(&fingerprint) else { return };
+    /// Takes over the events of a user, which are told no longer then.
+    fn hold(&mut self, slot: Slot, told: &mut ByStream, at: EventTime) {
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
-        context.hold_event(user, time, (*stream, &entry));
+        let user = self.users.get_mut(slot);
+        if user.since().is_some() {
+            let told = told.streams.iter_mut();
+            told.for_each(|(stream, events)| context.hold_events(user, *stream, events));
+        }
+        told.clear();
     }
 
-    /// Works out the memberships of a user of whom everything is known, and sets the alarms.
-    fn enter(&mut self, slot: Slot, at: EventTime, changes: &mut Changes) {
+    /// Works out the memberships of a user of whom everything is known; with the alarms that
+    /// are to be set.
+    fn enter(
+        &mut self,
+        slot: Slot,
+        at: EventTime,
+        alarms: &mut Vec<(EventTime, Alarm)>,
+        changes: &mut Changes,
+    ) {
         let context =
             Context { settings: self.settings, settled: self.settled, plan: &self.plan, at };
         let user = self.users.get_mut(slot);
@@ -191,8 +206,8 @@ impl Membership {
         let (pool, conditions) = (&mut self.store.pool, &mut scratch.conditions);
         conditions.clear();
         for (id, before) in touched.iter() {
-            let armed = context.compare(user, *id, before, pool, conditions);
-            arm(&mut self.wheel, user, slot, *id, armed);
+            let next = context.compare(user, *id, before, pool, conditions);
+            alarms.extend(armed(user, slot, *id, next));
         }
         self.matcher.create(context, user, touched, conditions, pool);
         user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
@@ -207,68 +222,128 @@ impl Membership {
     }
 }
 
-/// The events of pages, copied group by group: a group is some users whose keys are close.
-///
-/// Pages are in the order of time, so one user's events are far apart. To go to each where it
-/// stands, and to its user, would be to wait for memory twice an event. What a group takes up stays
-/// near the processor instead, while its events are looked up, put in order and taken over (the
-/// partitioning of a radix join: Manegold, Boncz and Kersten, *Optimizing main-memory join on modern
-/// hardware*, 2002).
-struct Groups {
-    /// How far a key's route is shifted to give its group.
-    shift: u32,
-    /// Of each group: of each event the key, the number of its page and its length, then itself.
-    bytes: Vec<Vec<u8>>,
+/// The events of a group, each user's one after the other in their order.
+struct Threads<'a> {
+    /// Of each event the part it is of, what it is, and the place of the user's next one.
+    events: Vec<(u32, u32, &'a [u8])>,
+    /// Of each user the first and the last event.
+    ends: Vec<(u32, u32)>,
 }
 
-impl Groups {
-    fn of(pages: &[EventReader<'_>], users: usize) -> Self {
-        let count = (users / TOGETHER).next_power_of_two();
-        // Keys spread evenly; what stands beside an event makes it longer by less than half.
-        let all: usize = pages.iter().map(EventReader::bytes).sum();
-        let group = || Vec::with_capacity(all / count * 3 / 2);
-        let bytes = std::iter::repeat_with(group).take(count).collect();
-        let mut groups = Groups { shift: 64 - count.trailing_zeros(), bytes };
-        for (index, page) in (0_u32..).zip(pages) {
-            for event in page.users() {
-                let (user, rest) = event.expect(WELL_FORMED);
-                let length = u32::try_from(rest.len()).expect("a page is shorter than 4 GiB");
-                let group = groups.group(user);
-                let into = &mut groups.bytes[group];
-                into.extend_from_slice(&user.to_bytes());
-                into.extend_from_slice(&index.to_le_bytes());
-                into.extend_from_slice(&length.to_le_bytes());
-                into.extend_from_slice(rest);
+/// Where there is no event.
+const NONE: u32 = u32::MAX;
+
+impl<'a> Threads<'a> {
+    /// Those of the users at these slots.
+    fn of(group: &'a [Group], slots: &[(UserKey, Slot)]) -> Self {
+        let hash = |number: &u32| slots[*number as usize].0.bucket();
+        let mut numbers = HashTable::with_capacity(slots.len());
+        for (number, (key, _)) in (0_u32..).zip(slots) {
+            numbers.insert_unique(key.bucket(), number, hash);
+        }
+        let mut threads = Threads { events: Vec::new(), ends: vec![(NONE, NONE); slots.len()] };
+        for (part, group) in (0_u32..).zip(group) {
+            for (user, rest) in group.entries() {
+                let is_it = |number: &u32| slots[*number as usize].0 == user;
+                if let Some(number) = numbers.find(user.bucket(), is_it) {
+                    threads.push(*number as usize, (part, rest));
+                }
             }
         }
-        groups
+        threads
     }
 
-    fn group(&self, user: UserKey) -> usize {
-        user.route().checked_shr(self.shift).unwrap_or(0) as usize
+    fn push(&mut self, number: usize, (part, rest): (u32, &'a [u8])) {
+        let place = u32::try_from(self.events.len()).unwrap_or(NONE);
+        assert!(place != NONE, "a group has fewer than 2^32 events");
+        self.events.push((NONE, part, rest));
+        let (first, last) = &mut self.ends[number];
+        match self.events.get_mut(*last as usize) {
+            Some((next, _, _)) => *next = place,
+            None => *first = place,
+        }
+        *last = place;
     }
 
-    /// The events of a group, each with the number of its page.
-    fn events(mut bytes: &[u8]) -> impl Iterator<Item = (UserKey, usize, &[u8])> {
+    /// The events of a user.
+    fn of_user(&self, number: usize) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let mut next = self.ends[number].0;
         std::iter::from_fn(move || {
-            let (key, rest) = bytes.split_first_chunk()?;
-            let (index, rest) = rest.split_first_chunk()?;
-            let (length, rest) = rest.split_first_chunk()?;
-            let (event, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
-            bytes = rest;
-            Some((UserKey::from_bytes(*key), u32::from_le_bytes(*index) as usize, event))
+            let (later, part, rest) = *self.events.get(next as usize)?;
+            next = later;
+            Some((part as usize, rest))
         })
     }
 }
 
-impl Context<'_> {
-    /// Puts an event into the windows that still hold it.
-    fn hold_event(&self, user: &mut User, time: EventTime, (stream, entry): (StreamId, &Entry)) {
-        let mut windows = Windows::new();
-        self.windows_over(stream, time, &mut windows);
-        let holds = |span| leave_time(time, span, self.settings.granularity) > self.at;
-        if windows.iter().any(|it| it.wanted && it.aggregate.window.is_some_and(holds)) {
-            self.insert_into_windows(user, time, (stream, entry), windows, &mut Vec::new());
+/// What was told of a user, by stream.
+#[derive(Default)]
+struct ByStream {
+    streams: Vec<(StreamId, Vec<(EventTime, Entry)>)>,
+}
+
+impl ByStream {
+    fn take(&mut self, Streams(head, streams): &Streams, rest: &[u8]) {
+        let (time, told) = head.event(rest).expect(WELL_FORMED);
+        let known = |number: u32| streams.get(number as usize).copied().flatten();
+        match told {
+            Told::Event(stream, entry) => {
+                if let Some(stream) = known(stream) {
+                    self.events(stream).push((time, entry));
+                }
+            }
+            Told::Void(stream) => {
+                if let Some(stream) = known(stream) {
+                    self.events(stream).clear();
+                }
+            }
+            Told::Erased => self.clear(),
         }
+    }
+
+    fn events(&mut self, stream: StreamId) -> &mut Vec<(EventTime, Entry)> {
+        let known = self.streams.iter().position(|(other, _)| *other == stream);
+        let place = known.unwrap_or_else(|| {
+            self.streams.push((stream, Vec::new()));
+            self.streams.len() - 1
+        });
+        &mut self.streams[place].1
+    }
+
+    /// Of the next user nothing is told so far.
+    fn clear(&mut self) {
+        self.streams.iter_mut().for_each(|(_, events)| events.clear());
+    }
+}
+
+impl Context<'_> {
+    /// Puts what is told of a stream into its log and into the windows that still hold it; of that
+    /// which none holds nothing is told then.
+    fn hold_events(&self, user: &mut User, stream: StreamId, events: &mut Vec<(EventTime, Entry)>) {
+        let granularity = self.settings.granularity;
+        let windows = self.windows_over(stream);
+        let leaves = |time, it: &Over<'_>| leave_time(time, it.span, granularity);
+        events.retain(|(time, _)| {
+            windows.iter().any(|it| *time > it.from && leaves(*time, it) > self.at)
+        });
+        let Some((_, first)) = events.first() else { return };
+        let log = log_of(&mut user.logs, stream, || Log::for_entry(first));
+        log.make_room(events.len());
+        events.iter().for_each(|(time, entry)| log.insert(*time, entry));
+        let latest = events.iter().map(|(time, _)| *time).max();
+        let windows = windows.iter().filter(|it| latest > Some(it.from));
+        user.states.reserve_exact(windows.clone().count());
+        let mut kept = 0;
+        for it @ Over { id, aggregate, from, .. } in windows {
+            let new = || StateKind::Window(Window::new(aggregate));
+            let Some(window) = state_of(&mut user.states, *id, new).kind.window() else { continue };
+            let until = self.leaves_until(*id);
+            for (time, entry) in events.iter() {
+                let counts = time > from && leaves(*time, it) > until;
+                window.insert(aggregate, *time, entry, counts);
+            }
+            kept = kept.max(window.len());
+        }
+        log.keep(kept);
     }
 }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::compare::{Before, before_of, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
-use crate::model::{Change, EventTime, Hit, Position, StreamId, Update, Value};
+use crate::model::{Change, Duration, EventTime, Hit, Position, StreamId, Update, Value};
 use crate::operators::checkpoint::Recorder;
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
@@ -28,6 +28,16 @@ pub(super) struct Reached<'a> {
     pub(super) wanted: bool,
     /// Where its state stands.
     place: Option<usize>,
+}
+
+/// A window over a log.
+pub(super) struct Over<'a> {
+    pub(super) id: FactId,
+    pub(super) aggregate: &'a Aggregate,
+    /// It counts events that are later than this.
+    pub(super) from: EventTime,
+    /// How long it is.
+    pub(super) span: Duration,
 }
 
 impl Context<'_> {
@@ -260,23 +270,19 @@ impl Context<'_> {
         }
     }
 
-    /// All windows over the log of a stream, and which of them want an event of this time.
-    pub(super) fn windows_over<'a>(
-        &'a self,
-        stream: StreamId,
-        time: EventTime,
-        windows: &mut Windows<'a>,
-    ) {
-        for reader in self.plan.stream_readers(stream) {
-            if let Reader::Aggregate(id) = *reader
-                && let Some(fact) = self.plan.fact(id)
-                && let FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. } =
-                    &fact.kind
-                && aggregate.window.is_some()
-            {
-                windows.push(Reached { id, aggregate, wanted: time > fact.from, place: None });
-            }
-        }
+    /// All windows over the log of a stream.
+    pub(super) fn windows_over(&self, stream: StreamId) -> SmallVec<[Over<'_>; 4]> {
+        let windows = self.plan.stream_readers(stream).iter().filter_map(|reader| {
+            let Reader::Aggregate(id) = *reader else { return None };
+            let fact = self.plan.fact(id)?;
+            let (FactKind::Number { aggregate, .. } | FactKind::Value { aggregate, .. }) =
+                &fact.kind
+            else {
+                return None;
+            };
+            Some(Over { id, aggregate, from: fact.from, span: aggregate.window? })
+        });
+        windows.collect()
     }
 
     /// Windows that do not count an event so early, but over whose log it goes.

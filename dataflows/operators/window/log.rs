@@ -90,6 +90,19 @@ impl Log {
         self.len() == 0
     }
 
+    /// Makes room for so many more entries, and not for others.
+    pub fn make_room(&mut self, more: usize) {
+        match &mut self.0 {
+            Entries::Narrow(narrow) => narrow.make_room_for(more),
+            Entries::Wide(wide) => match &mut **wide {
+                Wide::Happened(times) => times.reserve_exact(more),
+                Wide::Amounts(entries) => entries.reserve_exact(more),
+                Wide::Values(entries) => entries.reserve_exact(more),
+                Wide::Whole(entries) => entries.reserve_exact(more),
+            },
+        }
+    }
+
     /// Puts an entry in its place.
     pub fn insert(&mut self, time: EventTime, entry: &Entry) {
         if let Entries::Narrow(narrow) = &mut self.0 {

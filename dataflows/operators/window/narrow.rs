@@ -129,6 +129,11 @@ impl Narrow {
         from
     }
 
+    /// Makes room for so many more entries, and not for others.
+    pub(super) fn make_room_for(&mut self, more: usize) {
+        self.words.reserve_exact(more * self.width());
+    }
+
     fn make_room(&mut self) {
         let (words, capacity) = (self.words.len(), self.words.capacity());
         if words + self.width() <= capacity {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::ClockSettings;
 use dataflows::model::time::format_time;
 use dataflows::model::{Duration, EventTime};
-use dataflows::operators::checkpoint::{Collection, Counts, Place};
+use dataflows::operators::checkpoint::{Collection, Counts, Place, Restart, Share};
 use dataflows::rule::Definition;
 use dataflows::segmentation::{Command, Inputs, referred_first, steps};
 use dataflows::sketch::Unreadable;
@@ -45,6 +46,8 @@ pub struct Resumed {
     /// Whether these were written down before.
     is_defined: bool,
     earlier: Arc<Mutex<Earlier>>,
+    /// What is being read for the workers.
+    ahead: Mutex<BTreeMap<usize, JoinHandle<Result<Share, StateError>>>>,
 }
 
 /// How a run begins.
@@ -125,6 +128,7 @@ impl Resumed {
             history: Arc::new(history),
             is_defined: false,
             earlier,
+            ahead: Mutex::default(),
         })
     }
 
@@ -309,6 +313,20 @@ impl Resumed {
         }
     }
 
+    /// Begins to read what is kept, for these of so many workers, each its share: while outputs are
+    /// being opened, which is to wait for others.
+    pub(crate) fn read_ahead(&self, own: std::ops::Range<usize>, workers: usize) {
+        let Some(manifest) = &self.manifest else { return };
+        for worker in own {
+            let (store, manifest) = (self.store.clone(), manifest.clone());
+            let read = move || share(&store, &manifest, (worker, workers));
+            // Where there can be no thread, the worker reads it.
+            if let Ok(thread) = std::thread::Builder::new().name("restore".to_owned()).spawn(read) {
+                lock(&self.ahead).insert(worker, thread);
+            }
+        }
+    }
+
     /// Hands a worker's share of what is kept to the dataflow, of which it is this one of so many.
     /// If one of them asks for it, it is told who is in which segment as of the instant before.
     ///
@@ -327,12 +345,12 @@ impl Resumed {
         if tells_members {
             inputs.saves.send((at, Command::TellMembers));
         }
-        let share = (0..).zip(&manifest.batches).filter(|(number, _)| {
-            usize::try_from(*number).is_ok_and(|number: usize| number % workers == worker)
+        let ahead = lock(&self.ahead).remove(&worker);
+        inputs.restore(match ahead.map(JoinHandle::join) {
+            None => share(&self.store, manifest, (worker, workers))?,
+            Some(Ok(read)) => read?,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
         });
-        for (number, batch) in share {
-            self.restore_batch(inputs, (number, batch), (workers, at))?;
-        }
         inputs.advance_to(manifest.frontier, settled);
         Ok(())
     }
@@ -361,28 +379,43 @@ impl Resumed {
         let name = format!("checkpoint {number} of {}", self.store.place());
         StateError::Content { name, reason: error.to_string() }
     }
+}
 
-    fn restore_batch(
-        &self,
-        inputs: &mut Inputs,
-        (number, batch): (u64, &BatchEntry),
-        to: (usize, EventTime),
-    ) -> Result<(), StateError> {
-        let Some(collection) = collection(&batch.collection) else {
-            let reason = format!("{:?} is no collection of this version", batch.collection);
-            return Err(content(batch, &reason));
-        };
-        if collection == Collection::Counts {
-            return Ok(()); // of them the dataflow knows nothing
+/// Reads what one of so many workers is to read of a checkpoint.
+fn share(
+    store: &Store,
+    manifest: &Manifest,
+    (worker, workers): (usize, usize),
+) -> Result<Share, StateError> {
+    let bytes = manifest.batches.iter().map(|batch| batch.bytes).sum();
+    let mut share = Share::new(Restart { workers, at: manifest.frontier - 1, bytes });
+    for (number, batch) in (0..).zip(&manifest.batches) {
+        if usize::try_from(number).is_ok_and(|number: usize| number % workers == worker) {
+            read(store, (number, batch), &mut share)?;
         }
-        let (mut reader, mut page) = (self.store.open_batch(batch)?, 0);
-        while let Some(bytes) = reader.next()? {
-            let place = Place { collection, number, page };
-            inputs.restore(place, bytes, to).map_err(|error| content(batch, &error))?;
-            page += 1;
-        }
-        Ok(())
     }
+    Ok(share)
+}
+
+fn read(
+    store: &Store,
+    (number, batch): (u64, &BatchEntry),
+    share: &mut Share,
+) -> Result<(), StateError> {
+    let Some(collection) = collection(&batch.collection) else {
+        let reason = format!("{:?} is no collection of this version", batch.collection);
+        return Err(content(batch, &reason));
+    };
+    if collection == Collection::Counts {
+        return Ok(()); // of them the dataflow knows nothing
+    }
+    let (mut reader, mut page) = (store.open_batch(batch)?, 0);
+    while let Some(bytes) = reader.next()? {
+        let place = Place { collection, number, page };
+        share.page(place, bytes).map_err(|error| content(batch, &error))?;
+        page += 1;
+    }
+    Ok(())
 }
 
 /// That what stands in a batch is not what is to stand there.

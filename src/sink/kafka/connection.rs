@@ -72,15 +72,20 @@ impl Connection {
     pub(super) fn new(settings: &Settings, watch: &Arc<Watch>) -> Result<Self, Failure> {
         let context = Context::new(watch);
         let refused = |error: KafkaError| Failure::Fault(settings.refused(&error));
+        // First: who keeps its group it finds out meanwhile.
+        let consumer: BaseConsumer<Context> =
+            settings.consumer().create_with_context(Context::new(watch)).map_err(refused)?;
         let producer: ThreadedProducer<Context> =
             settings.producer().create_with_context(context.clone()).map_err(refused)?;
         if let Some(topic) = missing(settings, producer.client())? {
             return Err(Failure::Missing(topic.to_owned()));
         }
         let failed = |error: KafkaError| judge(settings, &error);
+        // librdkafka leaves the connection by which it has learned of the brokers. While it has no
+        // other it cannot ask who keeps transactions, and does so again only half a second later:
+        // this answer comes by the one that stays.
+        producer.client().fetch_metadata(Some(&settings.topic), ANSWER).map_err(failed)?;
         producer.init_transactions(ANSWER).map_err(failed)?;
-        let consumer: BaseConsumer<Context> =
-            settings.consumer().create_with_context(Context::new(watch)).map_err(refused)?;
         let position = position(settings, &consumer)?;
         let group = consumer.group_metadata();
         let group = group.ok_or_else(|| Failure::Fault(settings.client("it has no group")))?;
