@@ -233,15 +233,14 @@ fn image_of(user: &User, plan: &Plan, store: &Store, settled: EventTime) -> Opti
         Some((KeptFact { fingerprint: fact.fingerprint, from: fact.from }, image))
     });
     let (attributes, facts) = (attributes.collect(), facts.collect());
-    Some(Image { name: user.name.clone(), since, attributes, facts, disorder })
+    Some(Image { name: user.name.give(), since, attributes, facts, disorder })
 }
 
 fn disordered(user: &User, plan: &Plan, settled: EventTime) -> Disordered {
     let matters = |writer: &Writer| writer.0 >= settled;
     let cells = user.attributes.cells().iter().enumerate();
-    let writers = cells.filter_map(|(place, (number, _))| {
-        Some((place, user.attributes.writer(*number).filter(matters)?))
-    });
+    let writers = cells
+        .filter_map(|(place, (number, _))| Some((place, user.writer(*number).filter(matters)?)));
     let recent = user.recent().iter().filter(|update| update.time >= settled);
     let recent = recent.filter_map(|update| {
         let change = match &update.change {

@@ -12,6 +12,7 @@ use super::update::Windows;
 use super::{Changes, Context, Membership, arm};
 use crate::model::time::leave_time;
 use crate::model::{Change, EventTime, Hit, StreamId, Update, UserKey};
+use crate::operators::attributes::Writers;
 use crate::operators::checkpoint::{
     Collection, Disordered, EventReader, FactImage, Image, KeptFact, Recent, RecentChange,
     Restored, Told, keyed,
@@ -37,7 +38,7 @@ fn taken_over(user: UserKey, kept: Disordered, streams: &HashMap<u64, StreamId>)
         Update { user, time, at: time, position, change }
     };
     let recent = kept.recent.into_iter().map(update).collect();
-    Disorder { recent, erased: kept.erased }
+    Disorder { recent, erased: kept.erased, writers: Writers::default() }
 }
 
 /// About how many users a group has. Few where tests want many groups.
@@ -110,13 +111,15 @@ impl Membership {
         user.begin(image.since);
         let mut disorder = image.disorder.unwrap_or_default();
         let mut writers = std::mem::take(&mut disorder.writers).into_iter().peekable();
+        let mut noted = Writers::default();
         for (place, (key, value)) in image.attributes.into_iter().enumerate() {
             let number = self.store.number(key);
-            let writer = writers.next_if(|(of, _)| *of == place).map(|(_, writer)| writer);
-            user.attributes.set(number, &value, writer, &mut self.store.pool);
+            let writer = writers.next_if(|(of, _)| *of == place);
+            writer.into_iter().for_each(|(_, writer)| _ = noted.admit(number, writer));
+            user.attributes.set(number, &value, &mut self.store.pool);
         }
-        if !disorder.is_empty() {
-            *user.disorder() = taken_over(key, disorder, streams);
+        if !(disorder.is_empty() && noted.is_empty()) {
+            *user.disorder() = Disorder { writers: noted, ..taken_over(key, disorder, streams) };
         }
         for (fact, image) in image.facts {
             let Some(id) = facts.get(&fact) else { continue };
@@ -145,7 +148,7 @@ impl Membership {
             Told::Event(stream, entry) => (stream, entry),
             Told::Void(stream) => {
                 let Some(stream) = streams.get(&stream) else { return };
-                user.logs.retain(|(other, _)| other != stream);
+                user.logs.retain(|log| log.stream() != *stream);
                 let is_over =
                     |id: &FactId| self.plan.aggregate(*id).is_some_and(|it| it.stream == *stream);
                 return user.states.retain(|(id, state)| !(state.kind.is_window() && is_over(id)));
@@ -197,6 +200,7 @@ impl Membership {
         self.matcher.create(context, user, touched, conditions, pool);
         user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
         if self.tells_members {
+            user.name.share();
             user.members.iter().for_each(|node| retell(&self.plan, user, node, at, changes));
             let profiles = self.profiles.as_ref();
             let profile = profiles.and_then(|it| it.begun((user, &self.store.pool), at));
