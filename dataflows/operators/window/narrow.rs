@@ -77,19 +77,22 @@ impl Narrow {
         (place + self.gone()) * self.width()
     }
 
+    /// The words of all entries, without the room behind them.
+    fn entries(&self) -> &[u32] {
+        &self.words[..self.words.len() - usize::from(self.room) * self.width()]
+    }
+
     pub(super) fn time(&self, place: usize) -> Option<EventTime> {
-        if place >= self.len() {
-            return None;
-        }
-        self.words.get(self.at(place)).map(|distance| self.base + EventTime::from(*distance))
+        let distance = self.entries().get(self.at(place))?;
+        Some(self.base + EventTime::from(*distance))
     }
 
     pub(super) fn micros(&self, place: usize) -> Option<i64> {
-        if !self.holds_amounts() || place >= self.len() {
+        if !self.holds_amounts() {
             return None;
         }
         let at = self.at(place);
-        let [low, high] = self.words.get(at + 1..at + 3)? else { return None };
+        let [low, high] = self.entries().get(at + 1..at + 3)? else { return None };
         Some(((u64::from(*high) << 32) | u64::from(*low)).cast_signed())
     }
 
