@@ -15,6 +15,8 @@
 
 mod edits;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -22,17 +24,18 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concat, Exchange as _, OkErr, Probe};
+use timely::dataflow::operators::{Concat, Exchange as _, Probe};
 use timely::dataflow::{ProbeHandle, Scope, Stream};
 
 use crate::clock::{ClockSettings, Emit, Reason};
 use crate::model::{Difference, EventTime, Incoming, Position, Profile, Stamp};
 use crate::operators::checkpoint::{
-    Handed, Piece, Place, Restored, Survival, Unreadable, hand_over, record_identifiers,
+    Handed, Identifiers, Piece, Place, Restored, Survival, Unreadable, hand_over,
+    record_identifiers,
 };
 use crate::operators::compose::compose;
 use crate::operators::counted::counted;
-use crate::operators::dedup::{Said, dedup};
+use crate::operators::dedup::dedup;
 use crate::operators::feed::Feed;
 use crate::operators::membership::{self, Membership, Tally, membership};
 use crate::operators::memory::Memory;
@@ -204,13 +207,12 @@ pub fn segmentation<'scope>(
         holds_saves,
     };
     let saves_stream = saves_stream.broadcast();
-    let said = dedup(stamps_stream, promises_stream.clone(), settings, survival);
-    let (copies, applied) = said.ok_err(|said| match said {
-        Said::Copy(copy) => Ok(copy),
-        Said::Applied(identified) => Err(identified),
-    });
+    let applied =
+        (survival != Survival::Nothing).then(|| Rc::new(RefCell::new(Identifiers::new(settings))));
+    let copies = dedup(stamps_stream, promises_stream.clone(), settings, applied.clone());
     let counts = seen_stream.map(|seen| counted(seen, copies.clone()));
-    let identifiers = record_identifiers(applied, saves_stream.clone(), settings);
+    let identifiers =
+        applied.map(|it| record_identifiers(it, copies.clone(), saves_stream.clone()));
 
     let are_told = !streams.told().is_empty();
     let members = membership(
@@ -245,7 +247,10 @@ pub fn segmentation<'scope>(
         prepared: members.prepared.exchange(|_| 0),
         replies: members.replies.exchange(|_| 0),
         counted: counts,
-        pieces: members.pieces.concat(identifiers),
+        pieces: match identifiers {
+            Some(identifiers) => members.pieces.concat(identifiers),
+            None => members.pieces,
+        },
         tally: to_first(tallies),
         memory: Box::new(move || {
             let state = counted.borrow();

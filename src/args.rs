@@ -370,7 +370,7 @@ pub struct State {
     /// Read every byte and say what is wrong; exit code 1 if anything is
     #[arg(long)]
     pub check: bool,
-    /// One JSON object a checkpoint
+    /// One JSON object a checkpoint, and one of the chronicle, if there is any
     #[arg(long)]
     pub json: bool,
 }

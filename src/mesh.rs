@@ -8,7 +8,8 @@
 //! ```
 //! On a new connection each side proves that it knows the job's secret ([`handshake`]), then says
 //! what it is about to run ([`statement`]). Where these differ, the one that called is refused, and
-//! ends; the one that was called goes on waiting for a better one. What speaks nonsense, or nothing,
+//! ends; the one that was called goes on waiting for a better one. (Unless it is the one that has read
+//! what has been edited since: then it ends, to begin with that.) What speaks nonsense, or nothing,
 //! is hung up on after a bounded time and number of bytes.
 //!
 //! Nothing is encrypted: what flows afterwards can be read, and changed, by whoever sits on the way.
@@ -21,6 +22,7 @@ mod statement;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::MeshError;
@@ -43,7 +45,12 @@ pub struct Mesh<'a> {
     pub lost_after: Duration,
     /// What it is about to run.
     pub statement: Statement,
+    /// Whether the definitions it has read have been edited since, if they can be.
+    pub is_edited: Option<IsEdited>,
 }
+
+/// Whether something has been edited.
+pub type IsEdited = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Mesh<'_> {
     /// Meets all other processes, however long it takes; a connection with each, in their order.
@@ -65,7 +72,8 @@ impl Mesh<'_> {
             key: Key::new(self.secret),
             statement: self.statement,
         };
-        meeting::meet(own, self.hosts.to_vec(), self.lost_after, is_to_stop)
+        let hosts = self.hosts.to_vec();
+        meeting::meet(own, hosts, (self.lost_after, self.is_edited), is_to_stop)
     }
 }
 

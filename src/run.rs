@@ -44,7 +44,7 @@ use thiserror::Error;
 use crate::definitions::Watch;
 use crate::format::Mapping;
 use crate::ingest::{GoOn, Partitions, Recalled, Wall};
-use crate::mesh::MeshError;
+use crate::mesh::{IsEdited, MeshError};
 use crate::serve::view::View;
 use crate::sink::SinkError;
 use crate::sink::delivery::MadeFinal;
@@ -165,12 +165,18 @@ pub struct Kept {
 pub struct Live {
     /// The topics it reads.
     pub topics: Vec<Topics>,
-    /// What they send, in the process that takes it.
+    /// What clients send, in the process that takes it.
     pub log: Option<Arc<Log>>,
+    /// Whether any input has no end, in whichever process: topics, and clients.
+    pub is_endless: bool,
     /// Wall time.
     pub wall: Wall,
     /// Whether it ends by itself when all has been read that there was when it began.
     pub until_caught_up: bool,
+    /// Whether it is started again where it ends because another process is not as it should be.
+    pub is_supervised: bool,
+    /// Whether the definitions it was given have been edited since they were read.
+    pub is_edited: IsEdited,
     /// Whether it has been told to stop.
     pub stop: Arc<AtomicBool>,
     /// The events that are counted, by counter.

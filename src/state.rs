@@ -52,7 +52,8 @@ pub use manifest::{
 };
 pub use objects::Objects;
 pub use store::{
-    Checked, Chronicle, Chronicled, Decisions, Latest, Listed, Skipped, Store, Tidied,
+    Checked, CheckedChronicle, Chronicle, Chronicled, Decisions, Latest, Listed, Skipped, Store,
+    Tidied,
 };
 
 #[cfg(test)]

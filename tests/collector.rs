@@ -8,6 +8,8 @@ mod common;
 mod clients;
 #[path = "collector/crashes.rs"]
 mod crashes;
+#[path = "collector/ends.rs"]
+mod ends;
 #[path = "collector/refusals.rs"]
 mod refusals;
 

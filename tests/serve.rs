@@ -25,6 +25,8 @@ mod lookups;
 mod names;
 #[path = "serve/openapi.rs"]
 mod openapi;
+#[path = "serve/past.rs"]
+mod past;
 #[path = "serve/restart.rs"]
 mod restart;
 #[path = "serve/retained.rs"]

@@ -40,7 +40,7 @@ use thiserror::Error;
 
 pub use counts::{Count, CountKey, Counts, Later, content, counts_piece};
 pub(in crate::operators) use events::{EventReader, Told};
-pub use identifiers::record_identifiers;
+pub use identifiers::{Identified, Identifiers, record_identifiers};
 pub use image::{Disordered, FactImage, Image, KeptFact, Recent, RecentChange};
 pub use merge::{Forget, merge};
 pub(in crate::operators) use pages::keyed;

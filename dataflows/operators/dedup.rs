@@ -8,6 +8,9 @@
 //! Cost per update: one look-up in a hash map. State: the identifiers of one horizon of event time
 //! (at most two), released as the watermark passes.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use hashbrown::hash_table::Entry;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
@@ -15,7 +18,7 @@ use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use super::checkpoint::Survival;
+use super::checkpoint::{Identified, Identifiers};
 use super::settled::{Promise, Settled};
 use super::spread::Spread;
 use super::wheel::Wheel;
@@ -31,26 +34,6 @@ pub struct SecondCopy {
     pub position: Position,
     /// Whom it concerns.
     pub user: UserKey,
-}
-
-/// What is said of an update that carries an identifier.
-#[derive(Debug, Clone)]
-pub enum Said {
-    /// It is a second copy.
-    Copy(SecondCopy),
-    /// It is applied; only said where checkpoints are to know.
-    Applied(Identified),
-}
-
-/// An identifier that was applied.
-#[derive(Debug, Clone, Copy)]
-pub struct Identified {
-    /// When its update took effect.
-    pub at: EventTime,
-    /// When that happened.
-    pub time: EventTime,
-    /// The identifier.
-    pub id: MessageKey,
 }
 
 /// When an identifier was applied. Identifiers are hashes already.
@@ -115,17 +98,18 @@ impl Seen {
     }
 }
 
-/// The second copies among these updates (see the module); with checkpoints, the others as well.
+/// The second copies among these updates (see the module). The identifiers of the others are noted
+/// for checkpoints, where any are taken: before the frontier passes when they take effect.
 pub fn dedup<'scope>(
     stamps: Stream<'scope, EventTime, Vec<Stamp>>,
     promises: Stream<'scope, EventTime, Vec<Promise>>,
     settings: ClockSettings,
-    survival: Survival,
-) -> Stream<'scope, EventTime, Vec<Said>> {
+    applied: Option<Rc<RefCell<Identifiers>>>,
+) -> Stream<'scope, EventTime, Vec<SecondCopy>> {
     let route = Exchange::new(|stamp: &Stamp| stamp.id.route());
     let to = Exchange::new(|promise: &Promise| promise.to as u64);
     let workers = stamps.scope().peers();
-    type Builder = CapacityContainerBuilder<Vec<Said>>;
+    type Builder = CapacityContainerBuilder<Vec<SecondCopy>>;
     stamps.binary_frontier::<_, Builder, _, _, _, _>(promises, route, to, "Dedup", move |_, _| {
         let mut seen = Seen::new(settings.dedup_horizon);
         let mut settled = Settled::new(settings.emit, workers);
@@ -146,6 +130,7 @@ pub fn dedup<'scope>(
             });
             let Some(capability) = &mut held else { return };
             let mut session = output.session(capability);
+            let mut applied = applied.as_ref().map(|it| it.borrow_mut());
             while let Some(at) = waiting.next_due().filter(|at| !frontier.less_equal(at)) {
                 waiting.take_due(at, &mut due);
                 due.sort_unstable();
@@ -154,9 +139,9 @@ pub fn dedup<'scope>(
                     settled.done(stamp.time, at);
                     let Stamp { position, user, id, time, .. } = stamp;
                     if seen.observe(id, time, before) {
-                        session.give(Said::Copy(SecondCopy { at, position, user }));
-                    } else if survival != Survival::Nothing {
-                        session.give(Said::Applied(Identified { at, time, id }));
+                        session.give(SecondCopy { at, position, user });
+                    } else if let Some(applied) = &mut applied {
+                        applied.applied(Identified { at, time, id });
                     }
                 }
             }

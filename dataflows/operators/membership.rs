@@ -346,6 +346,7 @@ impl Membership {
         self.sweep_all();
         // What is kept of users may change with the plan.
         self.record(true, changes);
+        self.recorder.iter_mut().for_each(Recorder::plan_changes);
         let edited = match command {
             Command::Keep(definition, keep, from) => {
                 self.plan.keep(&definition, keep, from, &mut self.store)

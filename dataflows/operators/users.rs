@@ -153,6 +153,15 @@ impl User {
         self.disorder.get_or_insert_default()
     }
 
+    /// Whether no more is kept of the user than who it is, and what follows from the events held.
+    pub fn is_bare(&self) -> bool {
+        let follows =
+            |kind: &StateKind| matches!(kind, StateKind::Window(_) | StateKind::Attribute(None));
+        self.disorder.is_none()
+            && self.attributes.cells().is_empty()
+            && self.states.iter().all(|(_, state)| follows(&state.kind))
+    }
+
     fn count(&self, memory: &mut Memory) {
         let logs = self.logs.iter().map(Log::bytes);
         let states = self.states.iter().map(|(_, state)| state.kind.bytes());

@@ -85,6 +85,12 @@ impl Courses {
         self.last = self.last.max(took.last());
     }
 
+    /// By its index, from which offset of each partition on, and up to and not with which one, they
+    /// go.
+    pub fn extents(&self) -> impl Iterator<Item = (u32, std::ops::Range<u64>)> {
+        self.of.iter().map(|(partition, course)| (*partition, course.from..course.next))
+    }
+
     /// The first instant after all of them; `None` if there are none.
     pub fn end(&self) -> Option<EventTime> {
         self.last.map(|last| last.saturating_add(1))

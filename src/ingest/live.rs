@@ -197,7 +197,8 @@ impl Live {
     }
 
     /// Where the watermark stays, now that all that was taken has had its turn. A partition that
-    /// was read to its end and had no record has no say, if `only_read`.
+    /// was read to its end and had no record has no say, if `only_read`; where none has, it comes as
+    /// far as the files that have ended took it.
     pub(super) fn last_watermark(&self, partitions: &[Arc<Partition>], only_read: bool) -> Last {
         let mut state = lock(&self.state);
         if let Some(last) = state.last {
@@ -211,7 +212,9 @@ impl Live {
         let (idle, waited_for): (Vec<_>, Vec<_>) =
             partitions.iter().filter(has_say).partition(|it| it.is_idle.load(Ordering::Acquire));
         let least = waited_for.iter().map(|it| it.clock.load(Ordering::Acquire)).min();
-        let time = least.map_or(state.gone_to, |least| state.allowed(&idle, least));
+        let ended = partitions.iter().filter(|it| only_read && !it.is_open());
+        let goes_to = least.or_else(|| ended.map(|it| lock(&it.turn).clock.now()).max());
+        let time = goes_to.map_or(state.gone_to, |time| state.allowed(&idle, time));
         let last = Last { time: time.max(state.gone_to), has_say: least.is_some() };
         state.gone_to = last.time;
         // One that has no say goes on with the others.

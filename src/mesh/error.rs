@@ -62,6 +62,30 @@ pub enum MeshError {
         /// Which.
         difference: String,
     },
+    /// Another process has other definitions.
+    #[error("process {process} at {host} and this one cannot work together: {reason}")]
+    Definitions {
+        /// The other.
+        process: usize,
+        /// Where it is.
+        host: String,
+        /// Which, and what to do.
+        reason: String,
+    },
+    /// The same, and those of this one have been edited since it read them.
+    #[error(
+        "process {process} at {host} has other definitions ({difference}), and those of this one have \
+         been edited since it read them: this process ends, to begin with what they are now. Start it \
+         again, as --supervise does"
+    )]
+    Edited {
+        /// The other.
+        process: usize,
+        /// Where it is.
+        host: String,
+        /// Which.
+        difference: String,
+    },
     /// The system refuses what every system grants.
     #[error("cannot set up the mesh")]
     System(#[source] io::Error),

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::MeshError;
 use super::error::reason;
 use super::handshake::{Handshake, Nonce, Own, Refusal, Step, Verdict};
 use super::link;
 use super::statement::Difference;
 use super::wire::Wire;
+use super::{IsEdited, MeshError};
 use crate::say::{Trouble, warn};
 
 /// How long a handshake may take.
@@ -37,6 +37,7 @@ struct Meeting {
     own: Own,
     hosts: Vec<String>,
     lost_after: Duration,
+    is_edited: Option<IsEdited>,
     seats: Mutex<Seats>,
     /// Those that have called and are still at the handshake.
     callers: Mutex<VecDeque<Arc<TcpStream>>>,
@@ -73,7 +74,7 @@ impl From<io::Error> for Failure {
 pub(super) fn meet(
     own: Own,
     hosts: Vec<String>,
-    lost_after: Duration,
+    (lost_after, is_edited): (Duration, Option<IsEdited>),
     is_to_stop: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<Option<TcpStream>>>, MeshError> {
     let (process, processes) = (own.process, own.processes);
@@ -87,6 +88,7 @@ pub(super) fn meet(
         own,
         hosts,
         lost_after,
+        is_edited,
         seats: Mutex::new(Seats { streams, missing, are_given: false }),
         callers: Mutex::default(),
         failed: Mutex::default(),
@@ -258,6 +260,12 @@ impl Meeting {
                 let difference = Difference::Newer { own: *own, other: *other }.to_string();
                 self.fail(MeshError::Stale { process, host: address.to_string(), difference });
             }
+            (Some(process), Failure::Refused(Refusal::Differs(difference)))
+                if self.has_read_what_is_edited(difference) =>
+            {
+                let (host, difference) = (address.to_string(), difference.to_string());
+                self.fail(MeshError::Edited { process, host, difference });
+            }
             (Some(process), Failure::Refused(refusal)) => self
                 .others
                 .is(format_args!("process {process} at {address} is refused: {}", reason(refusal))),
@@ -315,12 +323,27 @@ impl Meeting {
                 | Refusal::Taken
                 | Refusal::Differs(Difference::Older { .. })),
             ) => reason(refusal),
+            Failure::Refused(Refusal::Differs(difference))
+                if self.has_read_what_is_edited(difference) =>
+            {
+                let (process, difference) = (whom, difference.to_string());
+                return self.fail(MeshError::Edited { process, host, difference });
+            }
+            Failure::Refused(refusal @ Refusal::Differs(difference)) if difference.is_defined() => {
+                let reason = reason(refusal);
+                return self.fail(MeshError::Definitions { process: whom, host, reason });
+            }
             Failure::Refused(refusal) => {
                 let reason = reason(refusal);
                 return self.fail(MeshError::Refused { process: whom, host, reason });
             }
         };
         lock(&self.seats).missing[whom] = Some(why);
+    }
+
+    /// Whether it is this process that has read other definitions than there are by now.
+    fn has_read_what_is_edited(&self, difference: &Difference) -> bool {
+        difference.is_defined() && self.is_edited.as_ref().is_some_and(|is_edited| is_edited())
     }
 
     fn fail(&self, error: MeshError) {

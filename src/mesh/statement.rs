@@ -100,6 +100,13 @@ impl Statement {
     }
 }
 
+impl Difference {
+    /// Whether it is in a definition.
+    pub(super) fn is_defined(&self) -> bool {
+        matches!(self, Difference::Changed(_) | Difference::OnlyHere(_) | Difference::OnlyThere(_))
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let from = |number: &Option<u64>| match number {

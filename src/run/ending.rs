@@ -146,7 +146,7 @@ impl Ends {
             shared: Arc::clone(shared),
             stop: Arc::clone(&live.stop),
             // Files alone come to an end by themselves, as in a replay.
-            until_caught_up: live.until_caught_up && !live.topics.is_empty(),
+            until_caught_up: live.until_caught_up && live.is_endless,
             process: cluster.process,
             speaks: worker.index().is_multiple_of(cluster.workers),
             said: (false, false),

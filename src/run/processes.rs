@@ -28,13 +28,22 @@ pub(super) fn join(run: &Run) -> Result<Option<Builders>, RunError> {
         secret: cluster.secret.as_ref().map(|secret| secret.reveal().as_bytes()),
         lost_after: cluster.lost_after,
         statement: statement::of(run),
+        is_edited: run.live.as_ref().map(|live| live.is_edited.clone()),
     };
     let stop = run.live.as_ref().map(|live| &live.stop);
     let is_to_stop = || stop.is_some_and(|stop| stop.load(Ordering::Acquire));
     let sockets = match mesh.connect(&is_to_stop) {
         Ok(Some(sockets)) => sockets,
         Ok(None) => return Ok(None),
-        Err(stale @ MeshError::Stale { .. }) => lost::start_again(&stale),
+        Err(stale @ (MeshError::Stale { .. } | MeshError::Edited { .. })) => {
+            lost::start_again(&stale)
+        }
+        // It may be the other one that has yet to read what was edited.
+        Err(other @ MeshError::Definitions { .. })
+            if run.live.as_ref().is_some_and(|it| it.is_supervised) =>
+        {
+            lost::start_again(&other)
+        }
         Err(error) => return Err(error.into()),
     };
     lost::end_when_lost(&cluster.hosts);

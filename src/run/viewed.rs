@@ -21,7 +21,7 @@ use crate::sink::delivery::HowItStands;
 use crate::state::StateError;
 
 /// The view of a run that goes on from a time, with the definitions it begins with, and with what an
-/// earlier run has counted.
+/// earlier run has kept of its own.
 pub(super) fn begin(run: &Run, before: EventTime) -> Result<Option<Arc<View>>, StateError> {
     let Some(view) = run.live.as_ref().and_then(|live| live.view.clone()) else { return Ok(None) };
     view.go_on_from(before);
@@ -40,6 +40,7 @@ pub(super) fn begin(run: &Run, before: EventTime) -> Result<Option<Arc<View>>, S
             ));
         }
     }
+    view.begin();
     Ok(Some(view))
 }
 

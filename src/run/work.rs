@@ -12,6 +12,7 @@ use dataflows::operators::together::together;
 use dataflows::segmentation::{Command, Inputs, commands, commands_as_they_come, segmentation};
 use dataflows::streams::Streams;
 use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::worker::Worker;
 
@@ -209,8 +210,11 @@ fn build(
         };
         let (inputs, outputs) = segmentation(scope, run.clock, streams.clone(), survival);
         let (to, index) = (shared.checkpoints.clone(), scope.index());
-        let pieces = outputs.pieces.inspect(move |piece| {
-            to.iter().for_each(|checkpoints| checkpoints.piece(index, piece.clone()));
+        // They are handed on as they are: a copy would be as much again as all that has changed.
+        let pieces = outputs.pieces.map(move |piece| {
+            if let Some(checkpoints) = &to {
+                checkpoints.piece(index, piece);
+            }
         });
         pieces.probe_with(probe);
         let to = shared.clone();

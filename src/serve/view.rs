@@ -20,6 +20,7 @@ pub mod names;
 pub mod overlap;
 pub mod past;
 pub mod recent;
+mod retained;
 mod ring;
 mod segments;
 pub mod sizes;
@@ -65,6 +66,7 @@ pub struct View {
     before: AtomicI64,
     /// Once all has been read that there was at the start, it has to be in up to here.
     goal: AtomicI64,
+    has_begun: AtomicBool,
     is_ready: AtomicBool,
     is_over: AtomicBool,
     metrics: Metrics,
@@ -101,6 +103,7 @@ impl View {
             as_of: AtomicI64::new(EventTime::MIN),
             before: AtomicI64::new(EventTime::MIN),
             goal: AtomicI64::new(EventTime::MAX),
+            has_begun: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             metrics,
@@ -123,6 +126,17 @@ impl View {
         self.before.store(before, Ordering::Release);
         self.ring.begin(before);
         self.sketches.iter().for_each(|sketches| sketches.begin(before));
+    }
+
+    /// What an earlier run has left is there by now, if there is anything.
+    pub fn begin(&self) {
+        self.has_begun.store(true, Ordering::Release);
+        self.changes.send_replace(());
+    }
+
+    /// Whether it is known what has come before what will come.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
     }
 
     /// Takes differences. They can be asked for once it [advances](Self::advance) beyond them.

@@ -81,11 +81,11 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_sign)
 }
 
-/// The sum of a block: of its number, its frame up to the sum, and its bytes.
-fn block_sum(number: u64, frame: &[u8], bytes: &[u8]) -> u64 {
+/// The sum of a block: of its number, its frame up to the sum, and its bytes, in any parts.
+fn block_sum(number: u64, frame: &[u8], bytes: &[impl AsRef<[u8]>]) -> u64 {
     let mut sum = Xxh3::new();
     sum.update(&number.to_le_bytes());
     sum.update(frame);
-    sum.update(bytes);
+    bytes.iter().for_each(|part| sum.update(part.as_ref()));
     sum.digest()
 }

@@ -18,7 +18,7 @@ use super::objects::Objects;
 use super::{Location, StateError};
 
 pub use check::Checked;
-pub use chronicle::{Chronicle, Chronicled};
+pub use chronicle::{CheckedChronicle, Chronicle, Chronicled};
 pub use decisions::Decisions;
 pub use latest::{Latest, Listed, Skipped};
 pub use tidy::Tidied;

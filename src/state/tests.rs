@@ -15,7 +15,13 @@ fn batch(collection: &str, worker: u32, entries: &[Vec<u8>]) -> Batch {
 }
 
 fn written(mut writer: BatchWriter, entries: &[Vec<u8>]) -> Batch {
-    entries.iter().for_each(|entry| writer.write(entry).unwrap());
+    for (index, entry) in entries.iter().enumerate() {
+        let done = match index % 2 {
+            0 => writer.write(entry),
+            _ => writer.write_whole(entry.clone()),
+        };
+        done.unwrap();
+    }
     writer.finish().unwrap()
 }
 

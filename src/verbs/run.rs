@@ -12,12 +12,13 @@ use super::replay::carry_out;
 use super::serving::{Serving, serving};
 use super::supervise::end_without;
 use super::tracing::tracing;
-use super::what::{Subject, WhatError, live_subject};
+use super::what::{Subject, WhatError, definitions, live_subject};
 use super::{VerbError, counted, say};
 use crate::args::{Replay, Run, RunUntil, What};
 use crate::definitions::Watch;
 use crate::ingest::Wall;
 use crate::job::{self, Target};
+use crate::mesh::IsEdited;
 use crate::run::{Live, Until};
 use crate::serve::Sketches;
 use crate::trace::Tracing;
@@ -40,8 +41,11 @@ pub(super) fn run(arguments: &Run) -> Result<(), VerbError> {
     let live = Live {
         topics: subject.topics.clone(),
         log: collector.as_ref().map(|it| Arc::clone(it.log())),
+        is_endless: !subject.topics.is_empty() || subject.collector.is_some(),
         wall: Wall::system(),
         until_caught_up: arguments.until == Some(RunUntil::CaughtUp),
+        is_supervised: arguments.supervised_by.is_some(),
+        is_edited: is_edited(&subject),
         stop: told_to_stop()?,
         counted: sketches.map(Sketches::streams).unwrap_or_default(),
         watch,
@@ -97,6 +101,13 @@ fn watched(
     let is_first = arguments.workers.process.unwrap_or(0) == 0;
     let is_watched = is_first && !subject.has_changes;
     Ok(is_watched.then(|| Watch::begin(subject.segments.clone(), Arc::clone(read_now))))
+}
+
+/// Whether the definitions are not what was read of them. What cannot be read is no edit.
+fn is_edited(subject: &Subject) -> IsEdited {
+    let (segments, read) = (subject.segments.clone(), Arc::clone(&subject.definitions.timeline));
+    let now = move || definitions(&segments, None).map(|now| now.timeline);
+    Arc::new(move || now().is_ok_and(|now| now.initial != read.initial))
 }
 
 /// The same of a replay, of which a run is the live form.

@@ -1,4 +1,6 @@
-//! `state`: which checkpoints there are, and whether they are whole.
+//! `state`: which checkpoints there are, what the chronicle has, and whether all of it is whole.
+
+mod chronicle;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,6 +10,9 @@ use dataflows::model::time::format_time;
 use serde_json::{Value as Json, json};
 use thiserror::Error;
 
+use chronicle::Told;
+
+use super::what::sources_of;
 use super::{VerbError, counted, error, print, say};
 use crate::args::State;
 use crate::job::Job;
@@ -33,11 +38,13 @@ struct Size {
 
 /// Lists checkpoints; says whether nothing is wrong with them, as far as was looked.
 pub(super) fn state(arguments: &State) -> Result<bool, VerbError> {
-    let store = Store::open(&location(arguments)?)?;
+    let job = arguments.job.as_deref().map(Job::load).transpose()?;
+    let store = Store::open(&location(arguments, job.as_ref())?)?;
     let listed = store.manifests()?;
+    // Even where no checkpoint was taken: sinks may have been given what it tells of.
+    let chronicle = Told::read(&store, &listed, job.as_ref().map(sources_of))?;
     if listed.is_empty() {
         say(format_args!("{} holds no checkpoint", store.place()));
-        return Ok(true);
     }
     let (mut faults, mut batches, count) = (0, 0, listed.len());
     for Listed { number, manifest } in listed {
@@ -52,9 +59,10 @@ pub(super) fn state(arguments: &State) -> Result<bool, VerbError> {
         faults += wrong.len();
         show(arguments, number, manifest.ok().as_ref(), &wrong)?;
     }
+    faults += chronicle.show(arguments)?;
     let checkpoints = counted(count, "checkpoint");
     match faults {
-        0 if !arguments.check => {}
+        0 if !arguments.check || count == 0 => {}
         0 => say(format_args!(
             "{checkpoints} of {}: all whole",
             entities(batches, "batch", "batches")
@@ -64,12 +72,11 @@ pub(super) fn state(arguments: &State) -> Result<bool, VerbError> {
     Ok(faults == 0 || !arguments.check)
 }
 
-fn location(arguments: &State) -> Result<Location, VerbError> {
-    let Some(file) = &arguments.job else {
+fn location(arguments: &State, job: Option<&Job>) -> Result<Location, VerbError> {
+    let (Some(file), Some(job)) = (&arguments.job, job) else {
         let path = arguments.path.as_deref().unwrap_or_default();
         return Ok(Location::parse(path, Path::new(""))?);
     };
-    let job = Job::load(file)?;
     let none = || NoState { name: job.name.clone(), path: file.display().to_string() };
     Ok(job.state.as_ref().ok_or_else(none)?.location.clone())
 }

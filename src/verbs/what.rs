@@ -16,7 +16,7 @@ use crate::job::{
     self, ClusterSettings, Collector, Export, Input, Job, JobError, Sink, StateSettings,
     TraceSettings,
 };
-use crate::run::{InputFile, Topics};
+use crate::run::{InputFile, Origin, Topics};
 use crate::serve;
 use crate::sink::kafka as kafka_sink;
 use crate::source::kafka::{Settings, Start};
@@ -167,6 +167,14 @@ pub(super) fn live_subject(what: &What) -> Result<Subject, WhatError> {
         trace,
         has_changes: changes.is_some(),
     })
+}
+
+/// The names of what a job reads, in the order that indexes of partitions have.
+pub(super) fn sources_of(job: &Job) -> Vec<String> {
+    let files = inputs_of(job).into_iter().map(|input| Origin::File(input.path));
+    let topics = job.topics.iter().flat_map(|it| it.topics.iter().cloned().map(Origin::Topic));
+    let collector = job.collector.iter().map(|_| Origin::Collector);
+    files.chain(topics).chain(collector).map(|it| it.to_string()).collect()
 }
 
 fn inputs_of(job: &Job) -> Vec<InputFile> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rivulet::ingest::Took;
 use rivulet::state::{BatchWriter, Location, Manifest, SourcePosition, Store};
 use serde_json::Value as Json;
 
@@ -151,4 +152,84 @@ fn a_job_whose_disk_is_full_ends_with_that_and_the_next_goes_on() {
     place.write("job.toml", format!("{JOB}{to}{STATE}"));
     place.run("run job.toml").fine();
     assert_eq!(place.text("differences"), place.text("replayed"));
+}
+
+/// What a process has written down of records from the 95th on, ten in each of three files.
+fn chronicle(place: &Place) -> Vec<String> {
+    let store = Store::open(&Location::Folder(place.path("state"))).unwrap();
+    let mut chronicle = store.chronicle(0, &[]);
+    let mut paths = Vec::new();
+    for from in 95..125 {
+        let at = 1_767_225_600_000 + i64::try_from(from).unwrap();
+        let took = Took { partition: 0, from, next: from + 1, steps: vec![(from, at)] };
+        let path = chronicle.append(&serde_json::to_vec(&[took]).unwrap()).unwrap();
+        if from % 10 == 4 {
+            chronicle.turn();
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+#[test]
+fn the_chronicle_is_listed_and_checked() {
+    let (place, _) = place();
+    let paths = chronicle(&place);
+    let done = place.run("state state --check").fine();
+    assert_eq!(done.stderr, "2 checkpoints of 2 batches: all whole\n");
+    let lines: Vec<_> = done.stdout.lines().skip(6).collect();
+    let expected = "of records that took effect from 2026-01-01T00:00:00.095Z to \
+                    2026-01-01T00:00:00.124Z";
+    let [first, second] = lines[..] else { panic!("{lines:?}") };
+    assert!(first.starts_with("chronicle: 30 writes in 3 files, ") && first.ends_with(expected));
+    assert_eq!(second, "  partition of index 0: records from 95, next is 125");
+    let done = place.run("state state --json").fine();
+    let last: Json = serde_json::from_str(done.stdout.lines().last().unwrap()).unwrap();
+    let partitions = serde_json::json!([{"index": 0, "from": 95, "next": 125}]);
+    assert_eq!(last["chronicle"]["partitions"], partitions);
+    assert_eq!(last["chronicle"]["wrong"], Json::Array(vec![]));
+
+    // Whoever was killed in the midst of it has told nobody.
+    let file = |place_of: usize| place.path("state").join(&paths[place_of]);
+    let whole = fs::read(file(2)).unwrap();
+    fs::write(file(2), &whole[..whole.len() - 5]).unwrap();
+    let done = place.run("state state --check").fine();
+    assert!(done.stderr.contains(&format!("{} is torn from byte", paths[2])), "{done:?}");
+    assert!(done.stdout.contains("chronicle: 29 writes in 3 files"), "{done:?}");
+    fs::write(file(2), whole).unwrap();
+}
+
+#[test]
+fn a_check_tells_what_is_damaged_or_missing_of_the_chronicle() {
+    let (place, _) = place();
+    let paths = chronicle(&place);
+    let file = |place_of: usize| place.path("state").join(&paths[place_of]);
+    let wrong = |parts: &[&str]| {
+        let done = place.run("state state --check");
+        assert_eq!(done.code, Some(1), "{done:?}");
+        assert!(parts.iter().all(|part| done.stderr.contains(part)), "{parts:?} {done:?}");
+        assert!(done.stderr.ends_with("2 checkpoints: 1 fault\n"), "{done:?}");
+    };
+    let whole = fs::read(file(1)).unwrap();
+    for byte in [0, 9, 13, 17, 24, whole.len() / 2, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[byte] ^= 0x10;
+        fs::write(file(1), damaged).unwrap();
+        wrong(&[&paths[1], "is damaged in block", "put it back from a copy"]);
+    }
+    // One that is cut short, and was gone on from.
+    fs::write(file(1), &whole[..whole.len() - 5]).unwrap();
+    wrong(&[&paths[1], "is damaged in block 9"]);
+    let needed =
+        |from: u64| format!("it begins with record {from} only, and checkpoint 1 needs it");
+    fs::remove_file(file(1)).unwrap();
+    wrong(&["of events.jsonl, partition 0, ", &needed(115), "from record 100 on"]);
+    fs::write(file(1), whole).unwrap();
+    fs::remove_file(file(0)).unwrap();
+    wrong(&[&needed(105)]);
+    place.write("job.toml", format!("state = \"state\"\n{JOB}"));
+    assert_eq!(place.run("state --job job.toml --check").code, Some(1));
+    assert_eq!(place.run("state state").fine().code, Some(0), "it was not asked");
+    fs::remove_dir_all(place.path("state/chronicle")).unwrap();
+    place.run("state state --check").fine();
 }

@@ -95,6 +95,39 @@ fn other_definitions_are_named_on_both_sides_and_only_the_one_that_joins_ends() 
     is_joined(&place, first, "");
 }
 
+/// A job of the same, which reads its definitions anew where it is started again.
+const JOB: &str = "segments = \"segments.json\"\n[[source]]\nkind = \"file\"\n\
+    path = [\"events.jsonl\", \"more.jsonl\"]\n[[sink]]\nkind = \"file\"\npath = \"differences\"\n";
+
+#[test]
+fn who_has_read_what_was_edited_since_begins_again() {
+    for (earlier, later) in [(0, 1), (1, 0)] {
+        let place = place();
+        place.write("job.toml", JOB);
+        let start = |process: usize, more: &str| {
+            let words = format!("run job.toml --process {process} --hosts hosts {more}");
+            Waiting::start(&place, &words)
+        };
+        let first = start(earlier, "--supervise");
+        first.says(&format!("waiting for process {later}"));
+        let edited = place.text("segments.json").replace("\"pro\"}}]", "\"basic\"}}]");
+        place.write("segments.json", edited);
+        let second = start(later, "--supervise");
+        let said = first.says("been edited since it read them");
+        assert!(said.contains("segment pro is not the same there and here"), "{said}");
+        first.ends_with(0);
+        second.ends_with(0);
+        let (_, expected) = DIFFERENCES.split_once('\n').unwrap();
+        assert_eq!(place.text("differences"), expected);
+        // Whoever starts processes by hand is told by the code which one to start again.
+        let first = start(0, "");
+        first.says("waiting for process 1");
+        place.write("segments.json", crate::common::SEGMENTS);
+        start(1, "").ends_with(2);
+        first.ends_with(3);
+    }
+}
+
 #[test]
 fn other_arguments_are_named() {
     let place = place();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pages::{keyed, push};
+use super::pages::{keyed, push, push_written};
 use super::worker_of;
 use crate::codec::{Entries, Stopped, write, write_signed, write_unsigned};
 use crate::model::{EventTime, StreamId, UserKey};
@@ -36,36 +36,42 @@ pub(super) struct EventPage {
     base: Option<EventTime>,
     /// By the writer's own number, the streams named in it.
     streams: BTreeMap<u32, u64>,
+    /// The one that was named last.
+    last: Option<u32>,
     entries: Vec<u8>,
-    entry: Vec<u8>,
 }
 
 impl EventPage {
     /// Puts what is told behind what is there.
     pub(super) fn push(&mut self, user: UserKey, time: EventTime, told: Told<Named, &Entry>) {
         let base = *self.base.get_or_insert(time);
-        self.entry.clear();
-        write_signed(time - base, &mut self.entry);
-        match told {
-            Told::Event(stream, entry) => {
-                self.stream(stream);
-                match entry {
-                    Entry::Happened => self.entry.push(HAPPENED),
-                    entry => write(entry, &mut self.entry),
-                }
-            }
-            Told::Void(stream) => {
-                self.stream(stream);
-                self.entry.push(VOID);
-            }
-            Told::Erased => write_unsigned(0, &mut self.entry),
+        if let Told::Event(stream, _) | Told::Void(stream) = told {
+            self.name(stream);
         }
-        push(&mut self.entries, user, &self.entry);
+        push_written(&mut self.entries, user, |into| {
+            write_signed(time - base, into);
+            match told {
+                Told::Event((stream, _), entry) => {
+                    write_unsigned(u64::from(stream.0) + 1, into);
+                    match entry {
+                        Entry::Happened => into.push(HAPPENED),
+                        entry => write(entry, into),
+                    }
+                }
+                Told::Void((stream, _)) => {
+                    write_unsigned(u64::from(stream.0) + 1, into);
+                    into.push(VOID);
+                }
+                Told::Erased => write_unsigned(0, into),
+            }
+        });
     }
 
-    fn stream(&mut self, (stream, fingerprint): Named) {
-        self.streams.entry(stream.0).or_insert(fingerprint);
-        write_unsigned(u64::from(stream.0) + 1, &mut self.entry);
+    fn name(&mut self, (stream, fingerprint): Named) {
+        if self.last != Some(stream.0) {
+            self.last = Some(stream.0);
+            self.streams.entry(stream.0).or_insert(fingerprint);
+        }
     }
 
     /// How many bytes it has.
@@ -73,12 +79,15 @@ impl EventPage {
         self.entries.len()
     }
 
-    /// The page; empty if nothing was put into it.
-    pub(super) fn finish(self) -> Vec<u8> {
-        let Some(base) = self.base else { return Vec::new() };
+    /// The page; empty if nothing was put into it. The next one begins.
+    pub(super) fn finish(&mut self) -> Vec<u8> {
+        let Some(base) = self.base.take() else { return Vec::new() };
         let mut page = Vec::with_capacity(self.entries.len() + 16 * self.streams.len() + 16);
-        write(&(base, self.streams), &mut page);
+        write(&(base, &self.streams), &mut page);
         page.extend_from_slice(&self.entries);
+        self.streams.clear();
+        self.last = None;
+        self.entries.clear();
         page
     }
 }

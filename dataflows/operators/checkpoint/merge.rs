@@ -127,7 +127,7 @@ fn events_by_user<'a>(pages: &[&'a [u8]], forget: Forget) -> Merged<'a> {
             page.push(*user, *time, Told::Event((number, *fingerprint), entry));
         }
         if page.bytes() >= PAGE_BYTES {
-            full.push(std::mem::take(&mut page).finish());
+            full.push(page.finish());
         }
     }
     let last = page.finish();

@@ -32,6 +32,8 @@ pub struct Recorder {
     /// Pages that are full, and until when each is needed.
     full: Vec<(EventTime, Vec<u8>)>,
     page: EventPage,
+    /// By the number of a stream, what is kept of its events; as far as it is known.
+    kept: Vec<Option<Kept>>,
     /// When the last event of the page has left every window.
     until: EventTime,
     /// The users of the checkpoint that is being taken.
@@ -53,6 +55,17 @@ struct Writing {
     pages: UserPages,
 }
 
+/// What is kept of an event of a stream.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    /// The longest window it enters, if any.
+    window: Option<Duration>,
+    /// Whether it also enters what the image of its user has.
+    in_image: bool,
+    /// What stands for its stream.
+    fingerprint: u64,
+}
+
 /// What an image is made from.
 pub(super) type Seen<'a> = (&'a Users, &'a Plan, &'a Store);
 
@@ -65,6 +78,7 @@ impl Recorder {
             is_changed: Slots::default(),
             full: Vec::new(),
             page: EventPage::default(),
+            kept: Vec::new(),
             until: EventTime::MIN,
             writing: None,
         }
@@ -128,23 +142,33 @@ impl Recorder {
 
     fn hit(&mut self, slot: Slot, update: &Update, hit: &Hit, plan: &Plan) {
         let Some(entry) = Entry::of(&hit.payload, update.position) else { return };
-        let mut longest = None;
-        for reader in plan.stream_readers(hit.stream) {
-            let (Reader::Aggregate(id) | Reader::Step(id, _)) = *reader;
-            match plan.fact(id).map(|fact| &fact.kind) {
-                Some(FactKind::Number { aggregate, .. } | FactKind::Value { aggregate })
-                    if aggregate.window.is_some() =>
-                {
-                    longest = longest.max(aggregate.window);
-                }
-                _ => self.changed(slot),
-            }
+        let Kept { window, in_image, fingerprint } = self.kept_of(hit.stream, plan);
+        if in_image {
+            self.changed(slot);
         }
-        if let Some(window) = longest {
-            let stream = (hit.stream, plan.streams().fingerprint(hit.stream));
+        if let Some(window) = window {
+            let stream = (hit.stream, fingerprint);
             self.page.push(update.user, update.time, Told::Event(stream, &entry));
             self.needed(update.time, window);
         }
+    }
+
+    fn kept_of(&mut self, stream: StreamId, plan: &Plan) -> Kept {
+        let number = stream.0 as usize;
+        if let Some(Some(known)) = self.kept.get(number) {
+            return *known;
+        }
+        let kept = Kept::of(stream, plan);
+        if self.kept.len() <= number {
+            self.kept.resize(number + 1, None);
+        }
+        self.kept[number] = Some(kept);
+        kept
+    }
+
+    /// The plan is about to change.
+    pub fn plan_changes(&mut self) {
+        self.kept.clear();
     }
 
     /// What is held of a stream has been worked out anew by now.
@@ -174,7 +198,7 @@ impl Recorder {
 
     fn end_page(&mut self) {
         let until = std::mem::replace(&mut self.until, EventTime::MIN);
-        let page = std::mem::take(&mut self.page).finish();
+        let page = self.page.finish();
         self.full.extend(Some((until, page)).filter(|(_, page)| !page.is_empty()));
     }
 
@@ -202,9 +226,30 @@ impl Recorder {
     }
 }
 
+impl Kept {
+    fn of(stream: StreamId, plan: &Plan) -> Self {
+        let (mut window, mut in_image) = (None, false);
+        for reader in plan.stream_readers(stream) {
+            let (Reader::Aggregate(id) | Reader::Step(id, _)) = *reader;
+            match plan.fact(id).map(|fact| &fact.kind) {
+                Some(FactKind::Number { aggregate, .. } | FactKind::Value { aggregate })
+                    if aggregate.window.is_some() =>
+                {
+                    window = window.max(aggregate.window);
+                }
+                _ => in_image = true,
+            }
+        }
+        Kept { window, in_image, fingerprint: plan.streams().fingerprint(stream) }
+    }
+}
+
 impl Writing {
     fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
         let user = users.get(slot);
+        if let Some(since) = user.since().filter(|_| user.is_bare()) {
+            return self.pages.push_bare(user.key(), &user.name, since);
+        }
         let image = image_of(user, plan, store, self.settled);
         if image.as_ref().is_some_and(|image| image.since == GONE) {
             self.gone.push(slot);

@@ -120,7 +120,7 @@ impl Chronicler {
 /// What earlier runs have written, and in which files.
 fn understood(store: &Store, earlier: &[Chronicled]) -> Result<(Courses, Files), StateError> {
     let (mut courses, mut files) = (Courses::default(), Files::default());
-    for Chronicled { path, contents } in earlier {
+    for Chronicled { path, contents, .. } in earlier {
         for content in contents {
             let all: Vec<Took> = serde_json::from_slice(content).map_err(|error| {
                 let name = format!("{path} in {}", store.place());

@@ -23,7 +23,8 @@ use crate::say::Trouble;
 use crate::serve::view::kept::Kept;
 use crate::source::{self, Track, http};
 use crate::state::{
-    BatchEntry, BatchWriter, LineStart, Listed, Manifest, SourcePosition, StateError, Store, now,
+    Batch, BatchEntry, BatchWriter, LineStart, Listed, Manifest, SourcePosition, StateError, Store,
+    now,
 };
 
 /// How many pieces each worker gives out for a checkpoint: one a collection, but for what is counted
@@ -75,6 +76,11 @@ impl Keeper {
         shared: &Arc<Shared>,
     ) -> Option<JoinHandle<()>> {
         let told = lock(&shared.checkpoints.as_ref()?.told).take()?;
+        let mut last = resumed.manifest();
+        if shared.view.is_none() {
+            // Nobody goes on with it: who did later would not know what is missing.
+            last.batches.retain(|batch| batch.collection != name(Collection::Counts));
+        }
         let mut keeper = Keeper {
             store: resumed.store(),
             keep: resumed.keep(),
@@ -82,7 +88,7 @@ impl Keeper {
             processes,
             workers,
             shared: Arc::clone(shared),
-            last: resumed.manifest(),
+            last,
             forget: resumed.old(),
             history: Arc::clone(resumed.history()),
             own: BTreeMap::new(),
@@ -97,9 +103,9 @@ impl Keeper {
         Some(std::thread::spawn(move || {
             while let Ok(told) = told.recv() {
                 let done = match told {
-                    Told::Piece(worker, piece) => keeper.piece(worker, &piece),
+                    Told::Piece(worker, piece) => keeper.piece(worker, piece),
                     Told::Kept(Kept { number, before, counts }) => {
-                        keeper.piece(FIRST_WORKER, &counts_piece((number, before), counts))
+                        keeper.piece(FIRST_WORKER, counts_piece((number, before), counts))
                     }
                     Told::Report(report) => keeper.report(report),
                     Told::GivenOut(before) => {
@@ -125,13 +131,14 @@ impl Keeper {
     }
 
     /// Writes a piece. `false` if the run ends meanwhile.
-    fn piece(&mut self, worker: u32, piece: &Piece) -> Result<bool, StateError> {
-        if !piece.pages.is_empty() {
+    fn piece(&mut self, worker: u32, mut piece: Piece) -> Result<bool, StateError> {
+        let pages = std::mem::take(&mut piece.pages);
+        if !pages.is_empty() {
             let lower = self.last.frontier.min(piece.before);
-            let written = self.insist(|| {
-                put(&self.store, (piece.number, worker), piece, (lower, piece.before))
-            })?;
+            let batch = batch(piece.collection, worker, pages, (lower, piece.before))?;
+            let written = self.insist(|| self.store.put_batch(piece.number, &batch))?;
             let Some(entry) = written else { return Ok(false) };
+            let entry = BatchEntry { until: piece.until, ..entry };
             self.own.entry(piece.number).or_default().push(entry);
         }
         let (count, settled) = self.pieces.entry(piece.number).or_insert((0, piece.before));
@@ -355,24 +362,23 @@ fn needed_from(manifests: &[Listed], source: &str) -> Option<u64> {
     offsets?.into_iter().min()
 }
 
-/// Writes a piece as a batch.
-pub(super) fn put(
-    store: &Store,
-    (number, worker): (u64, u32),
-    piece: &Piece,
+/// The batch of some pages of a collection.
+pub(super) fn batch(
+    collection: Collection,
+    worker: u32,
+    pages: Vec<Vec<u8>>,
     (lower, upper): (EventTime, EventTime),
-) -> Result<BatchEntry, StateError> {
-    let writer = BatchWriter::new(name(piece.collection), worker, lower, upper);
-    let mut writer = match piece.collection {
+) -> Result<Batch, StateError> {
+    let writer = BatchWriter::new(name(collection), worker, lower, upper);
+    let mut writer = match collection {
         Collection::Users | Collection::Counts => writer,
         // Of an event and an identifier most is a hash.
         Collection::Events | Collection::Identifiers => writer.unpacked(),
     };
-    for page in &piece.pages {
-        writer.write(page)?;
+    for page in pages {
+        writer.write_whole(page)?;
     }
-    let entry = store.put_batch(number, &writer.finish()?)?;
-    Ok(BatchEntry { until: piece.until, ..entry })
+    writer.finish()
 }
 
 /// The name of a collection, as batches have it.

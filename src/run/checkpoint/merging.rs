@@ -8,7 +8,7 @@
 use dataflows::model::{Duration, EventTime};
 use dataflows::operators::checkpoint::{Collection, Forget, Piece, merge};
 
-use super::keeper::{collection, name, put};
+use super::keeper::{batch, collection, name};
 use crate::state::{BatchEntry, StateError, Store};
 
 /// So many batches of a collection are left as they are. Events that have left their windows are
@@ -77,31 +77,29 @@ fn merged_into(
     (which, forget): (Collection, Forget),
 ) -> Result<Vec<BatchEntry>, StateError> {
     let mut pieces = Vec::with_capacity(batches.len());
-    for batch in batches {
-        pieces.push(read(store, batch)?);
+    for it in batches {
+        pieces.push(read(store, it)?);
     }
-    let merged = merge(which, &pieces, forget).map_err(|error| StateError::Content {
+    let mut merged = merge(which, &pieces, forget).map_err(|error| StateError::Content {
         name: batches.iter().map(|it| it.path.as_str()).collect::<Vec<_>>().join(", "),
         reason: error.to_string(),
     })?;
     drop(pieces);
     let lower = batches.iter().map(|it| it.lower).min().unwrap_or(EventTime::MIN);
     let upper = batches.iter().map(|it| it.upper).max().unwrap_or(lower);
-    let mut entries = Vec::new();
-    for (worker, pages) in (0..).zip(merged.pages.chunks(PAGES_A_BATCH)) {
-        let part = Piece { pages: pages.to_vec(), ..merged_head(&merged) };
+    let (mut entries, mut pages) = (Vec::new(), std::mem::take(&mut merged.pages).into_iter());
+    while !pages.as_slice().is_empty() {
+        let part = pages.by_ref().take(PAGES_A_BATCH).collect();
         // Named after no worker there is: it may be of several.
-        entries.push(put(store, (number, MERGED + worker), &part, (lower, upper))?);
+        let worker = MERGED + entries.len() as u32;
+        let entry = store.put_batch(number, &batch(which, worker, part, (lower, upper))?)?;
+        entries.push(BatchEntry { until: merged.until, ..entry });
     }
     Ok(entries)
 }
 
 /// Merged batches are numbered from here on, where others have the number of their worker.
 const MERGED: u32 = 1_000_000;
-
-fn merged_head(piece: &Piece) -> Piece {
-    Piece { pages: Vec::new(), ..*piece }
-}
 
 /// A batch as a piece.
 pub(super) fn read(store: &Store, batch: &BatchEntry) -> Result<Piece, StateError> {

@@ -2,7 +2,9 @@
 //!
 //! Each has its place as its id, `TIME.NUMBER`, by which a client goes on where it was: browsers
 //! send it back as `Last-Event-ID`. A client reads from the ring at its own pace. One that falls
-//! behind what is retained is told so and dropped; neither the job nor anyone else waits for it.
+//! behind what is retained is told so and dropped; neither the job nor anyone else waits for it. What
+//! is retained is in checkpoints, too, so a client also goes on where the job was started again, even
+//! while that has yet to come as far again.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -42,15 +44,20 @@ pub(super) async fn stream(
     Asks(which): Asks<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let place = match (last_seen(&headers)?, instant(which.since.as_deref(), "since")?) {
-        (Some(place), _) => place,
-        (None, Some(time)) => Place::after(time),
-        (None, None) => view.newest(),
-    };
-    if view.as_of().is_none_or(|as_of| place.time > as_of) && place > view.newest() {
-        return Err(NoPast::NotYet(view.as_of()).into());
+    let seen = last_seen(&headers)?;
+    let since = instant(which.since.as_deref(), "since")?;
+    let place = seen.or(since.map(Place::after));
+    // What a client has seen comes again, where the job has been started again since.
+    let comes_again = seen.is_some() && !view.is_ready();
+    if let Some(place) = place {
+        let has_come = view.as_of().is_some_and(|as_of| place.time <= as_of);
+        if !comes_again && !has_come && place > view.newest() {
+            return Err(NoPast::NotYet(view.as_of()).into());
+        }
+        if view.has_begun() {
+            view.differences_after(place).map_err(NoPast::from)?;
+        }
     }
-    view.differences_after(place).map_err(NoPast::from)?;
     let reader = Reader { changes: view.changes(), view, which, place, is_over: false };
     let events = unfold(reader, |mut reader| async move {
         let text = reader.next().await?;
@@ -83,7 +90,8 @@ struct Reader {
     view: Arc<View>,
     changes: watch::Receiver<()>,
     which: Which,
-    place: Place,
+    /// Where it begins is open until it is known what has been.
+    place: Option<Place>,
     is_over: bool,
 }
 
@@ -93,14 +101,16 @@ impl Reader {
         while !self.is_over {
             self.changes.borrow_and_update();
             let was_over = self.view.is_over();
-            match self.view.differences_after(self.place) {
-                Err(Gone(floor)) => {
+            let place =
+                self.view.has_begun().then(|| self.place.unwrap_or_else(|| self.view.newest()));
+            match place.map(|place| self.view.differences_after(place)) {
+                None => {}
+                Some(Err(Gone(floor))) => {
                     self.is_over = true;
                     return Some(dropped(floor.time));
                 }
-                Ok((entries, place)) => {
-                    let is_all = place == self.place;
-                    self.place = place;
+                Some(Ok((entries, place))) => {
+                    let is_all = self.place.replace(place).is_none_or(|it| it == place);
                     let text = self.events(&entries);
                     if !text.is_empty() {
                         return Some(text);

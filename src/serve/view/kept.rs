@@ -1,4 +1,5 @@
-//! What of the view outlives its run: what sketches have counted, and how large segments have been.
+//! What of the view outlives its run: what sketches have counted, how large segments have been, and
+//! the last differences.
 //!
 //! A checkpoint is of all that took effect before a time. So where one is being taken, the view comes
 //! to the instant before that first, and gives out what has changed since the checkpoint before; all
@@ -9,10 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use dataflows::model::EventTime;
+use dataflows::model::time::format_time;
 use dataflows::operators::checkpoint::{Count, Counts};
 use dataflows::sketch::Unreadable;
 
-use super::{View, lock};
+use super::{View, lock, retained};
+use crate::say::warn;
 
 /// What the view adds to a checkpoint.
 pub struct Kept {
@@ -63,6 +66,12 @@ impl View {
     /// It is not what an earlier run has written.
     pub fn restore(&self, counts: &Counts, before: EventTime) -> Result<Vec<String>, Unreadable> {
         self.segments.restore(counts);
+        if !retained::restore(&self.ring, &self.segments, counts, before) {
+            let from = format_time(before);
+            warn(format_args!(
+                "the last differences are not kept as they were: known from {from} on"
+            ));
+        }
         match &self.sketches {
             Some(sketches) => sketches.restore(counts, before),
             None => Ok(Vec::new()),
@@ -72,6 +81,7 @@ impl View {
     /// What has changed since this was last asked, as of the instant before a time.
     pub(super) fn counts(&self, before: EventTime) -> Vec<Count> {
         let mut counts = self.segments.counts(before);
+        counts.extend(retained::counts(&self.ring, &self.segments, before));
         counts.extend(self.sketches.iter().flat_map(|sketches| sketches.counts(before)));
         counts
     }

@@ -14,9 +14,9 @@ use super::drift::Drifting;
 use super::sizes::{STEPS_MAX, Sizes, Step, Volatility};
 use super::{lock, read, write};
 
-/// All segments there are or have been, each with a number that stays its own.
-#[derive(Default)]
-pub(super) struct Segments(RwLock<Known>);
+/// All segments there are or have been, each with a number that stays its own. A clone is the same.
+#[derive(Default, Clone)]
+pub(super) struct Segments(Arc<RwLock<Known>>);
 
 #[derive(Default)]
 struct Known {
@@ -80,7 +80,8 @@ impl Segments {
         due.iter().map(|it| *numbers.entry(&it.segment).or_insert_with(|| number(it))).collect()
     }
 
-    fn number(&self, id: &Arc<str>) -> u32 {
+    /// The number of a segment, a new one for one that is not known yet.
+    pub(super) fn number(&self, id: &Arc<str>) -> u32 {
         if let Some(number) = read(&self.0).numbers.get(id) {
             return *number;
         }

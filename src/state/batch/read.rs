@@ -150,7 +150,7 @@ impl BatchReader {
             return Err(self.damaged(place, "it was cut short, or its length is wrong"));
         };
         let covered = [&tag[..], &frame[..12]].concat();
-        if block_sum(self.blocks, &covered, &bytes) != number(&frame, 12, u64::from_le_bytes) {
+        if block_sum(self.blocks, &covered, &[&bytes]) != number(&frame, 12, u64::from_le_bytes) {
             return Err(self.damaged(place, "its checksum is not that of its bytes"));
         }
         if plain as usize > BLOCK_BYTES_MAX || entries == 0 {

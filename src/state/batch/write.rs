@@ -10,6 +10,8 @@ use super::{
 };
 use crate::state::StateError;
 
+/// From so many bytes on, an entry that is not packed is a block of its own, which copies nothing.
+const LONG_BYTES: usize = 16 << 10;
 /// How hard zstd tries. A checkpoint is written while the stream flows: speed goes first.
 const LEVEL: i32 = 1;
 
@@ -69,20 +71,40 @@ impl BatchWriter {
     /// # Errors
     /// It is longer than [`ENTRY_BYTES_MAX`], or memory is short.
     pub fn write(&mut self, entry: &[u8]) -> Result<(), StateError> {
-        if entry.len() > ENTRY_BYTES_MAX {
-            let collection = self.header.collection.clone();
-            return Err(StateError::Entry { collection, bytes: entry.len() });
-        }
-        let mut length = entry.len();
-        while length >= 0x80 {
-            self.plain.push((length & 0x7f) as u8 | 0x80);
-            length >>= 7;
-        }
-        self.plain.push(length as u8);
+        self.is_allowed(entry)?;
+        push_length(entry.len(), &mut self.plain);
         self.plain.extend_from_slice(entry);
         self.plain_entries += 1;
         self.entries += 1;
         if self.plain.len() >= BLOCK_BYTES { self.close_block() } else { Ok(()) }
+    }
+
+    /// Writes an entry, which need not be copied if it is long.
+    ///
+    /// # Errors
+    /// As of [`write`](Self::write).
+    pub fn write_whole(&mut self, entry: Vec<u8>) -> Result<(), StateError> {
+        if self.packs || entry.len() < LONG_BYTES {
+            return self.write(&entry);
+        }
+        self.is_allowed(&entry)?;
+        if self.plain_entries > 0 {
+            self.close_block()?;
+        }
+        let mut length = Vec::new();
+        push_length(entry.len(), &mut length);
+        (self.plain_entries, self.entries) = (1, self.entries + 1);
+        let plain_length = length.len() + entry.len();
+        self.push_block(PLAIN_TAG, plain_length, [length, entry]);
+        Ok(())
+    }
+
+    fn is_allowed(&self, entry: &[u8]) -> Result<(), StateError> {
+        if entry.len() <= ENTRY_BYTES_MAX {
+            return Ok(());
+        }
+        let collection = self.header.collection.clone();
+        Err(StateError::Entry { collection, bytes: entry.len() })
     }
 
     /// The whole batch.
@@ -130,18 +152,23 @@ impl BatchWriter {
             let next = Vec::with_capacity(plain_length);
             (PLAIN_TAG, std::mem::replace(&mut self.plain, next))
         };
+        self.push_block(tag, plain_length, [bytes]);
+        Ok(())
+    }
+
+    fn push_block<const N: usize>(&mut self, tag: u8, plain: usize, parts: [Vec<u8>; N]) {
+        let length: usize = parts.iter().map(Vec::len).sum();
         let mut frame = Vec::with_capacity(FRAME_BYTES);
         frame.push(tag);
         // Both are far below 4 GiB: BLOCK_BYTES_MAX bounds them.
-        frame.extend((bytes.len() as u32).to_le_bytes());
-        frame.extend((plain_length as u32).to_le_bytes());
+        frame.extend((length as u32).to_le_bytes());
+        frame.extend((plain as u32).to_le_bytes());
         frame.extend(self.plain_entries.to_le_bytes());
-        frame.extend(block_sum(self.blocks, &frame, &bytes).to_le_bytes());
+        frame.extend(block_sum(self.blocks, &frame, &parts).to_le_bytes());
         self.push(frame);
-        self.push(bytes);
+        parts.into_iter().for_each(|part| self.push(part));
         self.plain_entries = 0;
         self.blocks += 1;
-        Ok(())
     }
 
     fn push(&mut self, piece: Vec<u8>) {
@@ -149,4 +176,13 @@ impl BatchWriter {
         self.bytes += piece.len() as u64;
         self.pieces.push(piece.into());
     }
+}
+
+/// Puts the length of an entry behind what is there.
+fn push_length(mut length: usize, into: &mut Vec<u8>) {
+    while length >= 0x80 {
+        into.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    into.push(length as u8);
 }

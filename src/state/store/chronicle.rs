@@ -28,6 +28,19 @@ pub struct Chronicled {
     pub path: String,
     /// What was appended to it, each time.
     pub contents: Vec<Vec<u8>>,
+    /// From which byte on it is torn: whoever wrote it was killed in the midst of it.
+    pub torn: Option<u64>,
+}
+
+/// What a check of it found.
+#[derive(Debug, Default)]
+pub struct CheckedChronicle {
+    /// How many bytes its files have.
+    pub bytes: u64,
+    /// Those that are right, in order.
+    pub files: Vec<Chronicled>,
+    /// All that is wrong with others.
+    pub wrong: Vec<StateError>,
 }
 
 /// What this process appends to.
@@ -47,17 +60,47 @@ impl Store {
     /// # Errors
     /// The place cannot be read, or something is damaged or of another version.
     pub fn chronicled(&self) -> Result<Vec<Chronicled>, StateError> {
-        let paths = self.objects.list(CHRONICLE)?.into_keys();
-        let paths: Vec<_> = paths.filter(|path| path.ends_with(SUFFIX)).collect();
         let mut all = Vec::new();
-        for (place, path) in paths.iter().enumerate() {
-            let is_last = paths.get(place + 1).is_none_or(|next| whose(next) != whose(path));
+        self.each_chronicled(|_, found| found.map(|file| all.push(file)))?;
+        Ok(all)
+    }
+
+    /// Reads all of it, and goes on where a file is damaged.
+    ///
+    /// # Errors
+    /// The place cannot be read. What is wrong with the chronicle is in the answer.
+    pub fn check_chronicle(&self) -> Result<CheckedChronicle, StateError> {
+        let mut checked = CheckedChronicle::default();
+        self.each_chronicled(|bytes, found| {
+            checked.bytes += bytes;
+            match found {
+                Ok(file) => checked.files.push(file),
+                Err(error) if error.is_damage() || matches!(error, StateError::Version { .. }) => {
+                    checked.wrong.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        })?;
+        Ok(checked)
+    }
+
+    /// Does something with each of its files, in order, of so many bytes.
+    fn each_chronicled(
+        &self,
+        mut each: impl FnMut(u64, Result<Chronicled, StateError>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let mut files = self.objects.list(CHRONICLE)?;
+        files.retain(|path, _| path.ends_with(SUFFIX));
+        let mut files = files.iter().peekable();
+        while let Some((path, bytes)) = files.next() {
+            let is_last = files.peek().is_none_or(|(next, _)| whose(next) != whose(path));
             match self.read_chronicle(path, is_last) {
                 Err(StateError::Gone { .. }) => {} // it was forgotten since it was listed
-                found => all.push(found?),
+                found => each(*bytes, found)?,
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     fn read_chronicle(&self, path: &str, may_be_torn: bool) -> Result<Chronicled, StateError> {
@@ -69,9 +112,10 @@ impl Store {
             what: "its checksum is not that of its bytes, and sinks were given what it tells of"
                 .to_owned(),
         };
+        let mut torn = None;
         match end {
             End::Whole => {}
-            End::Torn(_) if may_be_torn => {}
+            End::Torn(byte) if may_be_torn => torn = Some(byte as u64),
             End::Torn(byte) => return Err(damaged(contents.len() as u64, byte)),
             End::Damaged(frame, byte) => return Err(damaged(frame, byte)),
             End::Version(found) => {
@@ -80,7 +124,7 @@ impl Store {
             }
         }
         let contents = contents.into_iter().map(<[u8]>::to_vec).collect();
-        Ok(Chronicled { path: path.to_owned(), contents })
+        Ok(Chronicled { path: path.to_owned(), contents, torn })
     }
 
     /// Begins what a process of this run appends, after all that `earlier` ones have.
@@ -216,6 +260,10 @@ mod tests {
         let bytes = std::fs::read(&file).unwrap();
         std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
         assert_eq!(contents(&store).unwrap(), ["a", "c", "d", "e"]);
+        let checked = store.check_chronicle().unwrap();
+        assert!(checked.wrong.is_empty());
+        let torn: Vec<_> = checked.files.iter().map(|it| it.torn).collect();
+        assert_eq!(torn, [Some(25), None, None, None]);
         let mut damaged = bytes.clone();
         damaged[24] ^= 1;
         std::fs::write(&file, damaged).unwrap();
@@ -229,6 +277,8 @@ mod tests {
         std::fs::write(&file, &bytes[..bytes.len() - 1]).unwrap();
         let said = contents(&store).unwrap_err().to_string();
         assert!(said.contains(followed), "{said}");
+        let checked = store.check_chronicle().unwrap();
+        assert_eq!((checked.files.len(), checked.wrong.len(), checked.bytes), (3, 1, 5 * 25 - 1));
     }
 
     #[test]

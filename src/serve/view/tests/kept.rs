@@ -1,7 +1,7 @@
 //! A view that is killed and goes on from what checkpoints have answers as one that was not.
 
 use dataflows::model::{Duration, Path, Position, UserKey, Value};
-use dataflows::operators::checkpoint::{Counts, counts_piece};
+use dataflows::operators::checkpoint::{Collection, Counts, Forget, Piece, counts_piece, merge};
 use dataflows::sketch::{Distinct, Set, Span, Top};
 
 use super::*;
@@ -219,4 +219,92 @@ fn what_is_counted_otherwise_than_before_begins_anew_and_is_told() {
     let last = begin(&counting());
     last.go_on_from(to);
     assert_eq!(last.restore(&Counts::default(), to).unwrap().len(), 4);
+    last.advance(to);
+    assert_eq!(last.segments_at("m1", to - 2), Err(NoPast::Gone(to - 1)));
+}
+
+/// After which place all differences are there, and these.
+fn past(view: &View) -> (Place, Vec<(Place, Arc<str>, Arc<str>, Sign)>) {
+    let first = Place { time: EventTime::MIN, number: 0 };
+    let floor = view.differences_after(first).err().map_or(first, |Gone(floor)| floor);
+    let (mut all, mut place) = (Vec::new(), floor);
+    loop {
+        let (some, end) = view.differences_after(place).unwrap();
+        if some.is_empty() {
+            return (floor, all);
+        }
+        let named = |it: Entry| (it.place, view.segment_id(it.segment), it.user, it.sign);
+        all.extend(some.into_iter().map(named));
+        place = end;
+    }
+}
+
+/// The pieces of one checkpoint.
+fn pieces(view: &View) -> Vec<Piece> {
+    view.kept().into_iter().map(|it| counts_piece((it.number, it.before), it.counts)).collect()
+}
+
+#[test]
+fn the_last_differences_are_told_after_crashes_as_if_there_had_been_none() {
+    for retained in [0, 40, 3_000] {
+        let (whole, mut view) = (View::new(1 << 20), View::new(retained));
+        whole.define(everyone("s"));
+        let (mut kept, mut least) = (Vec::<Piece>::new(), usize::MAX);
+        for number in 0..8_i64 {
+            let (from, to) = (number * STRETCH, (number + 1) * STRETCH);
+            feed(&whole, (from, to), false);
+            whole.advance(to);
+            feed(&view, (from, to + MINUTE), false);
+            // Some checkpoints have little that is new.
+            for cut in [from + 2 * MINUTE, from + 2 * MINUTE + 1_500, to] {
+                view.cut_at(number.unsigned_abs(), cut);
+            }
+            view.advance(from + MINUTE);
+            view.advance(to + MINUTE);
+            kept.extend(pieces(&view));
+            if number % 3 == 2 {
+                let forget = Forget { before: to, erasures: true };
+                kept = vec![merge(Collection::Counts, &kept, forget).unwrap()];
+            }
+            view = View::new(retained);
+            view.define(everyone("s"));
+            let pages: Vec<_> = kept.iter().map(|it| it.pages.clone()).collect();
+            go_on(&view, &pages, (to, &whole));
+            let ((floor, found), (_, all)) = (past(&view), past(&whole));
+            let there = all.iter().position(|it| it.0 > floor).unwrap_or(all.len());
+            assert!(found == all[there..], "stretch {number}, {retained} retained");
+            least = least.min(found.len() + usize::from(there == 0) * retained);
+            let users = (0..20).map(|it| format!("m{it}"));
+            for (user, time) in users.zip((from.max(floor.time)..to).step_by(20_000)) {
+                assert_eq!(view.segments_at(&user, time), whole.segments_at(&user, time));
+            }
+        }
+        assert!(least >= retained, "{least} of {retained}");
+        let entries = kept.iter().flat_map(|it| &it.pages).map(Vec::len).sum::<usize>();
+        assert!(entries < 40_000 + retained * 40, "what is retained no longer goes: {entries}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_the_past_follows_what_is_new() {
+    let view = View::new(10_000);
+    let kept = |view: &View, number: u64| {
+        let to = number as EventTime * 1_000;
+        view.cut_at(number, to);
+        view.advance(to);
+        let bytes = pieces(view).iter().flat_map(|it| &it.pages).map(Vec::len).sum::<usize>();
+        // Beside it there is how large the segment has been.
+        bytes.saturating_sub(view.segments.counts(to).len())
+    };
+    view.take(&(0..5_000).map(|it| entered(5, "s", &format!("user {it:05}"))).collect::<Vec<_>>());
+    assert!((5_000 * 13..5_000 * 16).contains(&kept(&view, 1)));
+    view.take(&[entered(1_500, "s", "one more")]);
+    assert!(kept(&view, 2) < 1_000);
+    assert_eq!(kept(&view, 3), 0);
+    // Names may be long: what is kept at once is not.
+    view.take(&[0, 1, 2, 3].map(|it| entered(3_500, "s", &"x".repeat(700_000 + it))));
+    view.cut_at(4, 4_000);
+    view.advance(4_000);
+    let sizes: Vec<_> = pieces(&view)[0].pages.iter().map(Vec::len).collect();
+    assert!(sizes.len() > 1 && sizes.iter().all(|it| *it < 2_200_000), "{sizes:?}");
 }
