@@ -248,7 +248,7 @@ impl Writing {
     fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
         let user = users.get(slot);
         if let Some(since) = user.since().filter(|_| user.is_bare()) {
-            return self.pages.push_bare(user.key(), &user.name, since);
+            return self.pages.push_bare(user.key(), user.name.text(), since);
         }
         let image = image_of(user, plan, store, self.settled);
         if image.as_ref().is_some_and(|image| image.since == GONE) {
