@@ -227,9 +227,9 @@ pub fn segmentation<'scope>(
     let (state, counted) = (members.state.clone(), members.state);
     let gates = compose(members.flips, members.edges).inner;
     let composed = gates.flat_map(move |((gate, slot), time, diff)| {
-        let state = state.borrow();
-        let gate = state.plan.node(gate);
-        let user = || state.users.get(slot).name.clone();
+        let Membership { plan, users, .. } = &mut *state.borrow_mut();
+        let gate = plan.node(gate);
+        let mut user = || users.get_mut(slot).name.share();
         gate.root.then(|| (time, (gate.segment.clone(), user(), diff as i64)))
     });
     let plain = members

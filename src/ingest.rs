@@ -10,6 +10,7 @@ mod instant;
 mod journal;
 mod live;
 mod mentioned;
+mod named;
 mod notes;
 mod others;
 mod partition;

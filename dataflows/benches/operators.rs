@@ -83,7 +83,7 @@ fn window(criterion: &mut Criterion) {
         };
         group.bench_function(BenchmarkId::new("events enter and leave", name), |bencher| {
             bencher.iter(|| {
-                let mut events = Events::for_entry(&entry);
+                let mut events = Events::for_entry(aggregate.stream, &entry);
                 let mut window = Window::new(&aggregate);
                 for now in (0..MANY).map(|number| time(number * 100)) {
                     window.expire(&aggregate, minute, &events, now);

@@ -1,8 +1,8 @@
 //! Attributes of one user: upserts, last writer by event time wins.
 //!
 //! When differences are released on the watermark, updates come here in the order that decides, so
-//! the last one set simply stands. With `on_event` they may come later than newer ones; then every
-//! cell carries the stamp of its writer. Since when a value has been what it is, [`Held`] knows.
+//! the last one set simply stands. With `on_event` they may come later than newer ones; then the
+//! [`Writers`] decide. Since when a value has been what it is, [`Held`] knows.
 //!
 //! Cost: a binary search among the user's own attributes. State: 12 bytes an attribute, and what
 //! its value costs in the [`Pool`].
@@ -12,10 +12,10 @@
 use thin_vec::ThinVec;
 
 use super::cell::Cell;
+use super::exact::Exact;
 use super::memory::thin_bytes;
 use super::pool::Pool;
 use super::store::{AttributeNumber, Store};
-use super::users::put;
 use crate::model::{AttributeKey, EventTime, Path, Position, Value};
 
 /// Who wrote: of two writers the one with the greater stamp wins.
@@ -26,37 +26,58 @@ pub type Writer = (EventTime, Position);
 pub struct Attributes {
     /// By number; missing where one was taken away.
     cells: ThinVec<(AttributeNumber, Cell)>,
-    /// By number, the writer of each cell; empty while updates come in order.
-    writers: ThinVec<(AttributeNumber, Writer)>,
+}
+
+/// By number, who wrote each attribute, where updates may come out of order.
+#[derive(Debug, Default)]
+pub struct Writers(Exact<(AttributeNumber, Writer)>);
+
+impl Writers {
+    /// Notes who writes an attribute, unless what a later writer wrote stands; says which.
+    pub fn admit(&mut self, number: AttributeNumber, writer: Writer) -> bool {
+        match self.0.binary_search_by_key(&number, |(number, _)| *number) {
+            Ok(place) => {
+                let standing = &mut self.0[place].1;
+                let wins = *standing <= writer;
+                *standing = writer.max(*standing);
+                wins
+            }
+            Err(place) => {
+                self.0.insert(place, (number, writer));
+                true
+            }
+        }
+    }
+
+    /// Who set an attribute.
+    pub fn of(&self, number: AttributeNumber) -> Option<Writer> {
+        let place = self.0.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.0.get(place).map(|(_, writer)| *writer)
+    }
+
+    /// Whether nobody is noted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes they have asked for.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
 }
 
 impl Attributes {
-    /// Sets an attribute. Gives back the cell it replaced, whose use of the pool is the caller's,
-    /// or `None` if a later writer's value stands. `writer` is given iff updates may come out of
-    /// order.
-    pub fn set(
-        &mut self,
-        number: AttributeNumber,
-        value: &Value,
-        writer: Option<Writer>,
-        pool: &mut Pool,
-    ) -> Option<Cell> {
-        if let Some(writer) = writer {
-            match self.writers.binary_search_by_key(&number, |(number, _)| *number) {
-                Ok(place) => match self.writers.get_mut(place) {
-                    Some((_, standing)) if *standing > writer => return None,
-                    Some((_, standing)) => *standing = writer,
-                    None => {}
-                },
-                Err(place) => put(&mut self.writers, place, (number, writer)),
-            }
-        }
+    /// Sets an attribute. Gives back the cell it replaced, whose use of the pool is the caller's.
+    pub fn set(&mut self, number: AttributeNumber, value: &Value, pool: &mut Pool) -> Cell {
         let cell = Cell::new(value, pool);
         match self.cells.binary_search_by_key(&number, |(number, _)| *number) {
-            Ok(place) => self.cells.get_mut(place).map(|(_, old)| std::mem::replace(old, cell)),
+            Ok(place) => std::mem::replace(&mut self.cells[place].1, cell),
             Err(place) => {
-                put(&mut self.cells, place, (number, cell));
-                Some(Cell::Missing)
+                if self.cells.len() == self.cells.capacity() {
+                    self.cells.reserve_exact(1);
+                }
+                self.cells.insert(place, (number, cell));
+                Cell::Missing
             }
         }
     }
@@ -65,12 +86,6 @@ impl Attributes {
     pub fn cell(&self, number: AttributeNumber) -> Option<Cell> {
         let place = self.cells.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         self.cells.get(place).map(|(_, cell)| *cell)
-    }
-
-    /// Who set an attribute, where updates may come out of order.
-    pub fn writer(&self, number: AttributeNumber) -> Option<Writer> {
-        let place = self.writers.binary_search_by_key(&number, |(number, _)| *number).ok()?;
-        self.writers.get(place).map(|(_, writer)| *writer)
     }
 
     /// All attributes ever set.
@@ -85,7 +100,7 @@ impl Attributes {
 
     /// The bytes they have asked for.
     pub fn bytes(&self) -> usize {
-        thin_bytes(&self.cells) + thin_bytes(&self.writers)
+        thin_bytes(&self.cells)
     }
 
     /// Gives back every use of the pool.
@@ -148,8 +163,10 @@ mod tests {
         let mut store = Store::default();
         let path = AttributePath::new(&Path::new("plan"), &mut store);
         let mut attributes = Attributes::default();
+        let mut writers = Writers::default();
         let mut set = |value: &Value, time| {
-            let old = attributes.set(path.whole, value, Some(writer(time)), &mut store.pool);
+            let wins = writers.admit(path.whole, writer(time));
+            let old = wins.then(|| attributes.set(path.whole, value, &mut store.pool));
             (old.map(|old| old.value(&store.pool)), attributes.at(&path, &store.pool))
         };
         let (a, b) = (Value::text("a"), Value::text("b"));

@@ -1,87 +1,94 @@
 //! The nodes one user is in: a short list while they are few, a bit for every node where that is
 //! smaller.
 
+use thin_vec::ThinVec;
+
+use super::memory::thin_bytes;
 use super::plan::NodeId;
 
-/// The nodes (see the module).
-#[derive(Debug, Clone)]
-pub enum Members {
-    /// In order.
-    Few(Vec<NodeId>),
-    /// A bit for every node.
-    Many(Box<Bits>),
-}
+/// The nodes (see the module). Of most users there are none: then it takes a word.
+///
+/// Either the numbers of the nodes, in order; or [`BITS`], how many there are, and a bit for every
+/// node.
+#[derive(Debug, Clone, Default)]
+pub struct Members(ThinVec<u32>);
 
-/// A bit for every node, and how many are set.
-#[derive(Debug, Clone)]
-pub struct Bits {
-    words: Vec<u64>,
-    count: usize,
-}
+/// Stands in front of bits: no node has this number.
+const BITS: u32 = u32::MAX;
+/// How many words stand in front of bits.
+const HEAD: usize = 2;
 
-impl Default for Members {
-    fn default() -> Self {
-        Members::Few(Vec::new())
-    }
+/// In which form they are held.
+enum Form<'a> {
+    Few(&'a [u32]),
+    Many { count: usize, words: &'a [u32] },
 }
-
-const BITS: usize = u64::BITS as usize;
 
 /// The word and the bit of a node.
-fn place(node: NodeId) -> (usize, u64) {
-    (node.0 as usize / BITS, 1 << (node.0 % u64::BITS))
+fn place(node: u32) -> (usize, u32) {
+    ((node / u32::BITS) as usize, 1 << (node % u32::BITS))
 }
 
 impl Members {
     /// These nodes, given in order.
     pub fn of(nodes: &[NodeId]) -> Self {
-        let mut members = Members::Few(nodes.to_vec());
+        let mut list = ThinVec::with_capacity(nodes.len());
+        list.extend(nodes.iter().map(|node| node.0));
+        let mut members = Members(list);
         members.settle();
         members
     }
 
+    fn form(&self) -> Form<'_> {
+        match &*self.0 {
+            [BITS, count, words @ ..] => Form::Many { count: *count as usize, words },
+            nodes => Form::Few(nodes),
+        }
+    }
+
     /// Whether it is one of them.
     pub fn contains(&self, node: NodeId) -> bool {
-        match self {
-            Members::Few(nodes) => nodes.binary_search(&node).is_ok(),
-            Members::Many(bits) => {
-                let (word, bit) = place(node);
-                bits.words.get(word).is_some_and(|word| word & bit != 0)
+        match self.form() {
+            Form::Few(nodes) => nodes.binary_search(&node.0).is_ok(),
+            Form::Many { words, .. } => {
+                let (word, bit) = place(node.0);
+                words.get(word).is_some_and(|word| word & bit != 0)
             }
         }
     }
 
     /// Puts a node in or takes it out; says whether that changed anything.
-    pub fn set(&mut self, node: NodeId, member: bool) -> bool {
-        match self {
-            Members::Few(nodes) => {
-                match (nodes.binary_search(&node), member) {
-                    (Err(place), true) => insert(nodes, place, node),
-                    (Ok(place), false) => drop(nodes.remove(place)),
-                    _ => return false,
-                }
-                if member {
-                    self.settle();
-                }
+    pub fn set(&mut self, NodeId(node): NodeId, member: bool) -> bool {
+        let Form::Few(nodes) = self.form() else { return self.set_bit(node, member) };
+        match (nodes.binary_search(&node), member) {
+            (Err(place), true) => {
+                self.insert(place, node);
+                self.settle();
             }
-            Members::Many(bits) => {
-                let Bits { words, count } = &mut **bits;
-                let (at, bit) = place(node);
-                if words.len() <= at {
-                    if !member {
-                        return false;
-                    }
-                    words.resize(at + 1, 0);
-                }
-                if (words[at] & bit != 0) == member {
-                    return false;
-                }
-                words[at] ^= bit;
-                *count = if member { *count + 1 } else { *count - 1 };
-                if *count < words.len() {
-                    *self = Members::Few(self.iter().collect());
-                }
+            (Ok(place), false) => drop(self.0.remove(place)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn set_bit(&mut self, node: u32, member: bool) -> bool {
+        let (at, bit) = place(node);
+        let at = HEAD + at;
+        if self.0.len() <= at {
+            if !member {
+                return false;
             }
+            self.0.reserve_exact(at + 1 - self.0.len());
+            self.0.resize(at + 1, 0);
+        }
+        if (self.0[at] & bit != 0) == member {
+            return false;
+        }
+        self.0[at] ^= bit;
+        self.0[1] = if member { self.0[1] + 1 } else { self.0[1] - 1 };
+        if (self.0[1] as usize) < (self.0.len() - HEAD) / 2 {
+            let nodes: ThinVec<u32> = self.iter().map(|node| node.0).collect();
+            self.0 = nodes;
         }
         true
     }
@@ -111,41 +118,44 @@ impl Members {
 
     /// Turns a list into bits where these take less.
     fn settle(&mut self) {
-        let Members::Few(nodes) = self else { return };
+        let Form::Few(nodes) = self.form() else { return };
         let Some(last) = nodes.last() else { return };
         let (last, _) = place(*last);
-        if nodes.len() > 2 * (last + 1) {
-            let mut words = vec![0; last + 1];
-            for node in nodes.iter() {
+        if nodes.len() > HEAD + last + 1 {
+            let count = u32::try_from(nodes.len()).expect("there are fewer than 2^32 nodes");
+            let mut bits = ThinVec::with_capacity(HEAD + last + 1);
+            bits.extend([BITS, count]);
+            bits.resize(HEAD + last + 1, 0);
+            for node in nodes {
                 let (word, bit) = place(*node);
-                words[word] |= bit;
+                bits[HEAD + word] |= bit;
             }
-            *self = Members::Many(Box::new(Bits { words, count: nodes.len() }));
+            self.0 = bits;
         }
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = NodeId> {
-        let (nodes, words): (&[NodeId], &[u64]) = match self {
-            Members::Few(nodes) => (nodes, &[]),
-            Members::Many(bits) => (&[], &bits.words),
+        let (nodes, words): (&[u32], &[u32]) = match self.form() {
+            Form::Few(nodes) => (nodes, &[]),
+            Form::Many { words, .. } => (&[], words),
         };
         let bits = words.iter().enumerate().flat_map(|(at, word)| {
             let mut left = *word;
             std::iter::from_fn(move || {
                 let bit = (left != 0).then(|| left.trailing_zeros())?;
                 left &= left - 1;
-                Some(NodeId((at * BITS) as u32 + bit))
+                Some(NodeId(at as u32 * u32::BITS + bit))
             })
         });
-        nodes.iter().copied().chain(bits)
+        nodes.iter().copied().map(NodeId).chain(bits)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        match self {
-            Members::Few(nodes) => nodes.len(),
-            Members::Many(bits) => bits.count,
+        match self.form() {
+            Form::Few(nodes) => nodes.len(),
+            Form::Many { count, .. } => count,
         }
     }
 
@@ -156,19 +166,16 @@ impl Members {
 
     /// What they take in memory beside themselves, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        match self {
-            Members::Few(nodes) => nodes.capacity() * size_of::<NodeId>(),
-            Members::Many(bits) => size_of::<Bits>() + bits.words.capacity() * size_of::<u64>(),
-        }
+        thin_bytes(&self.0)
     }
-}
 
-/// Most users are in few nodes, and stay in few: room grows with need, not by doubling.
-fn insert(nodes: &mut Vec<NodeId>, place: usize, node: NodeId) {
-    if nodes.len() == nodes.capacity() {
-        nodes.reserve_exact(2 + nodes.len() / 4);
+    /// Most users are in few nodes, and stay in few: room grows with need, not by doubling.
+    fn insert(&mut self, place: usize, node: u32) {
+        if self.0.len() == self.0.capacity() {
+            self.0.reserve_exact(2 + self.0.len() / 4);
+        }
+        self.0.insert(place, node);
     }
-    nodes.insert(place, node);
 }
 
 #[cfg(test)]
@@ -188,9 +195,9 @@ mod tests {
             // Fills up, then empties again.
             let member = (seed >> 20) % 10 < if round % 8_000 < 4_000 { 8 } else { 0 };
             let changed = if member { expected.insert(node) } else { expected.remove(&node) };
-            let before = matches!(members, Members::Few(_));
+            let before = matches!(members.form(), Form::Few(_));
             assert_eq!(members.set(node, member), changed);
-            turns += usize::from(before != matches!(members, Members::Few(_)));
+            turns += usize::from(before != matches!(members.form(), Form::Few(_)));
             assert_eq!((members.contains(node), members.len()), (member, expected.len()));
             if round % 100 == 0 {
                 assert!(members.iter().eq(expected.iter().copied()));

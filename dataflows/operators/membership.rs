@@ -316,11 +316,18 @@ impl Membership {
             let Scratch { touched, conditions } = &scratch;
             if created {
                 self.matcher.create(context, user, touched, conditions, pool);
+                if !user.members.is_empty() {
+                    user.name.share();
+                }
                 for node in user.members.iter() {
                     emit(&self.plan, user, slot, node, true, at, changes);
                 }
             } else {
-                for node in self.matcher.change(context, user, touched, conditions, pool) {
+                let flipped = self.matcher.change(context, user, touched, conditions, pool);
+                if !flipped.is_empty() {
+                    user.name.share();
+                }
+                for node in flipped {
                     let holds = user.is_member(*node);
                     emit(&self.plan, user, slot, *node, holds, at, changes);
                 }

@@ -6,8 +6,6 @@
 //! Cost: an update that names none of these attributes pays for that look; one that does, for
 //! reading all of them twice. State: none but the users'.
 
-use std::sync::Arc;
-
 use super::attributes::AttributePath;
 use super::pool::Pool;
 use super::store::Store;
@@ -66,7 +64,7 @@ impl Profiles {
             Asked { path: path.clone(), value, has_changed }
         });
         let attributes = attributes.collect();
-        Some(Profile { time, user: Arc::clone(&user.name), attributes })
+        Some(Profile { time, user: user.name.give(), attributes })
     }
 
     /// What is told of a user of whom nothing was known.

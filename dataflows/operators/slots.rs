@@ -13,10 +13,10 @@ const BITS: u32 = u64::BITS;
 impl Slots {
     /// Puts a user in; says whether that was new.
     pub fn put(&mut self, slot: Slot) -> bool {
-        let was =
-            self.words.get((slot / BITS) as usize).is_some_and(|it| it >> (slot % BITS) & 1 == 1);
-        self.set(slot, true);
-        !was
+        let (word, bit) = self.place(slot);
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
     }
 
     /// Takes a user out; says whether they were in.
@@ -30,16 +30,26 @@ impl Slots {
 
     /// Puts a user in or takes one out.
     pub fn set(&mut self, slot: Slot, member: bool) {
+        let (word, bit) = self.place(slot);
+        if member {
+            *word |= bit;
+        } else {
+            *word &= !bit;
+        }
+    }
+
+    /// The word and the bit of a user, for whom room is made.
+    fn place(&mut self, slot: Slot) -> (&mut u64, u64) {
         let at = (slot / BITS) as usize;
         if self.words.len() <= at {
             self.words.resize(at + 1, 0);
         }
-        let bit = 1 << (slot % BITS);
-        if member {
-            self.words[at] |= bit;
-        } else {
-            self.words[at] &= !bit;
-        }
+        (&mut self.words[at], 1 << (slot % BITS))
+    }
+
+    /// The bytes they take.
+    pub fn bytes(&self) -> usize {
+        self.words.capacity() * size_of::<u64>()
     }
 
     /// Who is in this set and not in the other.

@@ -4,16 +4,17 @@ use std::hash::Hasher;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use thin_vec::ThinVec;
-
-use super::attributes::{Attributes, Writer};
+use super::attributes::{Attributes, Writer, Writers};
+use super::exact::Exact;
 use super::held::Held;
 use super::members::Members;
-use super::memory::{Memory, thin_bytes};
+use super::memory::Memory;
+use super::name::Name;
 use super::plan::{FactId, NodeId};
 use super::pool::Pool;
 use super::sequence::Progress;
 use super::spread::Spread;
+use super::store::AttributeNumber;
 use super::window::{Log, Total, Window};
 use crate::model::{EventTime, StreamId, Update, UserKey};
 
@@ -26,22 +27,19 @@ pub const UNARMED: EventTime = EventTime::MAX;
 /// `since` of one who does not exist.
 const NEVER: EventTime = EventTime::MAX;
 
-/// What an `Arc<str>` has in front of the text.
-const NAME_COUNTS_BYTES: usize = 2 * size_of::<usize>();
-
-/// One user. There are many, and of most of them little is known: what is empty takes a word.
+/// One user. There are many, and of most of them little is known: what is empty takes a word or two.
 #[derive(Debug)]
 pub struct User {
     key: UserKey,
     /// The name in every output.
-    pub name: Arc<str>,
+    pub name: Name,
     since: EventTime,
     /// The attributes.
     pub attributes: Attributes,
     /// The events held for windows, by stream.
-    pub logs: ThinVec<(StreamId, Log)>,
+    pub logs: Exact<Log>,
     /// What is kept for facts, by fact.
-    pub states: ThinVec<(FactId, State)>,
+    pub states: Exact<(FactId, State)>,
     /// The nodes the user is in.
     pub members: Members,
     disorder: Option<Box<Disorder>>,
@@ -54,6 +52,8 @@ pub struct Disorder {
     pub recent: Vec<Update>,
     /// The last deletion.
     pub erased: Option<Writer>,
+    /// By number, who wrote each attribute.
+    pub writers: Writers,
 }
 
 /// What is kept of one fact of one user, and the instant it asked to be looked at.
@@ -105,14 +105,14 @@ impl StateKind {
 }
 
 impl User {
-    fn new(key: UserKey, name: Arc<str>) -> Self {
+    fn new(key: UserKey, name: Name) -> Self {
         User {
             key,
             name,
             since: NEVER,
             attributes: Attributes::default(),
-            logs: ThinVec::new(),
-            states: ThinVec::new(),
+            logs: Exact::default(),
+            states: Exact::default(),
             members: Members::default(),
             disorder: None,
         }
@@ -138,6 +138,11 @@ impl User {
         self.disorder.as_ref()?.erased
     }
 
+    /// Who set an attribute, where updates may come out of order.
+    pub fn writer(&self, number: AttributeNumber) -> Option<Writer> {
+        self.disorder.as_ref()?.writers.of(number)
+    }
+
     /// Updates that a deletion to come may be older than, and some that none can be.
     pub fn recent(&self) -> &[Update] {
         self.disorder.as_ref().map_or(&[], |disorder| &disorder.recent)
@@ -158,23 +163,24 @@ impl User {
     }
 
     fn count(&self, memory: &mut Memory) {
-        let logs = self.logs.iter().map(|(_, log)| log.bytes());
+        let logs = self.logs.iter().map(Log::bytes);
         let states = self.states.iter().map(|(_, state)| state.kind.bytes());
-        let updates =
-            |it: &Disorder| size_of::<Disorder>() + it.recent.capacity() * size_of::<Update>();
+        let updates = |it: &Disorder| {
+            size_of::<Disorder>() + it.recent.capacity() * size_of::<Update>() + it.writers.bytes()
+        };
         memory.users += u64::from(self.since != NEVER);
-        memory.events += self.logs.iter().map(|(_, log)| log.len() as u64).sum::<u64>();
-        memory.user_bytes += (NAME_COUNTS_BYTES + self.name.len()) as u64;
+        memory.events += self.logs.iter().map(|log| log.len() as u64).sum::<u64>();
+        memory.user_bytes += self.name.bytes() as u64;
         memory.attribute_bytes += self.attributes.bytes() as u64;
-        memory.event_bytes += (thin_bytes(&self.logs) + logs.sum::<usize>()) as u64;
-        memory.state_bytes += (thin_bytes(&self.states) + states.sum::<usize>()) as u64;
+        memory.event_bytes += (self.logs.bytes() + logs.sum::<usize>()) as u64;
+        memory.state_bytes += (self.states.bytes() + states.sum::<usize>()) as u64;
         memory.member_bytes += self.members.heap_bytes() as u64;
         memory.disorder_bytes += self.disorder.as_deref().map_or(0, updates) as u64;
     }
 
     /// How much is kept, told by what stands at the places an update reads.
     fn extent(&self) -> usize {
-        let logs = self.logs.iter().map(|(_, log)| usize::from(log.time(0).is_some()));
+        let logs = self.logs.iter().map(|log| usize::from(log.time(0).is_some()));
         let states = self.states.first().map_or(0, |(fact, _)| fact.0 as usize);
         logs.sum::<usize>().wrapping_add(states)
     }
@@ -183,7 +189,9 @@ impl User {
     pub fn erase(&mut self, pool: &mut Pool) {
         self.attributes.retire(pool);
         let mut disorder = self.disorder.take();
-        disorder.iter_mut().for_each(|it| it.recent = Vec::new());
+        disorder
+            .iter_mut()
+            .for_each(|it| **it = Disorder { erased: it.erased, ..Disorder::default() });
         *self = User { disorder, ..User::new(self.key, self.name.clone()) };
     }
 
@@ -195,8 +203,8 @@ impl User {
 
     /// The log of a stream, if events are held.
     pub fn log(&self, stream: StreamId) -> Option<&Log> {
-        let place = self.logs.binary_search_by_key(&stream, |(stream, _)| *stream).ok()?;
-        self.logs.get(place).map(|(_, log)| log)
+        let place = self.logs.binary_search_by_key(&stream, Log::stream).ok()?;
+        self.logs.get(place)
     }
 
     /// Whether the user is in a node.
@@ -212,14 +220,14 @@ impl User {
 
 /// The state of a fact in a user's list, put there if it is missing.
 pub fn state_of(
-    states: &mut ThinVec<(FactId, State)>,
+    states: &mut Exact<(FactId, State)>,
     fact: FactId,
     new: impl FnOnce() -> StateKind,
 ) -> &mut State {
     let place = match states.binary_search_by_key(&fact, |(fact, _)| *fact) {
         Ok(place) => place,
         Err(place) => {
-            put(states, place, (fact, State { armed: UNARMED, kind: new() }));
+            states.insert(place, (fact, State { armed: UNARMED, kind: new() }));
             place
         }
     };
@@ -228,26 +236,18 @@ pub fn state_of(
 
 /// The log of a stream in a user's list, put there if it is missing.
 pub fn log_of(
-    logs: &mut ThinVec<(StreamId, Log)>,
+    logs: &mut Exact<Log>,
     stream: StreamId,
-    new: impl FnOnce() -> Log,
+    new: impl FnOnce(StreamId) -> Log,
 ) -> &mut Log {
-    let place = match logs.binary_search_by_key(&stream, |(stream, _)| *stream) {
+    let place = match logs.binary_search_by_key(&stream, Log::stream) {
         Ok(place) => place,
         Err(place) => {
-            put(logs, place, (stream, new()));
+            logs.insert(place, new(stream));
             place
         }
     };
-    &mut logs[place].1
-}
-
-/// Puts something into a short list, which grows by as little as that takes.
-pub fn put<T>(list: &mut ThinVec<T>, place: usize, item: T) {
-    if list.len() == list.capacity() {
-        list.reserve_exact(1 + list.len() / 4);
-    }
-    list.insert(place, item);
+    &mut logs[place]
 }
 
 /// How many users stand in one piece of memory: none of them moves when there are more.
@@ -276,7 +276,7 @@ impl Users {
         let before = (list.len() - 1) * TOGETHER;
         let last = list.last_mut().expect("a piece was just made if there was none");
         let slot = u32::try_from(before + last.len()).expect("a worker has fewer than 2^32 users");
-        last.push(User::new(key, name));
+        last.push(User::new(key, Name::new(name)));
         slots.insert_unique(hash, slot, |slot| user(list, *slot).key.bucket());
         slot
     }
@@ -368,8 +368,8 @@ mod tests {
 
     #[test]
     fn what_every_user_has_is_small() {
-        assert_eq!(size_of::<User>(), 104);
+        assert_eq!(size_of::<User>(), 96);
         assert_eq!(size_of::<(FactId, State)>(), 32);
-        assert_eq!(size_of::<(StreamId, Log)>(), 32);
+        assert_eq!(size_of::<Log>(), 32);
     }
 }

@@ -20,6 +20,9 @@ const BUCKET_MS: usize = 1 << BUCKET_BITS;
 const NEAR_BUCKETS: usize = 16_384;
 /// How many empty lists are kept to be used again.
 const SPARE_LISTS: usize = 8;
+/// Room for how many more a list makes at least. Nearly all is held in lists that have stopped
+/// growing: they make room for a quarter more, where a `Vec` would make room for as many again.
+const LEAST_MORE: usize = 4;
 
 /// How far into the bucket something falls due, and what.
 type Item<T> = (u8, T);
@@ -79,6 +82,9 @@ impl<T> Wheel<T> {
             && let Some(spare) = self.spare.pop()
         {
             *list = spare;
+        }
+        if list.len() == list.capacity() {
+            list.reserve_exact(LEAST_MORE.max(list.len() / 4));
         }
         list.push((within(due), item));
     }

@@ -103,7 +103,7 @@ impl Bench {
 
     fn held(&self) -> usize {
         let user = self.state.users.get(0);
-        user.logs.iter().map(|(_, log)| log.len()).sum()
+        user.logs.iter().map(|log| log.len()).sum()
     }
 
     /// What changed, as (time, entered).

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,15 +10,14 @@ use dataflows::clock::{ClockSettings, Emit, Punctuality};
 use dataflows::model::{
     Change, EventTime, Hit, Incoming, Payload, Position, Stamp, Update, UserKey, Value,
 };
-use dataflows::operators::users::KeyHasher;
 use dataflows::segmentation::{Inputs, Late, Rejected, Seen};
 use dataflows::sketch::Top;
 use dataflows::streams::Streams;
-use hashbrown::HashSet;
 
 use super::course::{Course, Took};
 use super::journal::{Decision, Ticket};
 use super::mentioned::Mentioned;
+use super::named::Named;
 use super::notes::{Notes, Traced};
 use super::partition::{Mark, Partition, Stretch, Turn};
 use super::record::{Name, Onlooker, Record, Shown, Span, Understood};
@@ -52,7 +50,7 @@ pub struct Ingest {
     /// One a partition, made when it is first needed.
     readers: Vec<Reader>,
     /// Users whose name this worker has passed on.
-    named: HashSet<UserKey, BuildHasherDefault<KeyHasher>>,
+    named: Named,
     mentioned: Mentioned,
     onlooker: Option<Arc<dyn Onlooker>>,
     /// When the last record takes effect that was handed over.

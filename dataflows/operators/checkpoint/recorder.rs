@@ -248,7 +248,7 @@ impl Writing {
     fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
         let user = users.get(slot);
         if let Some(since) = user.since().filter(|_| user.is_bare()) {
-            return self.pages.push_bare(user.key(), &user.name, since);
+            return self.pages.push_bare(user.key(), user.name.text(), since);
         }
         let image = image_of(user, plan, store, self.settled);
         if image.as_ref().is_some_and(|image| image.since == GONE) {
@@ -278,15 +278,14 @@ fn image_of(user: &User, plan: &Plan, store: &Store, settled: EventTime) -> Opti
         Some((KeptFact { fingerprint: fact.fingerprint, from: fact.from }, image))
     });
     let (attributes, facts) = (attributes.collect(), facts.collect());
-    Some(Image { name: user.name.clone(), since, attributes, facts, disorder })
+    Some(Image { name: user.name.give(), since, attributes, facts, disorder })
 }
 
 fn disordered(user: &User, plan: &Plan, settled: EventTime) -> Disordered {
     let matters = |writer: &Writer| writer.0 >= settled;
     let cells = user.attributes.cells().iter().enumerate();
-    let writers = cells.filter_map(|(place, (number, _))| {
-        Some((place, user.attributes.writer(*number).filter(matters)?))
-    });
+    let writers = cells
+        .filter_map(|(place, (number, _))| Some((place, user.writer(*number).filter(matters)?)));
     let recent = user.recent().iter().filter(|update| update.time >= settled);
     let recent = recent.filter_map(|update| {
         let change = match &update.change {

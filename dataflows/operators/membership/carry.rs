@@ -54,6 +54,7 @@ impl Membership {
         let changed = edited.changed.iter().map(|node| (*node, seen.node_holds(user, *node)));
         for (node, holds) in removed.chain(changed).collect::<Vec<_>>() {
             if user.set_member(node, holds) {
+                user.name.share();
                 emit_to(&self.plan, user, slot, node, holds, passed_on(&node), at, changes);
             }
         }
@@ -68,8 +69,8 @@ pub(super) fn forget(plan: &Plan, user: &mut User, edited: &Edited) {
     if !edited.dropped.is_empty() {
         user.states.retain(|(fact, _)| !edited.dropped.contains(fact));
         let states = &user.states;
-        user.logs.retain(|(stream, _)| {
-            plan.stream_readers(*stream).iter().any(|reader| {
+        user.logs.retain(|log| {
+            plan.stream_readers(log.stream()).iter().any(|reader| {
                 let (Reader::Aggregate(id) | Reader::Step(id, _)) = reader;
                 let place = states.binary_search_by_key(id, |(fact, _)| *fact);
                 place.is_ok_and(|place| matches!(states[place].1.kind, StateKind::Window(_)))

@@ -45,7 +45,11 @@ pub(super) fn leave_all(
     at: EventTime,
     changes: &mut Changes,
 ) {
-    for node in std::mem::take(&mut user.members).iter() {
+    let left = std::mem::take(&mut user.members);
+    if !left.is_empty() {
+        user.name.share();
+    }
+    for node in left.iter() {
         emit(plan, user, slot, node, false, at, changes);
     }
 }
@@ -77,7 +81,7 @@ pub(super) fn flip(plan: &Plan, slot: Slot, node: NodeId, at: EventTime, changes
 pub(super) fn retell(plan: &Plan, user: &User, node: NodeId, at: EventTime, changes: &mut Changes) {
     let node = plan.node(node);
     if node.public {
-        let (segment, name) = (node.segment.clone(), user.name.clone());
+        let (segment, name) = (node.segment.clone(), user.name.give());
         changes.differences.push((segment, name, at, Sign::Entered));
     }
 }
@@ -96,7 +100,7 @@ pub(super) fn emit_to(
     let sign = if entered { Sign::Entered } else { Sign::Left };
     let described = plan.node(node);
     if described.public {
-        changes.differences.push((described.segment.clone(), user.name.clone(), at, sign));
+        changes.differences.push((described.segment.clone(), user.name.give(), at, sign));
     }
     if let Some(known_as) = described.acts_for.filter(|_| passed_on) {
         changes.flips.push(((known_as, slot), at, isize::from(sign.diff())));

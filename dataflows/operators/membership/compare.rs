@@ -177,9 +177,9 @@ impl Context<'_> {
             StateKind::Total(total) => return (total.value(aggregate), None),
             _ => return (blank(&aggregate.measure), None),
         };
-        let log = logs.binary_search_by_key(&aggregate.stream, |(stream, _)| *stream);
+        let log = logs.binary_search_by_key(&aggregate.stream, Log::stream);
         let Ok(log) = log else { return (blank(&aggregate.measure), None) };
-        let log = &mut logs[log].1;
+        let log = &mut logs[log];
         window.expire(aggregate, self.settings.granularity, log, self.leaves_until(id));
         let kept = window.len();
         if kept < log.len() {

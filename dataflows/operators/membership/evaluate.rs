@@ -34,9 +34,11 @@ impl Seen<'_> {
     fn holds_by(&self, programs: &Programs, user: &User, node: NodeId) -> bool {
         programs.holds(node, self.codes, |asked| match asked {
             Asked::Leaf(leaf) => self.leaf_holds(user, leaf),
-            Asked::Person(Expression::Members(names)) => names.binary_search(&user.name).is_ok(),
+            Asked::Person(Expression::Members(names)) => {
+                names.binary_search_by(|name| (**name).cmp(user.name.text())).is_ok()
+            }
             Asked::Person(Expression::Sample(sample)) => {
-                let place = sample_place(&sample.key, &user.name);
+                let place = sample_place(&sample.key, user.name.text());
                 (sample.from..sample.from + sample.size).contains(&place)
             }
             Asked::Person(_) => false,

@@ -163,10 +163,10 @@ impl Context<'_> {
         let (Some((_, _, first)), Some((_, aggregate))) = (own.peek(), windows.first()) else {
             return false;
         };
-        let mut new = Log::for_entry(first);
+        let mut new = Log::for_entry(stream, first);
         own.for_each(|(time, _, entry)| new.insert(*time, entry));
         let User { logs, states, .. } = user;
-        let log = log_of(logs, stream, || Log::for_entry(&Entry::Happened));
+        let log = log_of(logs, stream, |stream| Log::for_entry(stream, &Entry::Happened));
         if new.len() >= log.len() {
             *log = new;
         }

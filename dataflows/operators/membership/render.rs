@@ -19,6 +19,7 @@ use crate::operators::checkpoint::{Piece, Restored};
 use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::{Edge, Sight};
 use crate::operators::settled::{Promise, Settled};
+use crate::operators::slots::Slots;
 use crate::operators::users::{Slot, Users};
 use crate::operators::wheel::Wheel;
 
@@ -218,8 +219,8 @@ struct Ahead {
     settled: Settled,
     instant: Instant,
     emit: Emit,
-    /// By slot, whether the user is sure to exist.
-    exists: Vec<bool>,
+    /// Users who are sure to exist.
+    exist: Slots,
     /// Whether nothing more will come.
     ends: bool,
     /// The buckets of updates and of alarms whose users have been looked at.
@@ -238,7 +239,7 @@ impl Ahead {
             settled: Settled::new(emit, workers),
             instant: Instant::default(),
             emit,
-            exists: Vec::new(),
+            exist: Slots::default(),
             ends: false,
             looked_at: [EventTime::MIN; 2],
         }
@@ -327,7 +328,9 @@ impl Ahead {
     /// need it for is over.
     fn count(&mut self, state: &mut Membership) {
         if self.ends && state.at_end.is_none() && self.updates.next_due().is_none() {
-            state.at_end = Some(state.memory());
+            let mut memory = state.memory();
+            memory.user_bytes += self.exist.bytes() as u64;
+            state.at_end = Some(memory);
         }
     }
 
@@ -352,20 +355,14 @@ impl Ahead {
         }
         if !copies.is_empty() || updates.iter().any(is_deletion) {
             for (slot, _) in updates {
-                if let Some(exists) = self.exists.get_mut(*slot as usize) {
-                    *exists = false;
-                }
+                self.exist.take(*slot);
             }
             return;
         }
         let before = updates.len();
         updates.retain(|(slot, update)| {
-            let slot = *slot as usize;
-            if self.exists.len() <= slot {
-                self.exists.resize(slot + 1, false);
-            }
-            let existed = std::mem::replace(&mut self.exists[slot], true);
-            !existed || !update.change.is_unasked()
+            let is_new = self.exist.put(*slot);
+            is_new || !update.change.is_unasked()
         });
         changes.tally.applied += (before - updates.len()) as u64;
         changes.tally.last = changes.tally.last.max(Some(at));

@@ -14,6 +14,7 @@ use super::update::Over;
 use super::{Alarm, Changes, Context, Membership, armed};
 use crate::model::time::leave_time;
 use crate::model::{Change, EventTime, Hit, StreamId, Update, UserKey};
+use crate::operators::attributes::Writers;
 use crate::operators::checkpoint::{
     Collection, Disordered, EventsHead, FactImage, Group, Image, KeptFact, Recent, RecentChange,
     Restored, Told,
@@ -39,7 +40,7 @@ fn taken_over(user: UserKey, kept: Disordered, streams: &HashMap<u64, StreamId>)
         Update { user, time, at: time, position, change }
     };
     let recent = kept.recent.into_iter().map(update).collect();
-    Disorder { recent, erased: kept.erased }
+    Disorder { recent, erased: kept.erased, writers: Writers::default() }
 }
 
 /// What the names in a checkpoint are in this run.
@@ -138,13 +139,16 @@ impl Membership {
         user.begin(image.since);
         let mut disorder = image.disorder.unwrap_or_default();
         let mut writers = std::mem::take(&mut disorder.writers).into_iter().peekable();
+        let mut noted = Writers::default();
         for (place, (key, value)) in image.attributes.into_iter().enumerate() {
             let number = self.store.number(key);
-            let writer = writers.next_if(|(of, _)| *of == place).map(|(_, writer)| writer);
-            user.attributes.set(number, &value, writer, &mut self.store.pool);
+            let writer = writers.next_if(|(of, _)| *of == place);
+            writer.into_iter().for_each(|(_, writer)| _ = noted.admit(number, writer));
+            user.attributes.set(number, &value, &mut self.store.pool);
         }
-        if !disorder.is_empty() {
-            *user.disorder() = taken_over(key, disorder, &known.streams);
+        if !(disorder.is_empty() && noted.is_empty()) {
+            let disorder = taken_over(key, disorder, &known.streams);
+            *user.disorder() = Disorder { writers: noted, ..disorder };
         }
         for (fact, image) in image.facts {
             let Some(id) = known.facts.get(&fact) else { continue };
@@ -212,6 +216,7 @@ impl Membership {
         self.matcher.create(context, user, touched, conditions, pool);
         user.members.iter().for_each(|node| flip(&self.plan, slot, node, at, changes));
         if self.tells_members {
+            user.name.share();
             user.members.iter().for_each(|node| retell(&self.plan, user, node, at, changes));
             let profiles = self.profiles.as_ref();
             let profile = profiles.and_then(|it| it.begun((user, &self.store.pool), at));
@@ -327,12 +332,11 @@ impl Context<'_> {
             windows.iter().any(|it| *time > it.from && leaves(*time, it) > self.at)
         });
         let Some((_, first)) = events.first() else { return };
-        let log = log_of(&mut user.logs, stream, || Log::for_entry(first));
+        let log = log_of(&mut user.logs, stream, |stream| Log::for_entry(stream, first));
         log.make_room(events.len());
         events.iter().for_each(|(time, entry)| log.insert(*time, entry));
         let latest = events.iter().map(|(time, _)| *time).max();
         let windows = windows.iter().filter(|it| latest > Some(it.from));
-        user.states.reserve_exact(windows.clone().count());
         let mut kept = 0;
         for it @ Over { id, aggregate, from, .. } in windows {
             let new = || StateKind::Window(Window::new(aggregate));

@@ -247,7 +247,7 @@ impl Membership {
         let known_as = described.acts_for.filter(|known_as| self.plan.node(*known_as).feeds > 0);
         for (users, sign) in [(old.without(&new), Sign::Left), (new.without(&old), Sign::Entered)] {
             for slot in users {
-                let name = self.users.get(slot).name.clone();
+                let name = self.users.get_mut(slot).name.share();
                 changes.differences.push((described.segment.clone(), name, at, sign));
                 if let Some(known_as) = known_as {
                     changes.flips.push(((known_as, slot), at, isize::from(sign.diff())));

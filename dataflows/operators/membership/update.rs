@@ -180,8 +180,8 @@ impl Context<'_> {
                 }
             }
         }
-        let order = self.disordered().then_some(writer);
-        let replaced = user.attributes.set(number, value, order, &mut store.pool);
+        let wins = !self.disordered() || user.disorder().writers.admit(number, writer);
+        let replaced = wins.then(|| user.attributes.set(number, value, &mut store.pool));
         for (id, fact) in facts() {
             let FactKind::Attribute { path, column, patterns, holding, .. } = &fact.kind else {
                 continue;
@@ -316,7 +316,7 @@ impl Context<'_> {
     ) {
         let granularity = self.settings.granularity;
         let User { logs, states, .. } = user;
-        let log = log_of(logs, stream, || Log::for_entry(entry));
+        let log = log_of(logs, stream, |stream| Log::for_entry(stream, entry));
         // A window is the end of its log: all of them are brought up to now before that grows.
         for reached in &mut windows {
             let Reached { id, aggregate, wanted, .. } = *reached;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thin_vec::ThinVec;
 
 use super::narrow::Narrow;
-use crate::model::{Amount, EventTime, Payload, Position, Value};
+use crate::model::{Amount, EventTime, Payload, Position, StreamId, Value};
 use crate::operators::memory::thin_bytes;
 
 /// What one event adds to a log.
@@ -50,7 +50,7 @@ pub struct Log(Entries);
 #[derive(Debug)]
 enum Entries {
     Narrow(Narrow),
-    Wide(Box<Wide>),
+    Wide(StreamId, Box<Wide>),
 }
 
 #[derive(Debug)]
@@ -62,21 +62,30 @@ enum Wide {
 }
 
 impl Log {
-    /// An empty log for events like this one.
-    pub fn for_entry(entry: &Entry) -> Self {
+    /// An empty log for events of a stream, like this one.
+    pub fn for_entry(stream: StreamId, entry: &Entry) -> Self {
+        let wide = |wide| Entries::Wide(stream, Box::new(wide));
         Log(match entry {
-            Entry::Happened => Entries::Narrow(Narrow::times()),
-            Entry::Amount(_) => Entries::Narrow(Narrow::amounts()),
-            Entry::Value(..) => Entries::Wide(Box::new(Wide::Values(VecDeque::new()))),
-            Entry::Whole(..) => Entries::Wide(Box::new(Wide::Whole(VecDeque::new()))),
+            Entry::Happened => Entries::Narrow(Narrow::times(stream)),
+            Entry::Amount(_) => Entries::Narrow(Narrow::amounts(stream)),
+            Entry::Value(..) => wide(Wide::Values(VecDeque::new())),
+            Entry::Whole(..) => wide(Wide::Whole(VecDeque::new())),
         })
+    }
+
+    /// The stream.
+    pub fn stream(&self) -> StreamId {
+        match &self.0 {
+            Entries::Narrow(narrow) => narrow.stream(),
+            Entries::Wide(stream, _) => *stream,
+        }
     }
 
     /// How many entries are held.
     pub fn len(&self) -> usize {
         match &self.0 {
             Entries::Narrow(narrow) => narrow.len(),
-            Entries::Wide(wide) => match &**wide {
+            Entries::Wide(_, wide) => match &**wide {
                 Wide::Happened(times) => times.len(),
                 Wide::Amounts(entries) => entries.len(),
                 Wide::Values(entries) => entries.len(),
@@ -94,7 +103,7 @@ impl Log {
     pub fn make_room(&mut self, more: usize) {
         match &mut self.0 {
             Entries::Narrow(narrow) => narrow.make_room_for(more),
-            Entries::Wide(wide) => match &mut **wide {
+            Entries::Wide(_, wide) => match &mut **wide {
                 Wide::Happened(times) => times.reserve_exact(more),
                 Wide::Amounts(entries) => entries.reserve_exact(more),
                 Wide::Values(entries) => entries.reserve_exact(more),
@@ -116,9 +125,9 @@ impl Log {
             if fits {
                 return;
             }
-            self.0 = Entries::Wide(Box::new(widened(narrow)));
+            self.0 = Entries::Wide(narrow.stream(), Box::new(widened(narrow)));
         }
-        if let Entries::Wide(wide) = &mut self.0 {
+        if let Entries::Wide(_, wide) = &mut self.0 {
             wide.insert(time, entry);
         }
     }
@@ -127,7 +136,7 @@ impl Log {
     pub fn time(&self, place: usize) -> Option<EventTime> {
         match &self.0 {
             Entries::Narrow(narrow) => narrow.time(place),
-            Entries::Wide(wide) => match &**wide {
+            Entries::Wide(_, wide) => match &**wide {
                 Wide::Happened(times) => times.get(place).copied(),
                 Wide::Amounts(entries) => entries.get(place).map(|(time, _)| *time),
                 Wide::Values(entries) => entries.get(place).map(|(time, _, _)| *time),
@@ -143,7 +152,7 @@ impl Log {
                 (narrow.time(place)?, Entry::Amount(self.amount(place)?))
             }
             Entries::Narrow(narrow) => (narrow.time(place)?, Entry::Happened),
-            Entries::Wide(wide) => match &**wide {
+            Entries::Wide(_, wide) => match &**wide {
                 Wide::Happened(times) => (*times.get(place)?, Entry::Happened),
                 Wide::Amounts(entries) => {
                     let (time, amount) = entries.get(place)?;
@@ -166,7 +175,7 @@ impl Log {
             Entries::Narrow(narrow) => {
                 narrow.micros(place).map(|micros| Amount::from_micros(micros.into()))
             }
-            Entries::Wide(wide) => match &**wide {
+            Entries::Wide(_, wide) => match &**wide {
                 Wide::Amounts(entries) => entries.get(place).map(|entry| entry.1),
                 _ => None,
             },
@@ -175,7 +184,7 @@ impl Log {
 
     pub(super) fn value(&self, place: usize) -> Option<&Value> {
         match &self.0 {
-            Entries::Wide(wide) => match &**wide {
+            Entries::Wide(_, wide) => match &**wide {
                 Wide::Values(entries) => entries.get(place).map(|entry| &entry.2),
                 _ => None,
             },
@@ -190,7 +199,7 @@ impl Log {
         after: EventTime,
     ) -> impl Iterator<Item = (EventTime, Position, &[u8])> {
         let entries = match &self.0 {
-            Entries::Wide(wide) => match &**wide {
+            Entries::Wide(_, wide) => match &**wide {
                 Wide::Whole(entries) => Some(entries),
                 _ => None,
             },
@@ -209,7 +218,7 @@ impl Log {
         }
         match &mut self.0 {
             Entries::Narrow(narrow) => narrow.drop_front(count),
-            Entries::Wide(wide) => match &mut **wide {
+            Entries::Wide(_, wide) => match &mut **wide {
                 Wide::Happened(times) => drop_front(times, count),
                 Wide::Amounts(entries) => drop_front(entries, count),
                 Wide::Values(entries) => drop_front(entries, count),
@@ -222,7 +231,7 @@ impl Log {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Entries::Narrow(narrow) => narrow.bytes(),
-            Entries::Wide(wide) => {
+            Entries::Wide(_, wide) => {
                 let entries = match &**wide {
                     Wide::Happened(times) => times.capacity() * size_of::<EventTime>(),
                     Wide::Amounts(list) => list.capacity() * size_of::<(EventTime, Amount)>(),

@@ -7,6 +7,7 @@ use crate::operators::plan::ConditionId;
 use crate::rule::{Comparison, Test};
 
 const MS: Duration = Duration::from_ms(1);
+const STREAM: StreamId = StreamId(0);
 
 fn below(state: &mut u64, bound: u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -58,13 +59,13 @@ fn values_are_right_and_no_change_comes_before_its_alarm() {
     for (measure, seed) in measures.flat_map(|it| (0..15).map(move |seed| (it.clone(), seed))) {
         let span = [5, 30, 300][seed as usize % 3];
         let window = Some(Duration::from_ms(span));
-        let aggregate = Aggregate { stream: StreamId(0), measure, window };
+        let aggregate = Aggregate { stream: STREAM, measure, window };
         let state = &mut (seed * 7 + 1);
         let of_amount = |amount| match aggregate.measure {
             Measure::Count => Entry::Happened,
             _ => Entry::Amount(amount),
         };
-        let mut log = Log::for_entry(&of_amount(Amount::ZERO));
+        let mut log = Log::for_entry(STREAM, &of_amount(Amount::ZERO));
         let (mut held, mut events, mut now) = (None, Vec::new(), 0_i64);
         for round in 0..200 {
             now += below(state, 3) as i64;
@@ -95,9 +96,9 @@ fn values_are_right_and_no_change_comes_before_its_alarm() {
 #[test]
 fn far_above_a_threshold_the_alarm_is_far_ahead() {
     let window = Some(Duration::from_ms(1_000));
-    let aggregate = Aggregate { stream: StreamId(0), measure: Measure::Count, window };
+    let aggregate = Aggregate { stream: STREAM, measure: Measure::Count, window };
     let (cuts, _) = cuts(&["2"]);
-    let mut log = Log::for_entry(&Entry::Happened);
+    let mut log = Log::for_entry(STREAM, &Entry::Happened);
     let mut held = Window::new(&aggregate);
     for time in 0..100 {
         log.insert(time, &Entry::Happened);
@@ -123,7 +124,7 @@ fn a_log_is_its_entries_in_order_of_time() {
             true => Entry::Amount(Amount::from_micros(micros)),
             false => Entry::Happened,
         };
-        let mut log = Log::for_entry(&entry(0));
+        let mut log = Log::for_entry(STREAM, &entry(0));
         let mut plain: Vec<(EventTime, i128)> = Vec::new();
         for round in 0..400_i64 {
             let time = round * span / 100 + below(state, span as u64) as i64;

@@ -29,6 +29,6 @@ impl Membership {
     pub(super) fn known<'a>(&'a self, user: &'a User, at: EventTime) -> Known<'a> {
         let value = |(name, path)| Some((name, user.attributes.at(path, &self.store.pool)?));
         let attributes = self.plan.attributes().filter_map(value).collect();
-        Known { user: &user.name, as_of: at, since: user.since(), attributes }
+        Known { user: user.name.text(), as_of: at, since: user.since(), attributes }
     }
 }

@@ -88,8 +88,8 @@ impl Membership {
         let since = bounds.since.max(last).unwrap_or(EventTime::MIN);
         let before = bounds.before.unwrap_or(EventTime::MAX).min(at.saturating_add(1));
         let mut by_time: BTreeMap<Reverse<EventTime>, Vec<Seen<'a>>> = BTreeMap::new();
-        for (id, log) in &user.logs {
-            let stream = self.plan.streams().get(*id).filter(|it| it.take != Take::Whole);
+        for log in &user.logs {
+            let stream = self.plan.streams().get(log.stream()).filter(|it| it.take != Take::Whole);
             let Some(stream) = stream else { continue };
             for (time, count, entry) in newest(log, (since, before), bounds.limit + 1) {
                 by_time.entry(Reverse(time)).or_default().push(Seen { stream, count, entry });
@@ -103,7 +103,7 @@ impl Membership {
             }
             entries(time, seen, &mut events);
         }
-        Listing { user: &user.name, as_of: at, events, held: self.held(at), next }
+        Listing { user: user.name.text(), as_of: at, events, held: self.held(at), next }
     }
 
     /// What is held of whom: the windows of the definitions in force say.

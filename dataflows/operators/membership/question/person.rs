@@ -77,9 +77,11 @@ impl<'a> Person<'a> {
             Rule::Not(_) => !children.iter().any(|child| self.holds(*child)),
             Rule::Segment(_) => children.iter().any(|child| self.holds(*child)),
             Rule::Everyone => true,
-            Rule::Members(names) => names.binary_search(&self.user.name).is_ok(),
+            Rule::Members(names) => {
+                names.binary_search_by(|name| (**name).cmp(self.user.name.text())).is_ok()
+            }
             Rule::Sample(sample) => {
-                let place = sample_place(&sample.key, &self.user.name);
+                let place = sample_place(&sample.key, self.user.name.text());
                 (sample.from..sample.from + sample.size).contains(&place)
             }
             Rule::Attribute(_) | Rule::Aggregate(_) | Rule::Sequence(_) => self.finding(part).truth,
