@@ -14,6 +14,8 @@ mod lean;
 mod mapping;
 mod raw;
 mod scan;
+mod shape;
+mod sixteen;
 mod stamp;
 mod structure;
 mod traceparent;

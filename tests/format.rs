@@ -311,26 +311,47 @@ fn record() -> impl Strategy<Value = String> {
     })
 }
 
-/// A few edits of single bytes, and perhaps an end that is missing.
-fn damaged() -> impl Strategy<Value = Vec<u8>> {
+/// An edit of a single byte: set, put in, or taken out.
+type Edit = (u8, prop::sample::Index, u8);
+
+fn edits(most: usize) -> impl Strategy<Value = Vec<Edit>> {
     let byte =
         prop_oneof![any::<u8>(), proptest::sample::select(b"\"\\{}[],:0-.eu \n\x1f".to_vec())];
-    let edits = prop::collection::vec((0..3_u8, any::<prop::sample::Index>(), byte), 0..4);
-    (record(), edits, any::<Option<prop::sample::Index>>()).prop_map(|(record, edits, cut)| {
-        let mut bytes = record.into_bytes();
-        for (edit, place, byte) in edits {
-            let at = place.index(bytes.len());
-            match edit {
-                0 => bytes[at] = byte,
-                1 => bytes.insert(at, byte),
-                _ if bytes.len() > 1 => drop(bytes.remove(at)),
-                _ => {}
-            }
+    prop::collection::vec((0..3_u8, any::<prop::sample::Index>(), byte), 0..most)
+}
+
+fn edited(record: &str, edits: Vec<Edit>) -> Vec<u8> {
+    let mut bytes = record.as_bytes().to_vec();
+    for (edit, place, byte) in edits {
+        let at = place.index(bytes.len());
+        match edit {
+            0 => bytes[at] = byte,
+            1 => bytes.insert(at, byte),
+            _ if bytes.len() > 1 => drop(bytes.remove(at)),
+            _ => {}
         }
+    }
+    bytes
+}
+
+/// A few edits of single bytes, and perhaps an end that is missing.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    (record(), edits(4), any::<Option<prop::sample::Index>>()).prop_map(|(record, edits, cut)| {
+        let mut bytes = edited(&record, edits);
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len() + 1));
         }
         bytes
+    })
+}
+
+/// Many records, few of them much unlike the others.
+fn alike() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let few = prop_oneof![3 => 1..4_usize, 1 => 4..40_usize];
+    let few = few.prop_flat_map(|few| prop::collection::vec(record(), few));
+    let each = prop::collection::vec((any::<prop::sample::Index>(), edits(3)), 1..60);
+    (few, each).prop_map(|(few, each)| {
+        each.into_iter().map(|(which, edits)| edited(which.get(&few), edits)).collect()
     })
 }
 
@@ -351,6 +372,18 @@ proptest! {
     #[test]
     fn readers_agree_on_damaged_records(line in damaged()) {
         agreed_by_all(&line);
+    }
+
+    #[test]
+    fn what_was_read_before_makes_no_difference(lines in alike()) {
+        let streams = streams();
+        for mapping in mappings() {
+            let mut reader = Reader::new(streams.clone(), mapping.clone());
+            for line in &lines {
+                let full = expected(&streams, &mapping, line);
+                assert_eq!(reader.update(line), full, "{}", String::from_utf8_lossy(line));
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use dataflows::model::Path;
 
 use super::Mapping;
 use super::raw::Raw;
-use super::scan::{Fault, Scan};
+use super::scan::{Fault, Place, Scan};
+use super::shape::Shapes;
 
 /// A field with a meaning.
 #[derive(Debug, Clone, Copy)]
@@ -36,18 +37,42 @@ const SEGMENT: [(Slot, &str); 9] = [
     (Slot::Traits, "traits"),
 ];
 
-/// How many members of a record are remembered.
-const REMEMBERED_MEMBERS: usize = 64;
-
 /// A set of slots, as bits.
-type Slots = u16;
+pub(super) type Slots = u32;
 
-/// A key as the last record had it, up to its colon, and the fields of this name. Records of one
-/// source are much alike: to compare is faster than to read and look up.
+/// Where the fields stand in a record: more than there are fields, so that any index of four bits
+/// is one.
 #[derive(Default)]
-struct Remembered {
-    written: String,
-    slots: Slots,
+pub(super) struct Places([Place; 16]);
+
+impl Places {
+    /// These fields stand there; of several places the last one counts.
+    #[inline]
+    pub(super) fn put(&mut self, mut slots: Slots, place: Place) {
+        while slots != 0 {
+            self.0[slots.trailing_zeros() as usize % 16] = place;
+            slots &= slots - 1;
+        }
+    }
+
+    /// Where the first field stands.
+    #[cfg(test)]
+    pub(super) fn first(&self) -> Place {
+        self.0[0]
+    }
+
+    /// These fields begin there.
+    pub(super) fn begin(&mut self, slots: Slots, at: usize) {
+        self.put(slots, Place::begin(at));
+    }
+
+    /// These fields, which have begun, end before this.
+    pub(super) fn end(&mut self, mut slots: Slots, at: usize) {
+        while slots != 0 {
+            self.0[slots.trailing_zeros() as usize % 16].end_at(at);
+            slots &= slots - 1;
+        }
+    }
 }
 
 /// Under which names the fields stand in the records of one source.
@@ -57,13 +82,13 @@ pub(super) struct Layout {
     /// Fields whose name has a dot: they may stand deeper.
     dotted: Vec<(Slot, Box<str>)>,
     labels: [Box<str>; SLOTS],
-    /// By its place in the record, what the last one had there.
-    remembered: Vec<Remembered>,
+    shapes: Shapes,
 }
 
 /// The fields of one record.
 pub(super) struct Found<'a> {
-    slots: [Option<Raw<'a>>; SLOTS],
+    text: &'a str,
+    places: Places,
     /// Whether the record has a number that may be beyond the range of numbers.
     pub(super) large_numbers: bool,
 }
@@ -72,7 +97,9 @@ impl<'a> Found<'a> {
     /// What stands in this field, unless it is null.
     #[inline]
     pub(super) fn get(&self, slot: Slot) -> Option<Raw<'a>> {
-        self.slots[slot as usize].filter(|raw| raw.first() != b'n')
+        let place = self.places.0[slot as usize];
+        let raw = (place.end() != 0).then(|| place.of(self.text))?;
+        Some(raw).filter(|raw| raw.first() != b'n')
     }
 }
 
@@ -83,7 +110,7 @@ impl Layout {
             plain: Vec::new(),
             dotted: Vec::new(),
             labels: std::array::from_fn(|_| Box::default()),
-            remembered: Vec::new(),
+            shapes: Shapes::default(),
         };
         if mapping.is_segment() {
             SEGMENT.iter().for_each(|(slot, name)| layout.add(*slot, name));
@@ -120,59 +147,47 @@ impl Layout {
 
     /// Checks the whole text and finds the fields in it; of equal names the last one counts.
     pub(super) fn find<'a>(&mut self, text: &'a str) -> Result<Found<'a>, Fault> {
-        let mut slots = [None; SLOTS];
-        let mut scan = Scan::new(text);
-        let mut place = 0;
-        let key = |scan: &mut Scan<'a>| {
-            place += 1;
-            self.key(place - 1, scan)
-        };
-        scan.members_by(key, |mut named, value| {
-            while named != 0 {
-                slots[named.trailing_zeros() as usize] = Some(value);
-                named &= named - 1;
-            }
-            Ok(())
-        })?;
-        if !scan.at_end() {
-            return Err(Fault::Structure);
+        let (mut scan, mut places) = (Scan::new(text), Places::default());
+        if !self.shapes.find(&mut scan, &mut places) {
+            (scan, places) = (Scan::new(text), Places::default());
+            let slots = |key: &str| slots(&self.plain, key);
+            read(&mut scan, &mut places, slots)?;
+            self.shapes.learn(text, slots);
         }
         for (slot, path) in &self.dotted {
-            slots[*slot as usize] = follow(text, path)?;
+            places.put(1 << (*slot as usize), follow(Scan::new(text), path)?.unwrap_or_default());
         }
-        Ok(Found { slots, large_numbers: scan.large_numbers })
+        Ok(Found { text, places, large_numbers: scan.large_numbers })
     }
 }
 
-impl Layout {
-    /// Reads the key of the member at this place; gives back the fields of this name.
-    fn key(&mut self, place: usize, scan: &mut Scan<'_>) -> Result<Slots, Fault> {
-        if let Some(last) = self.remembered.get(place)
-            && scan.skip(&last.written)
-        {
-            return Ok(last.slots);
-        }
-        let start = scan.place();
-        let key = scan.key()?.decode()?;
-        let named = self.plain.iter().filter(|(_, name)| **name == *key);
-        let slots = named.fold(0, |slots, (slot, _)| slots | 1 << (*slot as usize));
-        if place < REMEMBERED_MEMBERS {
-            self.remembered.resize_with(self.remembered.len().max(place + 1), Default::default);
-            let last = &mut self.remembered[place];
-            last.slots = slots;
-            last.written.clear();
-            last.written.push_str(scan.since(start));
-        }
-        Ok(slots)
-    }
+/// Reads a record member by member.
+fn read(
+    scan: &mut Scan<'_>,
+    places: &mut Places,
+    slots: impl Fn(&str) -> Slots,
+) -> Result<(), Fault> {
+    let text = scan.text();
+    scan.members_by(Scan::key, |key, value| {
+        places.put(slots(&key.of(text).decode()?), value);
+        Ok(())
+    })?;
+    if scan.at_end() { Ok(()) } else { Err(Fault::Structure) }
+}
+
+/// The fields of this name.
+fn slots(plain: &[(Slot, Box<str>)], key: &str) -> Slots {
+    let named = plain.iter().filter(|(_, name)| **name == *key);
+    named.fold(0, |slots, (slot, _)| slots | 1 << (*slot as usize))
 }
 
 /// What a dotted path leads to, unless it is null: see [`Path`].
-fn follow<'a>(object: &'a str, path: &str) -> Result<Option<Raw<'a>>, Fault> {
+fn follow(mut object: Scan<'_>, path: &str) -> Result<Option<Place>, Fault> {
+    let text = object.text();
     let split = path.split_once('.');
     let (mut whole, mut first) = (None, None);
-    Scan::new(object).members(|key, value| {
-        let key = key.decode()?;
+    object.members_by(Scan::key, |key, value| {
+        let key = key.of(text).decode()?;
         if *key == *path {
             whole = Some(value);
         } else if split.is_some_and(|(name, _)| *key == *name) {
@@ -180,9 +195,11 @@ fn follow<'a>(object: &'a str, path: &str) -> Result<Option<Raw<'a>>, Fault> {
         }
         Ok(())
     })?;
-    let whole = whole.filter(|raw: &Raw<'_>| raw.first() != b'n');
-    match (whole, first, split) {
-        (None, Some(first), Some((_, rest))) if first.first() == b'{' => follow(first.text, rest),
-        _ => Ok(whole),
+    let begins = |place: &Place| place.of(text).first();
+    match (whole.filter(|it| begins(it) != b'n'), first, split) {
+        (None, Some(first), Some((_, rest))) if begins(&first) == b'{' => {
+            follow(Scan::inside(text, first), rest)
+        }
+        (whole, ..) => Ok(whole),
     }
 }

@@ -28,6 +28,7 @@ const REMEMBERED_NAMES: usize = 4_096;
 pub struct Reader {
     streams: Arc<Streams>,
     mapping: Mapping,
+    is_segment: bool,
     layout: Layout,
     wanted: HashMap<Box<str>, Wanted>,
     no_properties: Value,
@@ -51,7 +52,8 @@ impl Reader {
     pub fn new(streams: Arc<Streams>, mapping: Mapping) -> Self {
         let layout = Layout::of(&mapping);
         let no_properties = Value::object(Vec::new());
-        Reader { streams, mapping, layout, wanted: HashMap::new(), no_properties }
+        let is_segment = mapping.is_segment();
+        Reader { streams, mapping, is_segment, layout, wanted: HashMap::new(), no_properties }
     }
 
     /// Reads for more rules from now on: those behind `streams`, to which only some were added.
@@ -91,8 +93,7 @@ impl Reader {
         }
         let text = simdutf8::basic::from_utf8(line).map_err(|_| Fault::Structure)?;
         let found = self.layout.find(text)?;
-        let says =
-            if self.mapping.is_segment() { segment_says(&found)? } else { self.says(&found)? };
+        let says = if self.is_segment { segment_says(&found)? } else { self.says(&found)? };
         let user = self.user(&found)?;
         let time = self.time(&found)?;
         let id = self.id(&found)?;
@@ -121,13 +122,13 @@ impl Reader {
         };
         let label = self.layout.label(slot);
         let needed = "text or an integer";
-        let name = match raw.kind() {
-            "text" => raw.decode()?,
-            "number" if field::is_integer(raw.text) => Cow::Borrowed(raw.text),
-            "number" => {
+        let name = match raw.first() {
+            b'"' => raw.decode()?,
+            b'-' | b'0'..=b'9' if field::is_integer(raw.text) => Cow::Borrowed(raw.text),
+            b'-' | b'0'..=b'9' => {
                 return Err(reason(field::wrong_kind(label, "fractional number", needed)));
             }
-            other => return Err(reason(field::wrong_kind(label, other, needed))),
+            _ => return Err(reason(field::wrong_kind(label, raw.kind(), needed))),
         };
         field::user_name(label, &name).map_err(Fault::Reason)?;
         Ok(name)
@@ -136,16 +137,16 @@ impl Reader {
     fn time(&self, found: &Found<'_>) -> Result<Option<EventTime>, Fault> {
         let Some(raw) = found.get(Slot::Time) else { return Ok(None) };
         let label = self.layout.label(Slot::Time);
-        let time = match raw.kind() {
-            "number" => field::epoch_ms(label, raw.text).map_err(Fault::Reason)?,
-            "text" => {
+        let time = match raw.first() {
+            b'-' | b'0'..=b'9' => field::epoch_ms(label, raw.text).map_err(Fault::Reason)?,
+            b'"' => {
                 let text = raw.decode()?;
                 let exact = || parse_time(&text).map_err(|why| reason(format!("{label}: {why}")));
                 usual_time(&text).map_or_else(exact, Ok)?
             }
-            other => {
+            _ => {
                 let needed = "RFC 3339 text or a number";
-                return Err(reason(field::wrong_kind(label, other, needed)));
+                return Err(reason(field::wrong_kind(label, raw.kind(), needed)));
             }
         };
         Ok(Some(time))
@@ -154,10 +155,10 @@ impl Reader {
     fn id(&self, found: &Found<'_>) -> Result<Option<MessageKey>, Fault> {
         let Some(raw) = found.get(Slot::Id) else { return Ok(None) };
         let label = self.layout.label(Slot::Id);
-        let id = match raw.kind() {
-            "text" => raw.decode()?,
-            "number" => Cow::Borrowed(raw.text),
-            other => return Err(reason(field::wrong_kind(label, other, "text or a number"))),
+        let id = match raw.first() {
+            b'"' => raw.decode()?,
+            b'-' | b'0'..=b'9' => Cow::Borrowed(raw.text),
+            _ => return Err(reason(field::wrong_kind(label, raw.kind(), "text or a number"))),
         };
         if id.is_empty() {
             return Err(reason(field::empty(label)));
@@ -196,7 +197,7 @@ impl Reader {
     /// An object, if it is there. Also its numbers are in range.
     fn object<'a>(&self, found: &Found<'a>, slot: Slot) -> Result<Option<Raw<'a>>, Fault> {
         let Some(raw) = found.get(slot) else { return Ok(None) };
-        if raw.kind() != "object" {
+        if raw.first() != b'{' {
             let label = self.layout.label(slot);
             return Err(reason(field::wrong_kind(label, raw.kind(), "an object")));
         }
@@ -294,9 +295,9 @@ fn segment_says(found: &Found<'_>) -> Result<Says, Fault> {
 }
 
 fn decode_text<'a>(label: &str, raw: Raw<'a>) -> Result<Cow<'a, str>, Fault> {
-    match raw.kind() {
-        "text" => raw.decode(),
-        other => Err(reason(field::wrong_kind(label, other, "text"))),
+    match raw.first() {
+        b'"' => raw.decode(),
+        _ => Err(reason(field::wrong_kind(label, raw.kind(), "text"))),
     }
 }
 

@@ -26,12 +26,17 @@ impl<'a> Raw<'a> {
     }
 
     /// The text a string stands for.
+    #[inline]
     pub(super) fn decode(&self) -> Result<Cow<'a, str>, Fault> {
         if self.escaped {
-            let text = serde_json::from_str(self.text).map_err(|_| Fault::Structure)?;
-            return Ok(Cow::Owned(text));
+            return self.unescape().map(Cow::Owned);
         }
         let inner = self.text.get(1..self.text.len().saturating_sub(1));
         inner.map(Cow::Borrowed).ok_or(Fault::Structure)
+    }
+
+    #[cold]
+    fn unescape(&self) -> Result<String, Fault> {
+        serde_json::from_str(self.text).map_err(|_| Fault::Structure)
     }
 }

@@ -7,6 +7,7 @@
 use dataflows::model::value::MAX_DEPTH;
 
 use super::raw::Raw;
+use super::sixteen::{Written, next_other_than_digit, next_special};
 
 /// Why a text is not taken.
 #[derive(Debug, PartialEq)]
@@ -29,6 +30,48 @@ impl From<Broken> for Fault {
     }
 }
 
+/// Where a value stands in a text.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Place {
+    /// Where it begins, and where what follows does. No text is longer than 4 GiB.
+    start: u32,
+    end: u32,
+    /// Whether it is a string with a backslash in it.
+    escaped: bool,
+}
+
+impl Place {
+    /// What stands here in a text.
+    #[inline]
+    pub(super) fn of<'a>(&self, text: &'a str) -> Raw<'a> {
+        let piece = text.get(self.start as usize..self.end as usize);
+        Raw { text: piece.unwrap_or_default(), escaped: self.escaped }
+    }
+
+    /// Where it begins.
+    pub(super) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    /// Where what follows begins; zero if it is nowhere, for a value has a byte at least.
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        self.end as usize
+    }
+
+    /// Begins here; where it ends is not known yet.
+    #[inline]
+    pub(super) fn begin(at: usize) -> Self {
+        Place { start: at as u32, ..Place::default() }
+    }
+
+    /// Ends before this.
+    #[inline]
+    pub(super) fn end_at(&mut self, at: usize) {
+        self.end = at as u32;
+    }
+}
+
 /// A number of more characters than this may be beyond the range of numbers without an exponent.
 const LONG_NUMBER: usize = 6_000;
 
@@ -47,6 +90,17 @@ impl<'a> Scan<'a> {
         Scan { text, at: 0, depth: 0, large_numbers: false }
     }
 
+    /// The start of a value in it.
+    pub(super) fn inside(text: &'a str, value: Place) -> Self {
+        Scan { at: value.start as usize, ..Scan::new(text) }
+    }
+
+    /// Goes back to where so much had been read.
+    #[inline]
+    pub(super) fn back_to(&mut self, length: usize) {
+        self.at = length;
+    }
+
     /// Whether nothing but blanks follows.
     pub(super) fn at_end(&mut self) -> bool {
         self.next_token().is_none()
@@ -56,17 +110,18 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(super) fn members(
         &mut self,
-        each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
+        mut each: impl FnMut(Raw<'a>, Raw<'a>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.members_by(|scan| Ok(scan.key()?), each)
+        let text = self.text;
+        self.members_by(Self::key, |key, value| each(key.of(text), value.of(text)))
     }
 
     /// Does that where `key` reads the keys, each with its colon.
     #[inline]
     pub(super) fn members_by<K>(
         &mut self,
-        mut key: impl FnMut(&mut Self) -> Result<K, Fault>,
-        mut each: impl FnMut(K, Raw<'a>) -> Result<(), Fault>,
+        mut key: impl FnMut(&mut Self) -> Result<K, Broken>,
+        mut each: impl FnMut(K, Place) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.enter(b'{')?;
         if self.next_token() == Some(b'}') {
@@ -77,9 +132,7 @@ impl<'a> Scan<'a> {
             self.next_token();
             let key = key(self)?;
             self.next_token();
-            let start = self.at;
-            let escaped = self.value()?;
-            each(key, self.raw(start, escaped)?)?;
+            each(key, self.value()?)?;
             match self.next_token() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
@@ -93,13 +146,11 @@ impl<'a> Scan<'a> {
 
     /// Reads the key that begins here, and its colon.
     #[inline]
-    pub(super) fn key(&mut self) -> Result<Raw<'a>, Broken> {
+    pub(super) fn key(&mut self) -> Result<Place, Broken> {
         if self.byte() != Some(b'"') {
             return Err(Broken);
         }
-        let start = self.at;
-        let escaped = self.string()?;
-        let key = self.raw(start, escaped)?;
+        let key = self.string()?;
         if self.next_token() != Some(b':') {
             return Err(Broken);
         }
@@ -107,25 +158,29 @@ impl<'a> Scan<'a> {
         Ok(key)
     }
 
-    /// Goes past these characters, if they are what comes.
+    /// Goes past what is written, if that is what comes.
     #[inline]
-    pub(super) fn skip(&mut self, written: &str) -> bool {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let same = rest.starts_with(written.as_bytes());
+    pub(super) fn skip(&mut self, written: &Written) -> bool {
+        let same = written.begins(self.text.as_bytes().get(self.at..).unwrap_or_default());
         if same {
             self.at += written.len();
         }
         same
     }
 
+    /// The text.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
     /// How much has been read.
-    pub(super) fn place(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         self.at
     }
 
-    /// What has been read since a place.
-    pub(super) fn since(&self, place: usize) -> &'a str {
-        self.text.get(place..self.at).unwrap_or_default()
+    /// What has been read but for the first bytes.
+    pub(super) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// Reads a list and calls `each` with every item.
@@ -140,9 +195,7 @@ impl<'a> Scan<'a> {
         }
         loop {
             self.next_token();
-            let start = self.at;
-            let escaped = self.value()?;
-            each(self.raw(start, escaped)?)?;
+            each(self.value()?.of(self.text))?;
             match self.next_token() {
                 Some(b',') => self.at += 1,
                 Some(b']') => {
@@ -154,26 +207,36 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads the value that begins here; whether it is a string with escapes. The recursion ends
-    /// at [`MAX_DEPTH`].
-    fn value(&mut self) -> Result<bool, Broken> {
+    /// Reads the value that begins here. The recursion ends at [`MAX_DEPTH`].
+    #[inline]
+    fn value(&mut self) -> Result<Place, Broken> {
+        if self.byte() == Some(b'"') { self.string() } else { self.other_value() }
+    }
+
+    /// Reads the value that begins here within so many objects; it must not be a text.
+    #[inline]
+    pub(super) fn value_within(&mut self, depth: usize) -> Result<Place, Broken> {
+        self.depth = depth;
+        self.other_value()
+    }
+
+    fn other_value(&mut self) -> Result<Place, Broken> {
+        let start = self.at;
         match self.byte() {
-            Some(b'"') => return self.string(),
-            Some(b'{') => self.members(|_, _| Ok(())).map_err(|_| Broken)?,
+            Some(b'{') => self.members_by(Self::key, |_, _| Ok(())).map_err(|_| Broken)?,
             Some(b'[') => self.items(|_| Ok(())).map_err(|_| Broken)?,
             Some(b't') => self.word("true")?,
             Some(b'f') => self.word("false")?,
             Some(b'n') => self.word("null")?,
             _ => self.number()?,
         }
-        Ok(false)
+        Ok(self.place_since(start, false))
     }
 
-    /// What was read since `start`.
+    /// What has been read since `start`.
     #[inline]
-    fn raw(&self, start: usize, escaped: bool) -> Result<Raw<'a>, Broken> {
-        let text = self.text.get(start..self.at).ok_or(Broken)?;
-        Ok(Raw { text, escaped })
+    fn place_since(&self, start: usize, escaped: bool) -> Place {
+        Place { start: start as u32, end: self.at as u32, escaped }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -243,34 +306,41 @@ impl<'a> Scan<'a> {
     /// Reads at least one digit.
     fn digits(&mut self) -> Result<usize, Broken> {
         let start = self.at;
-        while eight_digits(self.text.as_bytes(), self.at).is_some() {
-            self.at += 8;
-        }
-        while let Some(b'0'..=b'9') = self.byte() {
-            self.at += 1;
-        }
+        self.at = next_other_than_digit(self.text.as_bytes(), start);
         if self.at == start { Err(Broken) } else { Ok(self.at - start) }
     }
 
-    /// Reads a string, from its opening quote on; whether it has escapes.
+    /// Reads a string, from its opening quote on.
     #[inline]
-    fn string(&mut self) -> Result<bool, Broken> {
-        let mut escaped = false;
+    fn string(&mut self) -> Result<Place, Broken> {
         self.at += 1;
-        loop {
-            self.at = next_special(self.text.as_bytes(), self.at);
-            match self.byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                _ => return Err(Broken), // a control character, or the end
-            }
+        self.rest_of_string()
+    }
+
+    /// Reads a string whose opening quote has been read.
+    #[inline]
+    pub(super) fn rest_of_string(&mut self) -> Result<Place, Broken> {
+        let start = self.at - 1;
+        self.at = next_special(self.text.as_bytes(), self.at);
+        if self.byte() != Some(b'"') {
+            return self.string_with_escapes(start);
         }
+        self.at += 1;
+        Ok(self.place_since(start, false))
+    }
+
+    /// The rest of a string that began at `start`, from its first escape on.
+    #[cold]
+    fn string_with_escapes(&mut self, start: usize) -> Result<Place, Broken> {
+        while self.byte() == Some(b'\\') {
+            self.escape()?;
+            self.at = next_special(self.text.as_bytes(), self.at);
+        }
+        if self.byte() != Some(b'"') {
+            return Err(Broken); // a control character, or the end
+        }
+        self.at += 1;
+        Ok(self.place_since(start, true))
     }
 
     /// Reads an escape, from its backslash on; a surrogate only together with its other half.
@@ -302,32 +372,6 @@ impl<'a> Scan<'a> {
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Where the next quote, backslash or control character stands, or the text ends.
-///
-/// Eight bytes are looked at together: subtracting `n` from each sets the high bit of those below
-/// `n`, and a borrow can only disturb bytes after the first such one.
-#[inline]
-fn next_special(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let special = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let special = special & HIGHS;
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    at + found.unwrap_or(rest.len())
-}
-
 /// The number that the eight digits at this place are written for, if they are digits.
 ///
 /// All eight are looked at together: neighbours are joined to two digits, to four, to eight.
@@ -425,21 +469,6 @@ mod tests {
                 assert!(!accepts(&place.replace('#', half)), "{half} in {place}");
             }
         }
-    }
-
-    #[test]
-    fn special_bytes_are_found_at_every_distance() {
-        for special in [b'"', b'\\', 0, 0x1f] {
-            for distance in 0..40 {
-                let mut bytes = vec![b'!'; 40];
-                bytes[distance] = special;
-                assert_eq!(next_special(&bytes, 0), distance);
-                bytes.fill(0xff);
-                bytes[distance] = special;
-                assert_eq!(next_special(&bytes, 0), distance);
-            }
-        }
-        assert_eq!(next_special(&[b' '; 19], 3), 19);
     }
 
     #[test]

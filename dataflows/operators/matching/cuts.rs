@@ -56,13 +56,12 @@ impl Cuts {
         if self.cuts.is_empty() || old == new {
             return;
         }
-        let below =
-            |value: Quantity| self.cuts.partition_point(|(bound, _)| value.compare(*bound).is_gt());
-        let up_to =
-            |value: Quantity| self.cuts.partition_point(|(bound, _)| value.compare(*bound).is_ge());
-        let (from, until) = (below(old).min(below(new)), up_to(old).max(up_to(new)));
-        let found = self.cuts.get(from..until).unwrap_or_default();
-        into.extend(found.iter().map(|(_, condition)| *condition));
+        // What is found is given out: it may be gone through one by one.
+        let is_below = |bound: i128| old.compare(bound).is_gt() && new.compare(bound).is_gt();
+        let is_above = |bound: i128| old.compare(bound).is_lt() && new.compare(bound).is_lt();
+        let from = self.cuts.partition_point(|(bound, _)| is_below(*bound));
+        let found = self.cuts.iter().skip(from).take_while(|(bound, _)| !is_above(*bound));
+        into.extend(found.map(|(_, condition)| *condition));
     }
 }
 
