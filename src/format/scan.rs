@@ -178,11 +178,6 @@ impl<'a> Scan<'a> {
         self.at
     }
 
-    /// What has been read but for the first bytes.
-    pub(super) fn since(&self, start: usize) -> &'a str {
-        self.text.get(start..self.at).unwrap_or_default()
-    }
-
     /// Reads a list and calls `each` with every item.
     pub(super) fn items(
         &mut self,
