@@ -175,7 +175,7 @@ impl Membership {
             settings,
             plan: Plan::new(streams),
             users: Users::default(),
-            wheel: Wheel::default(),
+            wheel: Wheel::lasting(),
             at_end: None,
             store,
             profiles,

@@ -19,9 +19,8 @@ const BUCKET_MS: usize = 1 << BUCKET_BITS;
 /// How many buckets in a row are kept in a ring: 17 minutes.
 const NEAR_BUCKETS: usize = 16_384;
 /// How many empty lists are kept to be used again.
-const SPARE_LISTS: usize = 8;
-/// Room for how many more a list makes at least. Nearly all is held in lists that have stopped
-/// growing: they make room for a quarter more, where a `Vec` would make room for as many again.
+const SPARE_LISTS: usize = 32;
+/// For how many more a list makes room at least, where things last.
 const LEAST_MORE: usize = 4;
 
 /// How far into the bucket something falls due, and what.
@@ -46,6 +45,8 @@ pub struct Wheel<T> {
     /// The number of the opened bucket; earlier ones are empty.
     opened_bucket: EventTime,
     spare: Vec<Bucket<T>>,
+    /// Whether most lie here long.
+    lasts: bool,
 }
 
 impl<T> Default for Wheel<T> {
@@ -58,11 +59,18 @@ impl<T> Default for Wheel<T> {
             order: VecDeque::new(),
             opened_bucket: EventTime::MIN,
             spare: Vec::new(),
+            lasts: false,
         }
     }
 }
 
 impl<T> Wheel<T> {
+    /// One for what lies long: nearly all is in lists that have stopped growing. They make room for
+    /// a quarter more, where a `Vec` makes room for as many again.
+    pub fn lasting() -> Self {
+        Wheel { lasts: true, ..Wheel::default() }
+    }
+
     /// Holds `item` until `due`.
     pub fn insert(&mut self, due: EventTime, item: T) {
         let bucket = due >> BUCKET_BITS;
@@ -83,7 +91,7 @@ impl<T> Wheel<T> {
         {
             *list = spare;
         }
-        if list.len() == list.capacity() {
+        if self.lasts && list.len() == list.capacity() {
             list.reserve_exact(LEAST_MORE.max(list.len() / 4));
         }
         list.push((within(due), item));
