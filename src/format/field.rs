@@ -4,7 +4,6 @@ use dataflows::model::time::in_range;
 use dataflows::model::{Decimal, EventTime};
 
 use super::MAX_USER_BYTES;
-use super::scan::eight_digits;
 
 /// What `type` says a record of the Segment shape is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,6 +97,26 @@ fn usual_epoch(number: &str) -> Option<EventTime> {
     })
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The number that the eight digits at this place are written for, if they are digits.
+///
+/// All eight are looked at together: neighbours are joined to two digits, to four, to eight.
+#[inline]
+fn eight_digits(bytes: &[u8], at: usize) -> Option<u32> {
+    let eight = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())?;
+    let word = u64::from_le_bytes(*eight);
+    let halves = ONES * 0xf0;
+    let above_nine = word.wrapping_add(ONES * 0x06);
+    if (word & halves) | ((above_nine & halves) >> 4) != ONES * 0x33 {
+        return None;
+    }
+    let digits = word & (ONES * 0x0f);
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let all = (fours * 10_000 + (fours >> 32)) & 0xffff_ffff;
+    u32::try_from(all).ok()
+}
+
 fn far(label: &str, number: &str, bound: &str) -> String {
     let shown: String = number.chars().take(40).collect();
     format!("{label}: {shown} ms since 1970 is {bound}")
@@ -134,5 +153,22 @@ mod tests {
         assert_eq!(read("1e30").unwrap_err(), "timestamp: 1e30 ms since 1970 is beyond 9999");
         assert_eq!(read("-1e30").unwrap_err(), "timestamp: -1e30 ms since 1970 is before year 1");
         assert!(read("1e9999").unwrap_err().contains("beyond 10^6144"));
+    }
+
+    #[test]
+    fn eight_digits_are_digits() {
+        for number in (0..100_000_000).step_by(9_973) {
+            assert_eq!(eight_digits(format!(" {number:08}").as_bytes(), 1), Some(number));
+        }
+        for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+            for place in 0..8 {
+                for digit in [b'0', b'9'] {
+                    let mut bytes = [digit; 8];
+                    bytes[place] = byte;
+                    assert_eq!(eight_digits(&bytes, 0), None, "{bytes:?}");
+                }
+            }
+        }
+        assert_eq!(eight_digits(b"1234567", 0), None);
     }
 }
