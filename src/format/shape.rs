@@ -116,8 +116,8 @@ impl Shapes {
         }
     }
 
-    /// Makes room. If the shapes were of no use, the next are learnt with fewer keys; if there are
-    /// no fewer, after a while.
+    /// Makes room. The next are learnt with fewer keys; where that has been done and was of no use,
+    /// after a while.
     fn forget(&mut self) {
         self.steps.clear();
         if std::mem::take(&mut self.had) >= OF_USE {

@@ -10,8 +10,8 @@ use dataflows::model::UserKey;
 /// How many users are remembered: a power of two.
 const PLACES: usize = 1 << 17;
 
-/// What tells the users of one place apart: 96 bits of the key, besides those that are the place. That
-/// two users share them is as likely as that they share a key.
+/// What tells the users of one place apart: 96 bits of the key, besides the 17 that are the place. Among
+/// a thousand million users, that two share all 113 is as likely as one in 10^16.
 type Tag = [u32; 3];
 
 /// The users (see the module).
