@@ -5,13 +5,13 @@ use super::image::{Disordered, FactImage, GONE, Image, KeptFact, Recent, RecentC
 use super::pages::{PAGE_BYTES, UserPages};
 use super::{Collection, Piece, is_needed};
 use crate::model::time::leave_time;
-use crate::model::{Change, Duration, EventTime, Hit, StreamId, Update, Value};
+use crate::model::{Change, Duration, EventTime, Hit, StreamId, UserKey, Value};
 use crate::operators::attributes::Writer;
 use crate::operators::cell::Cell;
 use crate::operators::plan::{FactKind, Plan, Reader};
 use crate::operators::slots::Slots;
 use crate::operators::store::Store;
-use crate::operators::users::{Slot, StateKind, User, Users};
+use crate::operators::users::{Effect, Slot, StateKind, User, Users};
 use crate::operators::window::Entry;
 
 /// How many users are written in one go, so that a checkpoint keeps nobody waiting: some tenths of a
@@ -126,29 +126,29 @@ impl Recorder {
         }
     }
 
-    /// An update was applied.
-    pub fn applied(&mut self, slot: Slot, update: &Update, plan: &Plan) {
+    /// An update of this user took effect at this instant.
+    pub fn applied(&mut self, (user, at): (UserKey, EventTime), update: &Effect, plan: &Plan) {
         match &update.change {
-            Change::Attributes(_) => self.changed(slot),
+            Change::Attributes(_) => self.changed(update.slot),
             Change::Delete => {
-                self.changed(slot);
+                self.changed(update.slot);
                 // What it makes void may be later than it, but not than when it came.
-                self.page.push(update.user, update.at, Told::Erased);
-                self.needed(update.at, plan.longest_window());
+                self.page.push(user, at, Told::Erased);
+                self.needed(at, plan.longest_window());
             }
-            Change::Event(hits) => hits.iter().for_each(|hit| self.hit(slot, update, hit, plan)),
+            Change::Event(hits) => hits.iter().for_each(|hit| self.hit(user, update, hit, plan)),
         }
     }
 
-    fn hit(&mut self, slot: Slot, update: &Update, hit: &Hit, plan: &Plan) {
+    fn hit(&mut self, user: UserKey, update: &Effect, hit: &Hit, plan: &Plan) {
         let Some(entry) = Entry::of(&hit.payload, update.position) else { return };
         let Kept { window, in_image, fingerprint } = self.kept_of(hit.stream, plan);
         if in_image {
-            self.changed(slot);
+            self.changed(update.slot);
         }
         if let Some(window) = window {
             let stream = (hit.stream, fingerprint);
-            self.page.push(update.user, update.time, Told::Event(stream, &entry));
+            self.page.push(user, update.time, Told::Event(stream, &entry));
             self.needed(update.time, window);
         }
     }
