@@ -228,8 +228,12 @@ impl Membership {
         instant.alarms.sort_unstable();
         let (mut updates, mut alarms) = (updates.as_slice(), instant.alarms.as_slice());
         loop {
-            let slots = [updates.first().map(|it| it.slot), alarms.first().map(|it| it.slot)];
-            let Some(slot) = slots.into_iter().flatten().min() else { break };
+            let slot = match (updates.first(), alarms.first()) {
+                (Some(update), Some(alarm)) => update.slot.min(alarm.slot),
+                (Some(update), None) => update.slot,
+                (None, Some(alarm)) => alarm.slot,
+                (None, None) => break,
+            };
             // Mostly one: to look at the next is sooner done than to look at the middle of all.
             let own_updates = updates.iter().take_while(|update| update.slot == slot).count();
             let own_alarms = alarms.iter().take_while(|alarm| alarm.slot == slot).count();

@@ -155,18 +155,18 @@ impl<T> Wheel<T> {
     }
 
     /// The earliest instant at which something falls due.
+    #[inline]
     pub fn next_due(&mut self) -> Option<EventTime> {
-        if let Some((due, _)) = self.order.back() {
-            return Some(*due);
+        match self.order.back() {
+            Some((due, _)) => Some(*due),
+            None if self.near.is_empty() && self.far.is_empty() => None,
+            None => self.open_next(),
         }
-        if self.near.is_empty() && self.far.is_empty() {
-            return None;
-        }
-        self.open_next()?;
-        self.order.back().map(|(due, _)| *due)
     }
 
-    fn open_next(&mut self) -> Option<()> {
+    /// Opens the next bucket; gives back what `next_due` does.
+    #[inline(never)]
+    fn open_next(&mut self) -> Option<EventTime> {
         while self.near.front().is_some_and(Vec::is_empty) {
             self.near.pop_front();
             self.base += 1;
@@ -188,7 +188,7 @@ impl<T> Wheel<T> {
         let items = || lists.iter().flatten().flatten();
         put_in_order(&mut self.order, bucket << BUCKET_BITS, || items().map(|(at, _)| *at));
         lists.into_iter().flatten().for_each(|list| self.open(list));
-        Some(())
+        self.order.back().map(|(due, _)| *due)
     }
 
     /// Moves what a list holds to what is opened.

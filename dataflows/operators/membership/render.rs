@@ -254,14 +254,9 @@ impl Ahead {
     }
 
     fn next(&mut self, state: &mut Membership) -> Option<EventTime> {
-        let each = [
-            self.updates.next_due(),
-            self.copies.next_due(),
-            self.commands.next_due(),
-            self.restored.next_due(),
-            state.wheel.next_due(),
-        ];
-        each.into_iter().flatten().min()
+        let seldom = [self.copies.next_due(), self.commands.next_due(), self.restored.next_due()];
+        let often = earlier(self.updates.next_due(), state.wheel.next_due());
+        seldom.into_iter().fold(often, earlier)
     }
 
     /// Works off instants that have passed, as many as a turn has; the next one that waits.
@@ -274,7 +269,7 @@ impl Ahead {
         let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
         for _ in 0..INSTANTS_PER_TURN {
             let next = self.next(state);
-            let come_to = next.into_iter().chain(bound).min();
+            let come_to = earlier(next, bound);
             self.checkpoint(come_to, state, changes);
             self.answer(come_to, state, changes);
             self.look_ahead(state);
@@ -346,7 +341,8 @@ impl Ahead {
     /// Updates take effect, with all else of the instant.
     fn effects(&mut self, at: EventTime, state: &mut Membership, changes: &mut Changes) {
         let Ahead { updates, settled, exist, instant, .. } = self;
-        let mut effects: Effects<'_> = updates.due(at).collect();
+        let mut effects = Effects::new();
+        updates.due(at).for_each(|effect| effects.push(effect));
         state.settle(settled.before(at));
         if self.emit == Emit::OnEvent {
             effects.iter().for_each(|update| settled.done(update.time, at));
@@ -381,6 +377,14 @@ fn pass_over(
     });
     changes.tally.applied += (before - updates.len()) as u64;
     changes.tally.last = changes.tally.last.max(Some(at));
+}
+
+/// The earlier of two instants, where there are any.
+fn earlier(left: Option<EventTime>, right: Option<EventTime>) -> Option<EventTime> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (one, None) | (None, one) => one,
+    }
 }
 
 type Output<D> = OutputBuilder<EventTime, CapacityContainerBuilder<Vec<D>>>;
