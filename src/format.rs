@@ -12,6 +12,7 @@ mod full;
 mod layout;
 mod lean;
 mod mapping;
+mod names;
 mod raw;
 mod scan;
 mod shape;
@@ -25,7 +26,7 @@ pub use full::{Members, arrival};
 pub use lean::{Parsed, Reader};
 pub use mapping::Mapping;
 pub use stamp::instant;
-pub use structure::oversize;
+pub use structure::{oversize, text};
 pub use traceparent::{TRACEPARENT, TraceParent};
 
 /// The longest record that is read.

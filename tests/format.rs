@@ -399,4 +399,66 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_follows_makes_no_difference(lines in alike(), end in prop_oneof![Just("\n"), Just("\r\n")]) {
+        let lines = lines.into_iter().filter_map(|line| String::from_utf8(line).ok());
+        let text = lines.collect::<Vec<_>>().join(end);
+        for mapping in mappings() {
+            read_in_one_text(&mapping, &text);
+        }
+    }
+}
+
+/// Reads lines where they stand, one after the other; of how many the end need not be known.
+fn read_in_one_text(mapping: &Mapping, text: &str) -> usize {
+    let streams = streams();
+    let mut reader = Reader::new(streams.clone(), mapping.clone());
+    let (mut at, mut count) = (0, 0);
+    for line in text.split('\n') {
+        let record = line.strip_suffix('\r').unwrap_or(line);
+        let full = expected(&streams, mapping, record.as_bytes());
+        if let Some((length, lean)) = reader.line(&text[at..]) {
+            assert_eq!((length, lean), (record.len(), full), "{record} in {text}");
+            count += 1;
+        } else {
+            assert_eq!(reader.unlike(record.as_bytes()), full, "{record} in {text}");
+        }
+        at += line.len() + 1;
+    }
+    count
+}
+
+#[test]
+fn records_of_known_shapes_need_no_end() {
+    let track = |end: &str| {
+        let click = |user: usize| {
+            format!(
+                r#"{{"type":"track","userId":"u{user}","event":"purchase","properties":{{"a":[{user}]}}}}"#
+            )
+        };
+        (0..9).map(click).collect::<Vec<_>>().join(end)
+    };
+    let mapping = Mapping::default();
+    for end in ["\n", "\r\n"] {
+        assert_eq!(read_in_one_text(&mapping, &track(end)), 8, "all but the first");
+        assert_eq!(read_in_one_text(&mapping, &format!("{}{end}", track(end))), 8);
+        assert_eq!(read_in_one_text(&mapping, &track(&format!(" \t\r{end}"))), 8, "blanks");
+        assert_eq!(read_in_one_text(&mapping, &format!("{}\r", track(end))), 8, "no line feed");
+    }
+    // A blank that ends a line is none within a record, though JSON would have it.
+    for broken in ["[\n1]", "[1,\r\n2]", "{\n}", "1\n", "\"\n\"", "tr\nue", "1 ", " 1"] {
+        let line = |a: &str| format!(r#"{{"type":"delete","userId":"u","a":{a}}}"#);
+        let text = [line("[1]"), line("1"), line("true"), line("\"\""), line(broken)].join("\n");
+        read_in_one_text(&mapping, &text);
+    }
+    // Where line feeds stand within records that were read, the end must be known.
+    let mut reader = Reader::new(streams(), mapping.clone());
+    let broken = "{\"type\":\"delete\",\n\"userId\":\"u\"}";
+    assert!(reader.update(broken.as_bytes()).is_ok());
+    assert!(reader.line(broken).is_none());
+    // Nor is what is too long read, whatever it has in common with others.
+    let long = |x: &str| format!(r#"{{"type":"delete","userId":"u","x":"{x}"}}"#);
+    let text = format!("{}\n{}\n", long(""), long(&"x".repeat(MAX_RECORD_BYTES)));
+    assert_eq!(read_in_one_text(&mapping, &text), 0);
 }

@@ -59,6 +59,12 @@ pub(super) fn empty(label: &str) -> String {
     format!("{label}: empty")
 }
 
+/// Whether a user may have this name.
+#[inline]
+pub(super) fn is_user_name(name: &str) -> bool {
+    (1..=MAX_USER_BYTES).contains(&name.len())
+}
+
 /// Checks the length of a user's name.
 pub(super) fn user_name(label: &str, name: &str) -> Result<(), String> {
     match name.len() {
@@ -75,7 +81,7 @@ pub(super) fn is_integer(number: &str) -> bool {
 
 /// Reads epoch milliseconds; a fraction is cut off, towards the past.
 pub(super) fn epoch_ms(label: &str, number: &str) -> Result<EventTime, String> {
-    if let Some(ms) = usual_epoch(number).or_else(|| number.parse().ok()) {
+    if let Ok(ms) = number.parse() {
         return in_range(ms).map_err(|reason| format!("{label}: {reason}"));
     }
     let decimal = Decimal::parse(number).map_err(|reason| format!("{label}: {reason}"))?;
@@ -87,24 +93,23 @@ pub(super) fn epoch_ms(label: &str, number: &str) -> Result<EventTime, String> {
     in_range(ms).map_err(|reason| format!("{label}: {reason}"))
 }
 
-/// The usual length, eight digits and five: the years 2001 to 2286.
-fn usual_epoch(number: &str) -> Option<EventTime> {
-    let (first, rest) = number.as_bytes().split_at_checked(8)?;
-    let first = eight_digits(first, 0)?;
-    let rest: &[u8; 5] = rest.try_into().ok()?;
-    rest.iter().try_fold(i64::from(first), |ms, digit| {
-        digit.is_ascii_digit().then(|| ms * 10 + i64::from(digit - b'0'))
-    })
+/// Reads epoch milliseconds of the usual length, thirteen digits: the years 2001 to 2286.
+#[inline]
+pub(super) fn usual_epoch(number: &[u8]) -> Option<EventTime> {
+    let thirteen = number.first_chunk::<13>().filter(|_| number.len() == 13)?;
+    let (first, last) = (thirteen.first_chunk()?, thirteen.last_chunk()?);
+    let (first, last) = (i64::from(eight_digits(*first)?), i64::from(eight_digits(*last)?));
+    // Three digits are in both.
+    Some(first / 1_000 * 100_000_000 + last)
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-/// The number that the eight digits at this place are written for, if they are digits.
+/// The number that eight digits are written for, if they are digits.
 ///
 /// All eight are looked at together: neighbours are joined to two digits, to four, to eight.
 #[inline]
-fn eight_digits(bytes: &[u8], at: usize) -> Option<u32> {
-    let eight = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>())?;
-    let word = u64::from_le_bytes(*eight);
+fn eight_digits(eight: [u8; 8]) -> Option<u32> {
+    let word = u64::from_le_bytes(eight);
     let halves = ONES * 0xf0;
     let above_nine = word.wrapping_add(ONES * 0x06);
     if (word & halves) | ((above_nine & halves) >> 4) != ONES * 0x33 {
@@ -140,7 +145,11 @@ mod tests {
 
     #[test]
     fn epoch_times_are_floored_and_bounded() {
-        let read = |number| epoch_ms("timestamp", number);
+        let read = |number: &str| {
+            let usual = usual_epoch(number.as_bytes());
+            assert!(usual.is_none_or(|ms| epoch_ms("timestamp", number) == Ok(ms)), "{number}");
+            epoch_ms("timestamp", number)
+        };
         assert_eq!(read("1767225600000"), Ok(1_767_225_600_000));
         for other in ["0767225600000", "176722560000", "17672256000001", "1767225600009"] {
             assert_eq!(read(other), Ok(other.parse().unwrap()));
@@ -158,17 +167,17 @@ mod tests {
     #[test]
     fn eight_digits_are_digits() {
         for number in (0..100_000_000).step_by(9_973) {
-            assert_eq!(eight_digits(format!(" {number:08}").as_bytes(), 1), Some(number));
+            let digits = format!("{number:08}");
+            assert_eq!(eight_digits(digits.as_bytes().try_into().unwrap()), Some(number));
         }
         for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
             for place in 0..8 {
                 for digit in [b'0', b'9'] {
                     let mut bytes = [digit; 8];
                     bytes[place] = byte;
-                    assert_eq!(eight_digits(&bytes, 0), None, "{bytes:?}");
+                    assert_eq!(eight_digits(bytes), None, "{bytes:?}");
                 }
             }
         }
-        assert_eq!(eight_digits(b"1234567", 0), None);
     }
 }

@@ -40,38 +40,38 @@ const SEGMENT: [(Slot, &str); 9] = [
 /// A set of slots, as bits.
 pub(super) type Slots = u32;
 
-/// Where the fields stand in a record: more than there are fields, so that any index of four bits
-/// is one.
+/// The places of the fields of a set, in order.
+pub(super) fn places(slots: Slots) -> impl Iterator<Item = usize> {
+    (0..SLOTS).filter(move |place| slots & 1 << place != 0)
+}
+
+/// How many places there are: more than fields, so that any index of four bits is one.
+const PLACES: usize = 16;
+/// The place of what is no field.
+pub(super) const NOWHERE: usize = SLOTS;
+
+/// Where the fields stand in a record.
 #[derive(Default)]
-pub(super) struct Places([Place; 16]);
+pub(super) struct Places([Place; PLACES]);
 
 impl Places {
-    /// These fields stand there; of several places the last one counts.
+    /// A field stands there; of several places the last one counts.
     #[inline]
-    pub(super) fn put(&mut self, mut slots: Slots, place: Place) {
-        while slots != 0 {
-            self.0[slots.trailing_zeros() as usize % 16] = place;
-            slots &= slots - 1;
-        }
+    pub(super) fn put(&mut self, place: usize, value: Place) {
+        self.0[place % PLACES] = value;
+    }
+
+    /// A field that has begun ends before this.
+    #[inline]
+    pub(super) fn end(&mut self, place: usize, at: u32) {
+        let value = &mut self.0[place % PLACES];
+        *value = value.until(at);
     }
 
     /// Where the first field stands.
     #[cfg(test)]
     pub(super) fn first(&self) -> Place {
         self.0[0]
-    }
-
-    /// These fields begin there.
-    pub(super) fn begin(&mut self, slots: Slots, at: usize) {
-        self.put(slots, Place::begin(at));
-    }
-
-    /// These fields, which have begun, end before this.
-    pub(super) fn end(&mut self, mut slots: Slots, at: usize) {
-        while slots != 0 {
-            self.0[slots.trailing_zeros() as usize % 16].end_at(at);
-            slots &= slots - 1;
-        }
     }
 }
 
@@ -94,12 +94,37 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    /// Of this text, none yet.
+    pub(super) fn new(text: &'a str) -> Self {
+        Found { text, places: Places::default(), large_numbers: false }
+    }
+
     /// What stands in this field, unless it is null.
     #[inline]
     pub(super) fn get(&self, slot: Slot) -> Option<Raw<'a>> {
         let place = self.places.0[slot as usize];
         let raw = (place.end() != 0).then(|| place.of(self.text))?;
         Some(raw).filter(|raw| raw.first() != b'n')
+    }
+
+    /// Whether what stands in this field, if anything, begins with this byte.
+    #[inline]
+    pub(super) fn is_none_or(&self, slot: Slot, first: u8) -> bool {
+        let place = self.places.0[slot as usize];
+        place.end() == 0 || place.first(self.text) == Some(first)
+    }
+
+    /// What stands in this field, or nothing.
+    #[inline]
+    pub(super) fn written(&self, slot: Slot) -> &'a [u8] {
+        let place = self.places.0[slot as usize];
+        self.text.as_bytes().get(place.start()..place.end()).unwrap_or_default()
+    }
+
+    /// The text in this field, if it is one that stands for itself.
+    #[inline]
+    pub(super) fn plain(&self, slot: Slot) -> Option<&'a str> {
+        self.places.0[slot as usize].plain(self.text)
     }
 }
 
@@ -146,33 +171,52 @@ impl Layout {
     }
 
     /// Checks the whole text and finds the fields in it; of equal names the last one counts.
-    pub(super) fn find<'a>(&mut self, text: &'a str) -> Result<Found<'a>, Fault> {
-        let (mut scan, mut places) = (Scan::new(text), Places::default());
-        if !self.shapes.find(&mut scan, &mut places) {
-            (scan, places) = (Scan::new(text), Places::default());
-            let slots = |key: &str| slots(&self.plain, key);
-            read(&mut scan, &mut places, slots)?;
-            self.shapes.learn(text, slots);
+    #[inline]
+    pub(super) fn find(&mut self, found: &mut Found<'_>) -> Result<(), Fault> {
+        match self.shapes.find(found.text, false, &mut found.places) {
+            Some(ended) => found.large_numbers = ended.large_numbers,
+            None => self.read(found)?,
         }
-        for (slot, path) in &self.dotted {
-            places.put(1 << (*slot as usize), follow(Scan::new(text), path)?.unwrap_or_default());
-        }
-        Ok(Found { text, places, large_numbers: scan.large_numbers })
-    }
-}
-
-/// Reads a record member by member.
-fn read(
-    scan: &mut Scan<'_>,
-    places: &mut Places,
-    slots: impl Fn(&str) -> Slots,
-) -> Result<(), Fault> {
-    let text = scan.text();
-    scan.members_by(Scan::key, |key, value| {
-        places.put(slots(&key.of(text).decode()?), value);
         Ok(())
-    })?;
-    if scan.at_end() { Ok(()) } else { Err(Fault::Structure) }
+    }
+
+    /// Finds the fields of the line a text begins with, if its record has a known shape; where the
+    /// line ends.
+    #[inline]
+    pub(super) fn find_line(&mut self, found: &mut Found<'_>) -> Option<usize> {
+        let ended = self.shapes.find(found.text, true, &mut found.places)?;
+        found.large_numbers = ended.large_numbers;
+        Some(ended.at)
+    }
+
+    /// Finds the fields that may stand deeper.
+    #[inline]
+    pub(super) fn follow(&self, found: &mut Found<'_>) -> Result<(), Fault> {
+        for (slot, path) in &self.dotted {
+            let place = follow(Scan::new(found.text), path)?.unwrap_or_default();
+            found.places.put(*slot as usize, place);
+        }
+        Ok(())
+    }
+
+    /// The same, member by member: for a record of no known shape.
+    #[cold]
+    pub(super) fn read(&mut self, found: &mut Found<'_>) -> Result<(), Fault> {
+        let (text, mut scan) = (found.text, Scan::new(found.text));
+        found.places = Places::default();
+        let slots = |key: &str| slots(&self.plain, key);
+        scan.members_by(Scan::key, |key, value| {
+            let fields = places(slots(&key.of(text).decode()?));
+            fields.for_each(|field| found.places.put(field, value));
+            Ok(())
+        })?;
+        if !scan.at_end() {
+            return Err(Fault::Structure);
+        }
+        found.large_numbers = scan.large_numbers;
+        self.shapes.learn(text, slots);
+        Ok(())
+    }
 }
 
 /// The fields of this name.

@@ -7,21 +7,17 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use dataflows::model::time::parse_time;
-use dataflows::model::{AttributeKey, Change, EventTime, Hits, MessageKey, Value};
-use dataflows::streams::{Streams, Wanted};
-use hashbrown::HashMap;
+use dataflows::model::{AttributeKey, Change, EventTime, MessageKey, Value};
+use dataflows::streams::Streams;
 
 use super::field::{self, Kind};
 use super::layout::{Found, Layout, Slot};
+use super::names::{Answer, Names};
 use super::raw::Raw;
 use super::scan::{Fault, Scan};
 use super::stamp::usual_time;
 use super::tree::{check_numbers, tree};
-use super::{Mapping, structure};
-
-/// How many event names are remembered. Names beyond are hostile or a mistake; the memory then
-/// starts anew.
-const REMEMBERED_NAMES: usize = 4_096;
+use super::{MAX_RECORD_BYTES, Mapping, structure};
 
 /// Reads records for the dataflow. One per thread.
 pub struct Reader {
@@ -29,8 +25,7 @@ pub struct Reader {
     mapping: Mapping,
     is_segment: bool,
     layout: Layout,
-    wanted: HashMap<Box<str>, Wanted>,
-    no_properties: Value,
+    names: Names,
 }
 
 /// A record as the dataflow needs it.
@@ -50,15 +45,14 @@ impl Reader {
     /// A reader of records in the shape of `mapping`, for the rules behind `streams`.
     pub fn new(streams: Arc<Streams>, mapping: Mapping) -> Self {
         let layout = Layout::of(&mapping);
-        let no_properties = Value::object(Vec::new());
         let is_segment = mapping.is_segment();
-        Reader { streams, mapping, is_segment, layout, wanted: HashMap::new(), no_properties }
+        Reader { streams, mapping, is_segment, layout, names: Names::default() }
     }
 
     /// Reads for more rules from now on: those behind `streams`, to which only some were added.
     pub fn grow(&mut self, streams: &Arc<Streams>) {
         self.streams = Arc::clone(streams);
-        self.wanted.clear();
+        self.names = Names::default();
     }
 
     /// Reads one record.
@@ -76,32 +70,79 @@ impl Reader {
     /// # Errors
     /// One line, `field: what is wrong`; the same that [`arrival`](super::arrival) gives.
     pub fn update<'a>(&mut self, line: &'a [u8]) -> Result<Parsed<'a>, String> {
-        self.read(line).map_err(|fault| match fault {
-            Fault::Reason(reason) => reason,
-            Fault::Structure => match structure::check(line) {
-                Err(reason) => reason,
-                Ok(_) => "record: not understood".into(), // the two readers would disagree
-            },
-        })
+        self.read(line, Layout::find).map_err(|fault| why(fault, line))
+    }
+
+    /// Reads one record, too, of which [`line`](Self::line) has found that it is like none before.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn unlike<'a>(&mut self, line: &'a [u8]) -> Result<Parsed<'a>, String> {
+        self.read(line, Layout::read).map_err(|fault| why(fault, line))
+    }
+
+    /// Reads the line a text begins with, if it is a record of a shape that was read before; how
+    /// long it is. It costs no search for its end.
+    ///
+    /// ```
+    /// use rivulet::format::{Mapping, Reader};
+    /// let mut reader = Reader::new(Default::default(), Mapping::default());
+    /// let text = "{\"type\":\"delete\",\"userId\":\"u12\"}\nand so on";
+    /// assert!(reader.line(text).is_none());
+    /// reader.update(br#"{"type":"delete","userId":"u1"}"#).unwrap();
+    /// let (length, record) = reader.line(text).unwrap();
+    /// assert_eq!((length, &*record.unwrap().user), (32, "u12"));
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`update`](Self::update).
+    #[inline]
+    pub fn line<'a>(&mut self, text: &'a str) -> Option<(usize, Result<Parsed<'a>, String>)> {
+        let mut found = Found::new(text);
+        let length = self.layout.find_line(&mut found)?;
+        if length > MAX_RECORD_BYTES {
+            return None;
+        }
+        let record = self.parsed(&mut found);
+        Some((length, record.map_err(|fault| why(fault, &text.as_bytes()[..length]))))
     }
 
     /// What [`update`](Self::update) does, before a reason is looked for.
-    pub(super) fn read<'a>(&mut self, line: &'a [u8]) -> Result<Parsed<'a>, Fault> {
+    fn read<'a>(
+        &mut self,
+        line: &'a [u8],
+        find: impl Fn(&mut Layout, &mut Found<'a>) -> Result<(), Fault>,
+    ) -> Result<Parsed<'a>, Fault> {
         if let Some(reason) = structure::oversize(line.len() as u64) {
             return Err(Fault::Reason(reason));
         }
-        let text = simdutf8::basic::from_utf8(line).map_err(|_| Fault::Structure)?;
-        let found = self.layout.find(text)?;
-        let says = if self.is_segment { segment_says(&found)? } else { self.says(&found)? };
-        let user = self.user(&found)?;
-        let time = self.time(&found)?;
-        let id = self.id(&found)?;
-        let change = self.change(says, &found)?;
+        let text = structure::text(line).ok_or(Fault::Structure)?;
+        let mut found = Found::new(text);
+        find(&mut self.layout, &mut found)?;
+        self.parsed(&mut found)
+    }
+
+    /// What the fields say.
+    #[inline]
+    fn parsed<'a>(&mut self, found: &mut Found<'a>) -> Result<Parsed<'a>, Fault> {
+        self.layout.follow(found)?;
+        let says = if self.is_segment { segment_says(found)? } else { self.says(found)? };
+        let user = self.user(found)?;
+        let time = self.time(found)?;
+        let id = self.id(found)?;
+        let change = self.change(says, found)?;
         Ok(Parsed { user, time, id, change })
     }
 
     /// What kind of record it is, by the mapping.
+    #[inline]
     fn says(&self, found: &Found<'_>) -> Result<Says, Fault> {
+        if found.plain(Slot::Event).is_some() { Ok(Says::Event) } else { self.says_else(found) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn says_else(&self, found: &Found<'_>) -> Result<Says, Fault> {
         if found.get(Slot::Event).is_some() {
             Ok(Says::Event)
         } else if found.get(Slot::Traits).is_some() {
@@ -113,7 +154,17 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn user<'a>(&self, found: &Found<'a>) -> Result<Cow<'a, str>, Fault> {
+        match found.plain(Slot::User) {
+            Some(name) if field::is_user_name(name) => Ok(Cow::Borrowed(name)),
+            _ => self.unusual_user(found),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unusual_user<'a>(&self, found: &Found<'a>) -> Result<Cow<'a, str>, Fault> {
         let (slot, raw) = match (found.get(Slot::User), found.get(Slot::Anonymous)) {
             (Some(raw), _) => (Slot::User, raw),
             (None, Some(raw)) => (Slot::Anonymous, raw),
@@ -133,7 +184,17 @@ impl Reader {
         Ok(name)
     }
 
+    #[inline]
     fn time(&self, found: &Found<'_>) -> Result<Option<EventTime>, Fault> {
+        match field::usual_epoch(found.written(Slot::Time)) {
+            Some(time) => Ok(Some(time)),
+            None => self.unusual_time(found),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unusual_time(&self, found: &Found<'_>) -> Result<Option<EventTime>, Fault> {
         let Some(raw) = found.get(Slot::Time) else { return Ok(None) };
         let label = self.layout.label(Slot::Time);
         let time = match raw.first() {
@@ -151,7 +212,17 @@ impl Reader {
         Ok(Some(time))
     }
 
+    #[inline]
     fn id(&self, found: &Found<'_>) -> Result<Option<MessageKey>, Fault> {
+        match found.plain(Slot::Id) {
+            Some(id) if !id.is_empty() => Ok(Some(MessageKey::of(id))),
+            _ => self.unusual_id(found),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unusual_id(&self, found: &Found<'_>) -> Result<Option<MessageKey>, Fault> {
         let Some(raw) = found.get(Slot::Id) else { return Ok(None) };
         let label = self.layout.label(Slot::Id);
         let id = match raw.first() {
@@ -165,11 +236,21 @@ impl Reader {
         Ok(Some(MessageKey::of(&id)))
     }
 
+    #[inline]
     fn change(&mut self, says: Says, found: &Found<'_>) -> Result<Change, Fault> {
+        match (says, found.plain(Slot::Event)) {
+            (Says::Event, Some(name)) if !name.is_empty() => self.event(name, None, found),
+            (says, _) => self.unusual_change(says, found),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unusual_change(&mut self, says: Says, found: &Found<'_>) -> Result<Change, Fault> {
         match says {
             Says::Event => {
                 let name = self.text(found, Slot::Event)?;
-                self.event(&name, None, found)
+                self.event_by_properties(&name, None, found)
             }
             Says::View(name) => self.event(name, found.get(Slot::Name), found),
             Says::Attributes => self.attributes(found),
@@ -186,7 +267,17 @@ impl Reader {
     }
 
     /// Text that must be there and must not be empty.
+    #[inline]
     fn text<'a>(&self, found: &Found<'a>, slot: Slot) -> Result<Cow<'a, str>, Fault> {
+        match found.plain(slot) {
+            Some(text) if !text.is_empty() => Ok(Cow::Borrowed(text)),
+            _ => self.unusual_text(found, slot),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unusual_text<'a>(&self, found: &Found<'a>, slot: Slot) -> Result<Cow<'a, str>, Fault> {
         let label = self.layout.label(slot);
         let raw = found.get(slot).ok_or_else(|| reason(field::missing(label)))?;
         let text = decode_text(label, raw)?;
@@ -215,7 +306,24 @@ impl Reader {
     }
 
     /// An event; `title` is a property that stands outside of the properties.
+    #[inline]
     fn event(
+        &mut self,
+        name: &str,
+        title: Option<Raw<'_>>,
+        found: &Found<'_>,
+    ) -> Result<Change, Fault> {
+        if !found.large_numbers
+            && found.is_none_or(Slot::Properties, b'{')
+            && let Answer::Always(hits) = self.names.answer(&self.streams, name)
+        {
+            return Ok(Change::Event(hits.clone()));
+        }
+        self.event_by_properties(name, title, found)
+    }
+
+    #[inline(never)]
+    fn event_by_properties(
         &mut self,
         name: &str,
         title: Option<Raw<'_>>,
@@ -225,16 +333,10 @@ impl Reader {
         if let Some(title) = title.filter(|_| found.large_numbers) {
             check_numbers(title).map_err(|fault| self.at(Slot::Name, fault))?;
         }
-        if self.wanted.len() >= REMEMBERED_NAMES {
-            self.wanted.clear();
-        }
-        let wanted = self.wanted.entry_ref(name).or_insert_with(|| self.streams.wanted(name));
-        if wanted.is_nothing() {
-            return Ok(Change::Event(Hits::None));
-        }
-        if wanted.keys.is_empty() && !wanted.is_all() {
-            return Ok(Change::Event(self.streams.hits(wanted, &self.no_properties)));
-        }
+        let wanted = match self.names.answer(&self.streams, name) {
+            Answer::Always(hits) => return Ok(Change::Event(hits.clone())),
+            Answer::Reads(wanted) => wanted,
+        };
         let mut members: Vec<(Arc<str>, Value)> = Vec::with_capacity(wanted.keys.len());
         if let Some(properties) = properties {
             Scan::new(properties.text).members(|key, value| {
@@ -291,6 +393,18 @@ fn segment_says(found: &Found<'_>) -> Result<Says, Fault> {
         Kind::Identify => Says::Attributes,
         Kind::Delete => Says::Delete,
     })
+}
+
+/// The reason why a line is refused.
+#[cold]
+fn why(fault: Fault, line: &[u8]) -> String {
+    match fault {
+        Fault::Reason(reason) => reason,
+        Fault::Structure => match structure::check(line) {
+            Err(reason) => reason,
+            Ok(_) => "record: not understood".into(), // the two readers would disagree
+        },
+    }
 }
 
 fn decode_text<'a>(label: &str, raw: Raw<'a>) -> Result<Cow<'a, str>, Fault> {

@@ -7,7 +7,7 @@
 use dataflows::model::value::MAX_DEPTH;
 
 use super::raw::Raw;
-use super::sixteen::{Written, next_other_than_digit, next_special};
+use super::sixteen::{next_other_than_digit, next_special};
 
 /// Why a text is not taken.
 #[derive(Debug, PartialEq)]
@@ -30,25 +30,71 @@ impl From<Broken> for Fault {
     }
 }
 
-/// Where a value stands in a text.
+/// Where a value stands in a text of less than 1 GiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Place {
-    /// Where it begins, and where what follows does. No text is longer than 4 GiB.
     start: u32,
+    /// Where what follows begins, times four, and the form it has.
     end: u32,
-    /// Whether it is a string with a backslash in it.
-    escaped: bool,
 }
 
+/// Not written as a string.
+const OTHER: u32 = 0;
+/// Written as a string that says what it stands for.
+const PLAIN: u32 = 1;
+/// Written as a string with a backslash in it.
+const ESCAPED: u32 = 2;
+
 impl Place {
+    #[inline]
+    fn new(start: u32, end: u32, form: u32) -> Self {
+        Place { start, end: end << 2 | form }
+    }
+
+    /// A string without a backslash, from its opening quote to what follows the closing one.
+    #[inline]
+    pub(super) fn of_plain(start: u32, end: u32) -> Self {
+        Place::new(start, end, PLAIN)
+    }
+
+    /// Something else, from where it begins to what follows it.
+    #[inline]
+    pub(super) fn of_other(start: u32, end: u32) -> Self {
+        Place::new(start, end, OTHER)
+    }
+
+    /// It begins here; where it ends is not known yet.
+    pub(super) fn begin(start: u32) -> Self {
+        Place { start, end: 0 }
+    }
+
+    /// The same, ending before this.
+    pub(super) fn until(self, end: u32) -> Self {
+        Place::of_other(self.start, end)
+    }
+
     /// What stands here in a text.
     #[inline]
     pub(super) fn of<'a>(&self, text: &'a str) -> Raw<'a> {
-        let piece = text.get(self.start as usize..self.end as usize);
-        Raw { text: piece.unwrap_or_default(), escaped: self.escaped }
+        let piece = text.get(self.start()..self.end());
+        Raw { text: piece.unwrap_or_default(), escaped: self.end & ESCAPED != 0 }
+    }
+
+    /// The text that stands for itself here, if one does.
+    #[inline]
+    pub(super) fn plain<'a>(&self, text: &'a str) -> Option<&'a str> {
+        let is_plain = self.end & PLAIN != 0;
+        if is_plain { text.get(self.start() + 1..self.end() - 1) } else { None }
+    }
+
+    /// The first byte of what stands here.
+    #[inline]
+    pub(super) fn first(&self, text: &str) -> Option<u8> {
+        text.as_bytes().get(self.start()).copied()
     }
 
     /// Where it begins.
+    #[inline]
     pub(super) fn start(&self) -> usize {
         self.start as usize
     }
@@ -56,19 +102,7 @@ impl Place {
     /// Where what follows begins; zero if it is nowhere, for a value has a byte at least.
     #[inline]
     pub(super) fn end(&self) -> usize {
-        self.end as usize
-    }
-
-    /// Begins here; where it ends is not known yet.
-    #[inline]
-    pub(super) fn begin(at: usize) -> Self {
-        Place { start: at as u32, ..Place::default() }
-    }
-
-    /// Ends before this.
-    #[inline]
-    pub(super) fn end_at(&mut self, at: usize) {
-        self.end = at as u32;
+        (self.end >> 2) as usize
     }
 }
 
@@ -92,13 +126,15 @@ impl<'a> Scan<'a> {
 
     /// The start of a value in it.
     pub(super) fn inside(text: &'a str, value: Place) -> Self {
-        Scan { at: value.start as usize, ..Scan::new(text) }
+        Scan { at: value.start(), ..Scan::new(text) }
     }
 
-    /// Goes back to where so much had been read.
-    #[inline]
-    pub(super) fn back_to(&mut self, length: usize) {
-        self.at = length;
+    /// Reads the value that begins here within so many objects: where it stands, and whether it has
+    /// a number that may be beyond the range of numbers.
+    pub(super) fn value_at(text: &'a str, at: u32, depth: usize) -> Option<(Place, bool)> {
+        let mut scan = Scan { at: at as usize, depth, ..Scan::new(text) };
+        let value = scan.value().ok()?;
+        Some((value, scan.large_numbers))
     }
 
     /// Whether nothing but blanks follows.
@@ -158,16 +194,6 @@ impl<'a> Scan<'a> {
         Ok(key)
     }
 
-    /// Goes past what is written, if that is what comes.
-    #[inline]
-    pub(super) fn skip(&mut self, written: &Written) -> bool {
-        let same = written.begins(self.text.as_bytes().get(self.at..).unwrap_or_default());
-        if same {
-            self.at += written.len();
-        }
-        same
-    }
-
     /// The text.
     pub(super) fn text(&self) -> &'a str {
         self.text
@@ -208,13 +234,6 @@ impl<'a> Scan<'a> {
         if self.byte() == Some(b'"') { self.string() } else { self.other_value() }
     }
 
-    /// Reads the value that begins here within so many objects; it must not be a text.
-    #[inline]
-    pub(super) fn value_within(&mut self, depth: usize) -> Result<Place, Broken> {
-        self.depth = depth;
-        self.other_value()
-    }
-
     fn other_value(&mut self) -> Result<Place, Broken> {
         let start = self.at;
         match self.byte() {
@@ -225,13 +244,13 @@ impl<'a> Scan<'a> {
             Some(b'n') => self.word("null")?,
             _ => self.number()?,
         }
-        Ok(self.place_since(start, false))
+        Ok(self.place_since(start, OTHER))
     }
 
     /// What has been read since `start`.
     #[inline]
-    fn place_since(&self, start: usize, escaped: bool) -> Place {
-        Place { start: start as u32, end: self.at as u32, escaped }
+    fn place_since(&self, start: usize, form: u32) -> Place {
+        Place::new(start as u32, self.at as u32, form)
     }
 
     fn byte(&self) -> Option<u8> {
@@ -301,27 +320,20 @@ impl<'a> Scan<'a> {
     /// Reads at least one digit.
     fn digits(&mut self) -> Result<usize, Broken> {
         let start = self.at;
-        self.at = next_other_than_digit(self.text.as_bytes(), start);
+        self.at = next_other_than_digit(self.text.as_bytes(), start as u32) as usize;
         if self.at == start { Err(Broken) } else { Ok(self.at - start) }
     }
 
     /// Reads a string, from its opening quote on.
     #[inline]
     fn string(&mut self) -> Result<Place, Broken> {
-        self.at += 1;
-        self.rest_of_string()
-    }
-
-    /// Reads a string whose opening quote has been read.
-    #[inline]
-    pub(super) fn rest_of_string(&mut self) -> Result<Place, Broken> {
-        let start = self.at - 1;
-        self.at = next_special(self.text.as_bytes(), self.at);
+        let start = self.at;
+        self.at = next_special(self.text.as_bytes(), start as u32 + 1) as usize;
         if self.byte() != Some(b'"') {
             return self.string_with_escapes(start);
         }
         self.at += 1;
-        Ok(self.place_since(start, false))
+        Ok(self.place_since(start, PLAIN))
     }
 
     /// The rest of a string that began at `start`, from its first escape on.
@@ -329,13 +341,13 @@ impl<'a> Scan<'a> {
     fn string_with_escapes(&mut self, start: usize) -> Result<Place, Broken> {
         while self.byte() == Some(b'\\') {
             self.escape()?;
-            self.at = next_special(self.text.as_bytes(), self.at);
+            self.at = next_special(self.text.as_bytes(), self.at as u32) as usize;
         }
         if self.byte() != Some(b'"') {
             return Err(Broken); // a control character, or the end
         }
         self.at += 1;
-        Ok(self.place_since(start, true))
+        Ok(self.place_since(start, ESCAPED))
     }
 
     /// Reads an escape, from its backslash on; a surrogate only together with its other half.

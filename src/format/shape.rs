@@ -11,9 +11,9 @@
 //! search for its end; where records are of many shapes, learning soon pauses. The idea is that of
 //! speculative parsing (Li et al., *Mison*, 2017), without its index.
 
-use super::layout::{Places, Slots};
-use super::scan::{Broken, Fault, Place, Scan};
-use super::sixteen::Written;
+use super::layout::{NOWHERE, Places, Slots, places};
+use super::scan::{Fault, Place, Scan};
+use super::sixteen::{Written, next_other_than_digit, next_special};
 
 /// How many steps all shapes have at most.
 const STEPS_MAX: usize = 128;
@@ -21,17 +21,23 @@ const STEPS_MAX: usize = 128;
 const PIECE_MAX: usize = 1_024;
 /// Shapes that fewer records had were of no use.
 const OF_USE: u32 = 256;
+/// Numbers of more digits are read by the scanner.
+const FEW_DIGITS: u32 = 32;
 /// How many records at most are read in a row of which no shape is learnt.
 const PAUSE_MAX: u32 = 4_096;
+
+/// The number of no step.
+const NONE: usize = usize::MAX;
 
 /// The shapes of the records of a source.
 #[derive(Default)]
 pub(super) struct Shapes {
-    /// The steps of all shapes. A step is before all that follow it, so no step is followed by the
-    /// first: its number stands for none.
+    /// The steps of all shapes; the first one is where they begin.
     steps: Vec<Step>,
     /// How many records had one of them.
     had: u32,
+    /// Whether a record had line feeds, so that the pieces may have them, too.
+    have_line_feeds: bool,
     /// Whether objects within a record are values like others: the keys in them differ.
     is_flat: bool,
     /// How many records are still to be read before a shape is learnt, and how many were last time.
@@ -40,10 +46,13 @@ pub(super) struct Shapes {
 
 /// What a piece of a record is, and a value behind it.
 struct Step {
-    piece: Piece,
+    /// Brackets, keys, colons and commas between two values.
+    piece: Written,
     value: Kind,
-    /// The fields the value is.
-    slots: Slots,
+    /// The place of the field that the value is.
+    place: usize,
+    /// What else is to be noted: seldom anything.
+    marks: Box<[Mark]>,
     /// How many objects it stands in.
     depth: usize,
     /// The number of the step that follows.
@@ -61,44 +70,75 @@ enum Kind {
     Nothing,
 }
 
-/// Brackets, keys, colons and commas between two values.
-struct Piece {
-    written: Written,
-    /// Which objects that are fields begin and end in it, in order.
-    brackets: Vec<Bracket>,
+/// What is to be noted of a step.
+#[derive(Clone, Copy)]
+enum Mark {
+    /// An object that is a field begins so far into the piece.
+    Begin { place: usize, at: u32 },
+    /// It ends before there.
+    End { place: usize, at: u32 },
+    /// The value is this field, too.
+    Also { place: usize },
 }
 
-/// Where an object begins or ends.
-struct Bracket {
-    at: usize,
-    begins: bool,
-    slots: Slots,
+/// Where a record ends, and whether it has a number that may be beyond the range of numbers.
+pub(super) struct Ended {
+    pub(super) at: usize,
+    pub(super) large_numbers: bool,
 }
 
 impl Shapes {
-    /// Finds the fields of a record of a known shape; whether it has one.
+    /// Finds the fields of the record a text begins with, if it is of a known shape; nothing may
+    /// follow it or, where these are lines, the end of its line.
     #[inline]
-    pub(super) fn find(&mut self, scan: &mut Scan<'_>, places: &mut Places) -> bool {
-        let mut number = 0;
-        while let Some(step) = self.steps.get(number) {
-            let start = scan.length();
-            if let Ok(value) = step.read(scan) {
-                step.piece.note(start, places);
-                places.put(step.slots, value);
-                number = step.then;
-                if step.value == Kind::Nothing {
-                    self.had = self.had.saturating_add(1);
-                    return true;
-                }
-            } else {
-                scan.back_to(start);
-                number = step.otherwise;
-            }
-            if number == 0 {
-                return false;
-            }
+    pub(super) fn find(
+        &mut self,
+        text: &str,
+        is_lines: bool,
+        places: &mut Places,
+    ) -> Option<Ended> {
+        if is_lines && self.have_line_feeds {
+            return None;
         }
-        false
+        let bytes = text.as_bytes();
+        let (mut number, mut at, mut large_numbers) = (0, 0, false);
+        loop {
+            let step = self.steps.get(number)?;
+            if !step.piece.stands(bytes, at) {
+                number = step.otherwise;
+                continue;
+            }
+            let start = at + step.piece.len();
+            let value = match step.value {
+                Kind::Text => text_at(bytes, start),
+                Kind::Other => number_at(bytes, start),
+                Kind::Nothing => match end(text, start as usize, is_lines) {
+                    Some(end) => {
+                        step.note(at, Place::default(), places);
+                        self.had = self.had.saturating_add(1);
+                        return Some(Ended { at: end, large_numbers });
+                    }
+                    None => None,
+                },
+            };
+            let value = match value {
+                Some(value) => value,
+                None => match step.read(text, start, is_lines) {
+                    Some((value, has_large)) => {
+                        large_numbers |= has_large;
+                        value
+                    }
+                    None => {
+                        number = step.otherwise;
+                        continue;
+                    }
+                },
+            };
+            step.note(at, value, places);
+            places.put(step.place, value);
+            at = value.end() as u32;
+            number = step.then;
+        }
     }
 
     /// A record, well-formed, has none of the shapes. `slots` tells the fields of a key.
@@ -108,6 +148,7 @@ impl Shapes {
             self.pause.0 -= 1;
             return;
         }
+        self.have_line_feeds |= memchr::memchr(b'\n', text.as_bytes()).is_some();
         let Ok(steps) = Learner::new(text, slots, self.is_flat).steps() else { return };
         if self.steps.len() + steps.len() > STEPS_MAX {
             self.forget();
@@ -139,7 +180,7 @@ impl Shapes {
             while known && !self.steps[number].is_like(&step) {
                 last = Some((number, false));
                 number = self.steps[number].otherwise;
-                known = number != 0;
+                known = number != NONE;
             }
             if !known {
                 number = self.steps.len();
@@ -152,44 +193,82 @@ impl Shapes {
             }
             last = Some((number, true));
             let next = self.steps[number].then;
-            known &= next != 0;
+            known &= next != NONE;
             number = next;
         }
     }
 }
 
+/// Where the text ends, or the line of it, if nothing but blanks is before that.
+#[inline]
+fn end(text: &str, at: usize, is_lines: bool) -> Option<usize> {
+    match text.as_bytes().get(at) {
+        None => Some(at),
+        Some(b'\n') if is_lines => Some(at),
+        Some(_) => end_behind_blanks(text, at, is_lines),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn end_behind_blanks(text: &str, at: usize, is_lines: bool) -> Option<usize> {
+    let rest = text.get(at..)?;
+    let line = rest.split('\n').next().unwrap_or_default();
+    let rest = if is_lines { line.strip_suffix('\r').unwrap_or(line) } else { rest };
+    Scan::new(rest).at_end().then_some(at + rest.len())
+}
+
+/// The text that stands here behind its opening quote, if it is written without a backslash.
+#[inline]
+fn text_at(bytes: &[u8], at: u32) -> Option<Place> {
+    let end = next_special(bytes, at);
+    let is_quote = bytes.get(end as usize) == Some(&b'"');
+    is_quote.then(|| Place::of_plain(at - 1, end + 1))
+}
+
+/// The number that stands here, if it is written as a few digits without a zero in front.
+#[inline]
+fn number_at(bytes: &[u8], at: u32) -> Option<Place> {
+    if !matches!(bytes.get(at as usize), Some(b'1'..=b'9')) {
+        return None;
+    }
+    let end = next_other_than_digit(bytes, at);
+    let goes_on = matches!(bytes.get(end as usize), Some(b'.' | b'e' | b'E'));
+    (!goes_on && end - at <= FEW_DIGITS).then(|| Place::of_other(at, end))
+}
+
 impl Step {
-    /// Reads the piece and the value, if that is what comes.
+    /// Reads the value that stands there behind the piece, however it is written.
+    #[cold]
+    #[inline(never)]
+    fn read(&self, text: &str, at: u32, is_lines: bool) -> Option<(Place, bool)> {
+        let at = match self.value {
+            Kind::Text => at - 1,
+            Kind::Other => at,
+            Kind::Nothing => return None,
+        };
+        let (value, large_numbers) = Scan::value_at(text, at, self.depth)?;
+        let raw = value.of(text);
+        let is_text = raw.first() == b'"';
+        let is_within = !is_lines || memchr::memchr(b'\n', raw.text.as_bytes()).is_none();
+        let is_like = is_text == (self.value == Kind::Text);
+        (is_like && is_within).then_some((value, large_numbers))
+    }
+
+    /// Notes what is marked, where the piece stands from `start` on and the value behind it.
     #[inline]
-    fn read(&self, scan: &mut Scan<'_>) -> Result<Place, Broken> {
-        if !scan.skip(&self.piece.written) {
-            return Err(Broken);
-        }
-        match self.value {
-            Kind::Text => scan.rest_of_string(),
-            Kind::Other => scan.value_within(self.depth),
-            Kind::Nothing if scan.at_end() => Ok(Place::default()),
-            Kind::Nothing => Err(Broken),
+    fn note(&self, start: u32, value: Place, places: &mut Places) {
+        for mark in &self.marks {
+            match *mark {
+                Mark::Begin { place, at } => places.put(place, Place::begin(start + at)),
+                Mark::End { place, at } => places.end(place, start + at),
+                Mark::Also { place } => places.put(place, value),
+            }
         }
     }
 
     fn is_like(&self, other: &Step) -> bool {
-        self.value == other.value && self.piece.written == other.piece.written
-    }
-}
-
-impl Piece {
-    /// Notes the fields that begin and end in it, where it stands from `start` on.
-    #[inline]
-    fn note(&self, start: usize, places: &mut Places) {
-        for bracket in &self.brackets {
-            let at = start + bracket.at;
-            if bracket.begins {
-                places.begin(bracket.slots, at);
-            } else {
-                places.end(bracket.slots, at + 1);
-            }
-        }
+        self.value == other.value && self.piece == other.piece
     }
 }
 
@@ -198,16 +277,16 @@ struct Learner<'a, S> {
     text: &'a str,
     slots: S,
     is_flat: bool,
-    /// Where the piece begins that comes next, and the brackets in it.
+    /// Where the piece begins that comes next, and what is marked in it.
     start: usize,
-    brackets: Vec<Bracket>,
+    marks: Vec<Mark>,
     steps: Vec<Step>,
 }
 
 impl<'a, S: Fn(&str) -> Slots> Learner<'a, S> {
     fn new(text: &'a str, slots: S, is_flat: bool) -> Self {
-        let (start, brackets, steps) = Default::default();
-        Learner { text, slots, is_flat, start, brackets, steps }
+        let (start, marks, steps) = Default::default();
+        Learner { text, slots, is_flat, start, marks, steps }
     }
 
     /// The steps of its shape.
@@ -230,9 +309,11 @@ impl<'a, S: Fn(&str) -> Slots> Learner<'a, S> {
         let slots = if is_field { (self.slots)(&key.of(self.text).decode()?) } else { 0 };
         let first = value.of(self.text).first();
         if first == b'{' && !self.is_flat {
-            self.bracket(value.start(), true, slots);
+            let at = (value.start() - self.start) as u32;
+            self.marks.extend(places(slots).map(|place| Mark::Begin { place, at }));
             self.members(&mut Scan::inside(self.text, value), depth + 1)?;
-            self.bracket(value.end() - 1, false, slots);
+            let at = (value.end() - self.start) as u32;
+            self.marks.extend(places(slots).map(|place| Mark::End { place, at }));
             return Ok(());
         }
         if first == b'"' {
@@ -244,18 +325,16 @@ impl<'a, S: Fn(&str) -> Slots> Learner<'a, S> {
         Ok(())
     }
 
-    fn bracket(&mut self, at: usize, begins: bool, slots: Slots) {
-        let at = at - self.start;
-        self.brackets.extend((slots != 0).then_some(Bracket { at, begins, slots }));
-    }
-
     /// A step whose piece ends there.
     fn step(&mut self, end: usize, value: Kind, slots: Slots, depth: usize) -> Result<(), Fault> {
         let text = self.text.get(self.start..end).filter(|text| text.len() <= PIECE_MAX);
-        let written = Written::of(text.ok_or(Fault::Structure)?);
-        let piece = Piece { written, brackets: std::mem::take(&mut self.brackets) };
-        let then = 0;
-        self.steps.push(Step { piece, value, slots, depth, then, otherwise: 0 });
+        let piece = Written::of(text.ok_or(Fault::Structure)?);
+        let mut fields = places(slots);
+        let place = fields.next().unwrap_or(NOWHERE);
+        self.marks.extend(fields.map(|place| Mark::Also { place }));
+        let marks = std::mem::take(&mut self.marks).into();
+        let (then, otherwise) = (NONE, NONE);
+        self.steps.push(Step { piece, value, place, marks, depth, then, otherwise });
         if self.steps.len() > STEPS_MAX { Err(Fault::Structure) } else { Ok(()) }
     }
 }
@@ -267,13 +346,14 @@ mod tests {
     /// Reads a record, as the layout does; whether it had a known shape, and where field 0 stands.
     fn read(shapes: &mut Shapes, text: &str) -> (bool, String) {
         let slots = |key: &str| Slots::from(key == "field");
-        let (mut scan, mut places) = (Scan::new(text), Places::default());
-        let has_shape = shapes.find(&mut scan, &mut places);
+        let mut places = Places::default();
+        let has_shape = shapes.find(text, false, &mut places).is_some();
         if !has_shape {
             shapes.learn(text, slots);
-            (scan, places) = (Scan::new(text), Places::default());
+            places = Places::default();
             if shapes.pause.0 == 0 {
-                assert!(shapes.find(&mut scan, &mut places) || shapes.steps.is_empty());
+                let is_found = shapes.find(text, false, &mut places).is_some();
+                assert!(is_found || shapes.steps.is_empty());
                 shapes.had -= u32::from(!shapes.steps.is_empty());
             }
         }
@@ -308,6 +388,10 @@ mod tests {
         assert_eq!(read(&mut shapes, r#"{"field":1,"field":"2"}"#), no("\"2\""));
         assert_eq!(read(&mut shapes, r#"{"field":2,"field":"3"}"#), yes("\"3\""));
         assert_eq!(shapes.had, 5);
+        // Of equal keys the last one counts, also where the first one ends in the same piece.
+        let mut shapes = Shapes::default();
+        assert_eq!(read(&mut shapes, r#"{"field":{"a":1},"field":"2"}"#), no("\"2\""));
+        assert_eq!(read(&mut shapes, r#"{"field":{"a":1},"field":"3"}"#), yes("\"3\""));
     }
 
     #[test]

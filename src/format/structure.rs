@@ -14,6 +14,11 @@ pub fn oversize(bytes: u64) -> Option<String> {
         .then(|| format!("record of {bytes} bytes is beyond {MAX_RECORD_BYTES}"))
 }
 
+/// Bytes as text, if all of them are; looked at once, that is quicker than line by line.
+pub fn text(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
 /// The line as text, if it is one JSON object of bounded size and depth.
 ///
 /// # Errors
