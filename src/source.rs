@@ -198,23 +198,61 @@ impl Chunk {
     }
 
     /// The lines that are not blank, in order.
-    pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
-        let mut rest = Some(self.bytes.as_slice()).filter(|bytes| !bytes.is_empty());
-        let mut offset = self.first_offset;
-        let each = std::iter::from_fn(move || {
-            let all = rest?;
-            let (line, next) = match memchr::memchr(b'\n', all) {
-                Some(end) => (&all[..end], &all[end + 1..]),
-                None => (all, &all[all.len()..]),
-            };
-            rest = (!next.is_empty()).then_some(next);
+    pub fn lines(&self) -> Lines<'_> {
+        Lines { bytes: &self.bytes, at: 0, offset: self.first_offset, cut: self.cut }
+    }
+}
+
+/// The lines of a chunk.
+pub struct Lines<'a> {
+    bytes: &'a [u8],
+    /// Where the next one begins.
+    at: usize,
+    /// How many lines of the partition are before it.
+    offset: u64,
+    cut: Option<u64>,
+}
+
+impl<'a> Lines<'a> {
+    /// Where the next line begins in the chunk, be it blank.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The next line, of which it is known already that its end is so far away.
+    #[inline]
+    pub fn known(&mut self, length: usize) -> Line<'a> {
+        let (start, end) = (self.at, self.at + length);
+        let line_end = match self.bytes.get(end..) {
+            Some([b'\r', b'\n', ..]) => 2,
+            _ => 1,
+        };
+        self.at = end + line_end;
+        self.line(self.bytes.get(start..end).unwrap_or_default())
+    }
+
+    fn line(&mut self, bytes: &'a [u8]) -> Line<'a> {
+        let (offset, length) = (self.offset, self.cut.unwrap_or(bytes.len() as u64));
+        self.offset += 1;
+        Line { offset, bytes, length, is_missing: false, refusal: None }
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Line<'a>;
+
+    fn next(&mut self) -> Option<Line<'a>> {
+        loop {
+            let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
+            let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+            self.at += line.len() + 1;
             let bytes = line.strip_suffix(b"\r").unwrap_or(line);
-            offset += 1;
-            let length = self.cut.unwrap_or(bytes.len() as u64);
-            let bytes = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
-            Some(Line { offset: offset - 1, bytes, length, is_missing: false, refusal: None })
-        });
-        each.filter(|line| !line.bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')))
+            let line = self.line(bytes);
+            if !bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+                let bytes = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
+                return Some(Line { bytes, ..line });
+            }
+        }
     }
 }
 
@@ -229,6 +267,14 @@ mod tests {
         let lines: Vec<_> = chunk.lines().map(|line| (line.offset, line.bytes)).collect();
         assert_eq!(lines, [(7, &b"a"[..]), (10, b"b\r\rc"), (12, b"d")]);
         assert_eq!(Chunk::default().lines().count(), 0);
+        let mut lines = chunk.lines();
+        let own = |line: Line<'_>| (line.offset, line.bytes.to_vec());
+        assert_eq!(own(lines.known(1)), (7, b"a".to_vec()));
+        assert_eq!(lines.at(), 3);
+        assert_eq!(lines.next().map(own), Some((10, b"b\r\rc".to_vec())));
+        assert_eq!(own(lines.known(0)), (11, b"".to_vec()));
+        assert_eq!(own(lines.known(1)), (12, b"d".to_vec()));
+        assert_eq!(lines.next(), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::notes::{Notes, Traced};
 use super::partition::{Mark, Partition, Stretch, Turn};
 use super::record::{Name, Onlooker, Record, Shown, Span, Understood};
 use super::{Partitions, Taken, Task, lock};
-use crate::format::{self, Reader};
+use crate::format::{self, Parsed, Reader};
 use crate::source::{Chunk, Line, LineStart, SourceError};
 use crate::trace::{Moment, Read, Tracer, now};
 
@@ -138,9 +138,12 @@ impl Ingest {
         let reader = &mut self.readers[task.place];
         let mut records = std::mem::take(&mut self.done.1);
         if task.chunk.has_pieces() {
-            read(reader, &task.chunk, task.chunk.pieces(), &mut records);
+            records.extend(task.chunk.pieces().map(|piece| {
+                let parsed = refused(&piece).unwrap_or_else(|| reader.update(piece.bytes));
+                record(piece, parsed, &task.chunk)
+            }));
         } else {
-            read(reader, &task.chunk, task.chunk.lines(), &mut records);
+            read_lines(reader, &task.chunk, &mut records);
         }
         if let Some(onlooker) = &self.onlooker {
             let shown = Shown { records: &records, chunk: &task.chunk.bytes };
@@ -407,29 +410,42 @@ fn mapping(partition: &Arc<super::partition::Partition>) -> format::Mapping {
     partition.mapping.clone()
 }
 
-/// Reads the records of a chunk.
-fn read<'a>(
-    reader: &mut Reader,
-    chunk: &'a Chunk,
-    lines: impl Iterator<Item = Line<'a>>,
-    records: &mut Vec<Record>,
-) {
-    for line in lines {
-        let refusal = format::oversize(line.length).or_else(|| line.refusal.map(str::to_owned));
-        let parsed = match refusal {
-            Some(reason) => Err(reason),
-            None if line.is_missing => Err(MISSING.to_owned()),
-            None => reader.update(line.bytes),
-        };
-        let content = parsed.map(|parsed| {
-            let user = UserKey::of(&parsed.user);
-            let name = match parsed.user {
-                Cow::Borrowed(name) => Name::Written(Span::of(name.as_bytes(), &chunk.bytes)),
-                Cow::Owned(name) => Name::Decoded(name.into()),
-            };
-            Understood { user, name, time: parsed.time, id: parsed.id, change: parsed.change }
-        });
-        let span = Span::of(line.bytes, &chunk.bytes);
-        records.push(Record { offset: line.offset, line: span, content });
+/// Reads the records of a chunk of lines.
+fn read_lines(reader: &mut Reader, chunk: &Chunk, records: &mut Vec<Record>) {
+    let text = format::text(&chunk.bytes);
+    let mut lines = chunk.lines();
+    loop {
+        let rest = text.and_then(|text| text.get(lines.at()..));
+        if let Some((length, parsed)) = rest.and_then(|rest| reader.line(rest)) {
+            records.push(record(lines.known(length), parsed, chunk));
+        } else if let Some(line) = lines.next() {
+            let parsed = refused(&line).unwrap_or_else(|| match rest {
+                Some(_) => reader.unlike(line.bytes),
+                None => reader.update(line.bytes),
+            });
+            records.push(record(line, parsed, chunk));
+        } else {
+            break;
+        }
     }
+}
+
+/// Why a line is rejected, whatever it says.
+fn refused<'a>(line: &Line<'_>) -> Option<Result<Parsed<'a>, String>> {
+    let reason = format::oversize(line.length).or_else(|| line.refusal.map(str::to_owned));
+    reason.or_else(|| line.is_missing.then(|| MISSING.to_owned())).map(Err)
+}
+
+/// What is noted of a line of a chunk.
+#[inline]
+fn record(line: Line<'_>, parsed: Result<Parsed<'_>, String>, chunk: &Chunk) -> Record {
+    let content = parsed.map(|parsed| {
+        let user = UserKey::of(&parsed.user);
+        let name = match parsed.user {
+            Cow::Borrowed(name) => Name::Written(Span::of(name.as_bytes(), &chunk.bytes)),
+            Cow::Owned(name) => Name::Decoded(name.into()),
+        };
+        Understood { user, name, time: parsed.time, id: parsed.id, change: parsed.change }
+    });
+    Record { offset: line.offset, line: Span::of(line.bytes, &chunk.bytes), content }
 }
