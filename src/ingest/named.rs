@@ -15,11 +15,15 @@ const PLACES: usize = 1 << 17;
 type Tag = [u32; 3];
 
 /// The users (see the module).
-pub(super) struct Named(Box<[Tag]>);
+pub(super) struct Named {
+    places: Box<[Tag]>,
+    /// How many were to be named since that was last asked.
+    lately: usize,
+}
 
 impl Default for Named {
     fn default() -> Self {
-        Named(vec![Tag::default(); PLACES].into_boxed_slice())
+        Named { places: vec![Tag::default(); PLACES].into_boxed_slice(), lately: 0 }
     }
 }
 
@@ -28,8 +32,15 @@ impl Named {
     pub(super) fn insert(&mut self, user: UserKey) -> bool {
         let (route, bucket) = (user.route(), user.bucket());
         let tag = [route as u32, (route >> 32) as u32, (bucket >> 32) as u32];
-        let place = &mut self.0[bucket as usize % PLACES];
-        std::mem::replace(place, tag) != tag
+        let place = &mut self.places[bucket as usize % PLACES];
+        let is_new = std::mem::replace(place, tag) != tag;
+        self.lately += usize::from(is_new);
+        is_new
+    }
+
+    /// How many were to be named since that was last asked: about as many as will be next, or more.
+    pub(super) fn lately(&mut self) -> usize {
+        std::mem::take(&mut self.lately)
     }
 }
 
@@ -42,6 +53,7 @@ mod tests {
         let mut named = Named::default();
         let keys: Vec<_> = (0..PLACES / 4).map(|n| UserKey::of(&format!("u{n}"))).collect();
         assert!(keys.iter().all(|key| named.insert(*key)));
+        assert_eq!((named.lately(), named.lately()), (keys.len(), 0));
         let again = keys.iter().filter(|key| named.insert(**key)).count();
         assert!(again < keys.len() / 2, "{again} of {}", keys.len());
         assert!(!named.insert(keys[0]) || !named.insert(keys[0]));

@@ -212,7 +212,7 @@ impl Ingest {
             Instants::new(self.settings.emit, turn.stretches.is_some(), task.chunk.start);
         let (mut updates, mut stamps) = (inputs.updates.open(), inputs.stamps.open());
         let mut counted = inputs.seen.as_mut().map(|seen| seen.open());
-        updates.reserve(records.len());
+        updates.reserve(records.len() + self.named.lately());
         stamps.reserve(records.len());
         for record in records.drain(..) {
             let position = Position { partition: partition.index, offset: record.offset };
