@@ -36,7 +36,7 @@ use crate::generate::clicks::START;
 const DISORDER: EventTime = 5_000;
 const WORKERS: usize = 2;
 /// The share of the schedule that is not counted, at its beginning.
-const WARM_UP: f64 = 0.3;
+const WARM_UP: f64 = 0.4;
 /// How often due records are sent: what fell due meanwhile waits so long at most.
 const TICK: Duration = Duration::from_micros(200);
 /// How far sending may fall behind before the rest is given up: the machine does not keep up.
