@@ -10,11 +10,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use smallvec::SmallVec;
 
 use crate::catalog::{Edit, Timeline};
 use crate::codec::fingerprint;
-use crate::model::{Hit, Path, Payload, StreamId, Value};
+use crate::model::{Hit, Hits, Path, Payload, StreamId, Value};
 use crate::rule::{AggregateCondition, Measure, NamePattern, Rule, Selector};
 
 mod whole;
@@ -303,7 +302,7 @@ impl Streams {
 
     /// The hits of an event, given what is wanted of its name and an object of (at least) the
     /// wanted properties.
-    pub fn hits(&self, wanted: &Wanted, properties: &Value) -> SmallVec<[Hit; 2]> {
+    pub fn hits(&self, wanted: &Wanted, properties: &Value) -> Hits {
         let hit = |id: &StreamId| {
             let payload = self.get(*id)?.payload(&wanted.name, properties)?;
             Some(Hit { stream: *id, payload })
@@ -346,7 +345,7 @@ mod tests {
         assert_eq!(wanted.keys, ["amount", "order", "order.currency"].map(Arc::from));
         let hits = |json: &str| {
             let value = Value::from_json(&serde_json::from_str(json).unwrap()).unwrap();
-            streams.hits(&wanted, &value).into_vec()
+            streams.hits(&wanted, &value).to_vec()
         };
         let happened = Hit { stream: any, payload: Payload::Happened };
         let amount = Hit { stream: spent, payload: Payload::from(Amount::whole(5)) };

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 use thin_vec::ThinVec;
 use xxhash_rust::xxh3;
 
+use super::hits::Hits;
 use super::number::Amount;
 use super::time::EventTime;
 use super::value::Value;
@@ -205,7 +205,7 @@ pub struct Stamp {
 pub enum Change {
     /// An event, as the streams it belongs to see it. With no hits it still tells that the user
     /// exists.
-    Event(SmallVec<[Hit; 2]>),
+    Event(Hits),
     /// Attributes and their values from now on.
     Attributes(Box<[(AttributeKey, Value)]>),
     /// The user is erased.
@@ -217,15 +217,6 @@ impl Change {
     pub fn is_unasked(&self) -> bool {
         matches!(self, Change::Event(hits) if hits.is_empty())
     }
-}
-
-/// An event as one stream sees it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Hit {
-    /// The stream.
-    pub stream: StreamId,
-    /// What the stream takes from it.
-    pub payload: Payload,
 }
 
 /// What a stream takes from an event. Two words: what is seldom or large is elsewhere.

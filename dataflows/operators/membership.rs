@@ -24,6 +24,8 @@ mod update;
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 pub use changes::{Changes, Entering, Flip};
 use changes::{emit, leave_all};
 use compare::{Before, touch_all};
@@ -40,10 +42,10 @@ use super::memory::Memory;
 use super::plan::{ConditionId, FactId, Keep, Plan};
 use super::profiles::Profiles;
 use super::store::Store;
-use super::users::{Slot, StateKind, User, Users, state_of};
+use super::users::{Effect, Slot, StateKind, User, Users, state_of};
 use super::wheel::Wheel;
 use crate::clock::{ClockSettings, Emit};
-use crate::model::{Duration, EventTime, Update, UserKey};
+use crate::model::{Duration, EventTime, UserKey};
 use crate::rule::Definition;
 use crate::streams::Streams;
 
@@ -105,12 +107,13 @@ impl Alarm {
     }
 }
 
-/// What waits for one instant.
+/// Updates that take effect at one instant.
+pub type Effects<'a> = SmallVec<[&'a Effect; 8]>;
+
+/// What else waits for one instant.
 #[derive(Debug, Default)]
 pub struct Instant {
-    /// Updates that take effect.
-    pub updates: Vec<(Slot, Update)>,
-    /// Those of them that have no effect.
+    /// Updates that have no effect.
     pub copies: Vec<SecondCopy>,
     /// Alarms that go off.
     pub alarms: Vec<Alarm>,
@@ -213,25 +216,32 @@ impl Membership {
     }
 
     /// Works off an instant.
-    pub fn instant(&mut self, at: EventTime, instant: &mut Instant, changes: &mut Changes) {
-        self.drop_copies(instant, changes);
-        instant
-            .updates
-            .sort_unstable_by_key(|(slot, update)| (*slot, update.time, update.position));
+    pub fn instant(
+        &mut self,
+        at: EventTime,
+        mut updates: Effects<'_>,
+        instant: &mut Instant,
+        changes: &mut Changes,
+    ) {
+        self.drop_copies(&mut updates, &mut instant.copies, changes);
+        updates.sort_unstable_by_key(|update| (update.slot, update.time, update.position));
         instant.alarms.sort_unstable();
-        let (mut updates, mut alarms) = (instant.updates.as_slice(), instant.alarms.as_slice());
+        let (mut updates, mut alarms) = (updates.as_slice(), instant.alarms.as_slice());
         loop {
-            let slots = [updates.first().map(|(slot, _)| *slot), alarms.first().map(|it| it.slot)];
-            let Some(slot) = slots.into_iter().flatten().min() else { break };
+            let slot = match (updates.first(), alarms.first()) {
+                (Some(update), Some(alarm)) => update.slot.min(alarm.slot),
+                (Some(update), None) => update.slot,
+                (None, Some(alarm)) => alarm.slot,
+                (None, None) => break,
+            };
             // Mostly one: to look at the next is sooner done than to look at the middle of all.
-            let own_updates = updates.iter().take_while(|(other, _)| *other == slot).count();
+            let own_updates = updates.iter().take_while(|update| update.slot == slot).count();
             let own_alarms = alarms.iter().take_while(|alarm| alarm.slot == slot).count();
             let (mine, others) = updates.split_at(own_updates);
             let (due, later) = alarms.split_at(own_alarms);
             (updates, alarms) = (others, later);
             self.user_instant(slot, mine, due, at, changes);
         }
-        instant.updates.clear();
         instant.alarms.clear();
         self.note(changes);
         instant
@@ -247,34 +257,35 @@ impl Membership {
         }
     }
 
-    fn drop_copies(&self, instant: &mut Instant, changes: &mut Changes) {
-        if !instant.copies.is_empty() {
-            let copies = &instant.copies;
-            let is_copy = |update: &Update| {
-                copies
-                    .iter()
-                    .any(|copy| copy.user == update.user && copy.position == update.position)
-            };
-            let before = instant.updates.len();
-            instant.updates.retain(|(_, update)| !is_copy(update));
-            changes.tally.duplicate += (before - instant.updates.len()) as u64;
-            instant.copies.clear();
+    fn drop_copies(
+        &self,
+        updates: &mut Effects<'_>,
+        copies: &mut Vec<SecondCopy>,
+        changes: &mut Changes,
+    ) {
+        if !copies.is_empty() {
+            // No two records stand in the same place.
+            let is_copy = |it: &Effect| copies.iter().any(|copy| copy.position == it.position);
+            let before = updates.len();
+            updates.retain(|update| !is_copy(update));
+            changes.tally.duplicate += (before - updates.len()) as u64;
+            copies.clear();
         }
-        changes.tally.applied += instant.updates.len() as u64;
-        let last = instant.updates.iter().map(|(_, update)| update.time).max();
+        changes.tally.applied += updates.len() as u64;
+        let last = updates.iter().map(|update| update.time).max();
         changes.tally.last = changes.tally.last.max(last);
     }
 
     fn user_instant(
         &mut self,
         slot: Slot,
-        updates: &[(Slot, Update)],
+        updates: &[&Effect],
         alarms: &[Alarm],
         at: EventTime,
         changes: &mut Changes,
     ) {
-        let mut scratch = std::mem::take(&mut self.scratch);
         self.inhabited = true;
+        let Scratch { touched, conditions } = &mut self.scratch;
         if let Some(recorder) = self.recorder.as_mut().filter(|_| !updates.is_empty()) {
             recorder.changes(slot, (&self.users, &self.plan, &self.store));
         }
@@ -284,15 +295,15 @@ impl Membership {
         let mut created = user.since().is_none();
         let profiles = self.profiles.as_ref().filter(|it| it.concern(updates));
         let before = profiles.map(|it| (it, it.of(user, &self.store.pool)));
-        for (_, update) in updates {
+        for update in updates {
             if context.erases(user, update) {
                 leave_all(&self.plan, user, slot, at, changes);
                 created = true;
             }
             let is_void = context.is_void(user, update);
-            context.update(user, update, &mut self.store, &mut scratch.touched, &mut changes.tally);
+            context.update(user, update, &mut self.store, touched, &mut changes.tally);
             if let Some(recorder) = self.recorder.as_mut().filter(|_| !is_void) {
-                context.record(recorder, user, slot, update);
+                context.record(recorder, user, update);
             }
         }
         if let Some((profiles, before)) = before {
@@ -303,18 +314,17 @@ impl Membership {
             recorder.changed(slot);
         }
         if user.since().is_some() {
-            context.ring(user, alarms, &mut scratch.touched);
+            context.ring(user, alarms, touched);
             if created {
                 let timed = self.plan.timed_from_the_start();
-                timed.for_each(|fact| touch_all(&mut scratch.touched, fact));
+                timed.for_each(|fact| touch_all(touched, fact));
             }
-            scratch.conditions.clear();
+            conditions.clear();
             let pool = &mut self.store.pool;
-            for (fact, before) in &scratch.touched {
-                let armed = context.compare(user, *fact, before, pool, &mut scratch.conditions);
+            for (fact, before) in touched.iter() {
+                let armed = context.compare(user, *fact, before, pool, conditions);
                 arm(&mut self.wheel, user, slot, *fact, armed);
             }
-            let Scratch { touched, conditions } = &scratch;
             if created {
                 self.matcher.create(context, user, touched, conditions, pool);
                 if !user.members.is_empty() {
@@ -335,8 +345,7 @@ impl Membership {
             }
         }
         self.store.pool.sweep();
-        scratch.touched.clear();
-        self.scratch = scratch;
+        touched.clear();
     }
 
     fn command(&mut self, command: Command, at: EventTime, changes: &mut Changes) {

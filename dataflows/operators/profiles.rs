@@ -9,8 +9,8 @@
 use super::attributes::AttributePath;
 use super::pool::Pool;
 use super::store::Store;
-use super::users::{Slot, User};
-use crate::model::{Asked, AttributeKey, Change, EventTime, Path, Profile, Update, Value};
+use super::users::{Effect, User};
+use crate::model::{Asked, AttributeKey, Change, EventTime, Path, Profile, Value};
 
 /// The attributes that are asked for.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ impl Profiles {
     }
 
     /// Whether updates of one user may change any of them.
-    pub fn concern(&self, updates: &[(Slot, Update)]) -> bool {
-        updates.iter().any(|(_, update)| match &update.change {
+    pub fn concern(&self, updates: &[&Effect]) -> bool {
+        updates.iter().any(|update| match &update.change {
             Change::Event(_) => false,
             Change::Attributes(set) => set.iter().any(|(key, _)| self.keys.contains(key)),
             Change::Delete => true,

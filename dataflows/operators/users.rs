@@ -16,10 +16,23 @@ use super::sequence::Progress;
 use super::spread::Spread;
 use super::store::AttributeNumber;
 use super::window::{Log, Total, Window};
-use crate::model::{EventTime, StreamId, Update, UserKey};
+use crate::model::{Change, EventTime, Position, StreamId, UserKey};
 
 /// Index of a user among those of its worker.
 pub type Slot = u32;
+
+/// An update at its user: what is left of it once that is found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    /// Whom it concerns.
+    pub slot: Slot,
+    /// When it happened.
+    pub time: EventTime,
+    /// Where it stood.
+    pub position: Position,
+    /// What it changes.
+    pub change: Change,
+}
 
 /// No alarm is set.
 pub const UNARMED: EventTime = EventTime::MAX;
@@ -49,7 +62,7 @@ pub struct User {
 #[derive(Debug, Default)]
 pub struct Disorder {
     /// Updates the watermark has not passed, and some that it has, as they came.
-    pub recent: Vec<Update>,
+    pub recent: Vec<Effect>,
     /// The last deletion.
     pub erased: Option<Writer>,
     /// By number, who wrote each attribute.
@@ -144,7 +157,7 @@ impl User {
     }
 
     /// Updates that a deletion to come may be older than, and some that none can be.
-    pub fn recent(&self) -> &[Update] {
+    pub fn recent(&self) -> &[Effect] {
         self.disorder.as_ref().map_or(&[], |disorder| &disorder.recent)
     }
 
@@ -166,7 +179,7 @@ impl User {
         let logs = self.logs.iter().map(Log::bytes);
         let states = self.states.iter().map(|(_, state)| state.kind.bytes());
         let updates = |it: &Disorder| {
-            size_of::<Disorder>() + it.recent.capacity() * size_of::<Update>() + it.writers.bytes()
+            size_of::<Disorder>() + it.recent.capacity() * size_of::<Effect>() + it.writers.bytes()
         };
         memory.users += u64::from(self.since != NEVER);
         memory.events += self.logs.iter().map(|log| log.len() as u64).sum::<u64>();
@@ -371,5 +384,6 @@ mod tests {
         assert_eq!(size_of::<User>(), 96);
         assert_eq!(size_of::<(FactId, State)>(), 32);
         assert_eq!(size_of::<Log>(), 32);
+        assert_eq!(size_of::<Option<Effect>>(), 56);
     }
 }

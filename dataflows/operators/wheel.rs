@@ -26,8 +26,6 @@ const LEAST_MORE: usize = 4;
 /// How far into the bucket something falls due, and what.
 type Item<T> = (u8, T);
 type Bucket<T> = Vec<Item<T>>;
-/// `None` where it has been taken.
-type Opened<T> = Vec<(EventTime, Option<T>)>;
 
 /// Things that fall due at an instant.
 #[derive(Debug)]
@@ -38,10 +36,12 @@ pub struct Wheel<T> {
     /// Buckets that were out of the ring's reach. Of a bucket that is in both places, what is here
     /// was put in earlier.
     far: BTreeMap<EventTime, Bucket<T>>,
-    opened: Opened<T>,
-    /// Indexes into the opened bucket, by due time, latest first. What comes for an instant for which
-    /// much waits already, as in a restart, goes in at an end, which costs nothing in a deque.
-    order: VecDeque<u32>,
+    /// What the opened bucket held; `None` where it has been taken out.
+    opened: Vec<Option<T>>,
+    /// When each of these falls due, and its place among them, latest first. What comes for an
+    /// instant for which much waits already, as in a restart, goes in at an end, which costs nothing
+    /// in a deque.
+    order: VecDeque<(EventTime, u32)>,
     /// The number of the opened bucket; earlier ones are empty.
     opened_bucket: EventTime,
     spare: Vec<Bucket<T>>,
@@ -75,10 +75,9 @@ impl<T> Wheel<T> {
     pub fn insert(&mut self, due: EventTime, item: T) {
         let bucket = due >> BUCKET_BITS;
         if bucket <= self.opened_bucket && !self.order.is_empty() {
-            let later = |index: &u32| self.opened[*index as usize].0 > due;
-            let place = self.order.partition_point(later);
-            self.order.insert(place, index(self.opened.len()));
-            self.opened.push((due, Some(item)));
+            let place = self.order.partition_point(|(other, _)| *other > due);
+            self.order.insert(place, (due, index(self.opened.len())));
+            self.opened.push(Some(item));
             return;
         }
         let place = self.place(bucket);
@@ -156,14 +155,18 @@ impl<T> Wheel<T> {
     }
 
     /// The earliest instant at which something falls due.
+    #[inline]
     pub fn next_due(&mut self) -> Option<EventTime> {
-        if self.order.is_empty() {
-            self.open_next()?;
+        match self.order.back() {
+            Some((due, _)) => Some(*due),
+            None if self.near.is_empty() && self.far.is_empty() => None,
+            None => self.open_next(),
         }
-        self.order.back().map(|index| self.opened[*index as usize].0)
     }
 
-    fn open_next(&mut self) -> Option<()> {
+    /// Opens the next bucket; gives back what `next_due` does.
+    #[inline(never)]
+    fn open_next(&mut self) -> Option<EventTime> {
         while self.near.front().is_some_and(Vec::is_empty) {
             self.near.pop_front();
             self.base += 1;
@@ -172,53 +175,33 @@ impl<T> Wheel<T> {
         let near = (!self.near.is_empty()).then_some(self.base);
         let bucket = near.into_iter().chain(far).min()?;
         self.opened.clear();
+        self.order.clear();
         self.opened_bucket = bucket;
-        if far == Some(bucket)
-            && let Some((_, list)) = self.far.pop_first()
-        {
-            self.open(list);
+        let mut lists = [None, None];
+        if far == Some(bucket) {
+            lists[0] = self.far.pop_first().map(|(_, list)| list);
         }
-        if near == Some(bucket)
-            && let Some(list) = self.near.pop_front()
-        {
+        if near == Some(bucket) {
+            lists[1] = self.near.pop_front();
             self.base += 1;
-            self.open(list);
         }
-        self.sort_opened();
-        Some(())
+        let items = || lists.iter().flatten().flatten();
+        put_in_order(&mut self.order, bucket << BUCKET_BITS, || items().map(|(at, _)| *at));
+        lists.into_iter().flatten().for_each(|list| self.open(list));
+        self.order.back().map(|(due, _)| *due)
     }
 
     /// Moves what a list holds to what is opened.
     fn open(&mut self, mut list: Bucket<T>) {
-        let start = self.opened_bucket << BUCKET_BITS;
-        let items = list.drain(..).map(|(at, item)| (start + EventTime::from(at), Some(item)));
-        self.opened.extend(items);
+        self.opened.extend(list.drain(..).map(|(_, item)| Some(item)));
         if self.spare.len() < SPARE_LISTS {
             self.spare.push(list);
         }
     }
 
-    /// Puts the opened bucket in order, by counting how much falls due at each of its instants.
-    fn sort_opened(&mut self) {
-        let within = |due: &EventTime| usize::from(within(*due));
-        let mut starts = [0_u32; BUCKET_MS];
-        self.opened.iter().for_each(|(due, _)| starts[within(due)] += 1);
-        let mut sum = 0;
-        for start in starts.iter_mut().rev() {
-            sum += std::mem::replace(start, sum);
-        }
-        self.order.clear();
-        self.order.resize(self.opened.len(), 0);
-        for (number, (due, _)) in self.opened.iter().enumerate().rev() {
-            let start = &mut starts[within(due)];
-            self.order[*start as usize] = index(number);
-            *start += 1;
-        }
-    }
-
     /// What is held of the bucket that was opened last, and which bucket that is.
     pub fn opened(&self) -> (EventTime, impl Iterator<Item = &T>) {
-        (self.opened_bucket, self.opened.iter().filter_map(|(_, item)| item.as_ref()))
+        (self.opened_bucket, self.opened.iter().flatten())
     }
 
     /// Takes out what falls due at exactly the earliest instant, if that is `at`, in the order it
@@ -227,12 +210,24 @@ impl<T> Wheel<T> {
         if self.next_due() != Some(at) {
             return;
         }
-        while let Some(index) = self.order.back() {
-            let (due, item) = &mut self.opened[*index as usize];
-            if *due != at {
-                break;
-            }
-            into.extend(item.take());
+        while let Some((due, place)) = self.order.back()
+            && *due == at
+        {
+            into.extend(self.opened[*place as usize].take());
+            self.order.pop_back();
+        }
+    }
+
+    /// What falls due at exactly the earliest instant, if that is `at`, in the order it was put in.
+    pub fn due(&mut self, at: EventTime) -> impl Iterator<Item = &T> {
+        self.next_due();
+        let due = self.order.iter().rev().take_while(move |(due, _)| *due == at);
+        due.filter_map(|(_, place)| self.opened[*place as usize].as_ref())
+    }
+
+    /// Lets go of the same.
+    pub fn pass(&mut self, at: EventTime) {
+        while self.order.back().is_some_and(|(due, _)| *due == at) {
             self.order.pop_back();
         }
     }
@@ -247,14 +242,39 @@ impl<T> Wheel<T> {
     pub fn bytes(&self) -> usize {
         let lists = self.near.iter().chain(self.far.values()).chain(&self.spare);
         let items = lists.map(|list| list.capacity() * size_of::<Item<T>>());
-        let opened = self.opened.capacity() * size_of::<(EventTime, Option<T>)>();
+        let opened = self.opened.capacity() * size_of::<Option<T>>();
+        let order = self.order.capacity() * size_of::<(EventTime, u32)>();
         let empty = self.near.capacity() + self.far.len() + self.spare.capacity();
-        items.sum::<usize>() + opened + empty * size_of::<Bucket<T>>() + self.order.capacity() * 4
+        items.sum::<usize>() + opened + order + empty * size_of::<Bucket<T>>()
     }
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Puts what a bucket holds that begins at `start` in order, by counting how much falls due at each
+/// of its instants.
+fn put_in_order<I: DoubleEndedIterator<Item = u8>>(
+    order: &mut VecDeque<(EventTime, u32)>,
+    start: EventTime,
+    dues: impl Fn() -> I,
+) {
+    let (mut counts, mut all) = ([0_u32; BUCKET_MS], 0);
+    for due in dues() {
+        counts[usize::from(due) % BUCKET_MS] += 1;
+        all += 1;
+    }
+    let mut sum = 0;
+    for count in counts.iter_mut().rev() {
+        sum += std::mem::replace(count, sum);
+    }
+    order.resize(all, (start, 0));
+    for (number, due) in (0..all).rev().zip(dues().rev()) {
+        let place = &mut counts[usize::from(due) % BUCKET_MS];
+        order[*place as usize] = (start + EventTime::from(due), index(number));
+        *place += 1;
     }
 }
 

@@ -54,7 +54,7 @@ mod tests {
             r#"{"amount":5.25,"big":123456789012345678901234567890,"order":{"to":[null,"é"]}}"#;
         let properties = Value::from_json(&serde_json::from_str(text).unwrap()).unwrap();
         let hits = streams.hits(&streams.wanted("buy"), &properties);
-        let [hit] = hits.as_slice() else { panic!("{hits:?}") };
+        let [hit] = &*hits else { panic!("{hits:?}") };
         let Payload::Whole(bytes) = &hit.payload else { panic!("{hit:?}") };
         assert_eq!(hit.stream, all);
         let amount = streams.add(stream("buy", Take::Amount(Path::new("amount"))));

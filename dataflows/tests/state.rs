@@ -7,11 +7,12 @@ use dataflows::catalog::{Edit, TimedEdit, Timeline};
 use dataflows::clock::{ClockSettings, Emit};
 use dataflows::in_memory::{Pace, change_of, run};
 use dataflows::model::{
-    Action, Arrival, Decimal, Duration, EventTime, Path, Position, Sign, Update, UserKey, Value,
+    Action, Arrival, Decimal, Duration, EventTime, Path, Position, Sign, UserKey, Value,
 };
 use dataflows::operators::checkpoint::Survival;
-use dataflows::operators::membership::{Changes, Command, Instant, Membership};
+use dataflows::operators::membership::{Changes, Command, Effects, Instant, Membership};
 use dataflows::operators::plan::Keep;
+use dataflows::operators::users::Effect;
 use dataflows::oracle::{Log, answer};
 use dataflows::rule::{
     AggregateCondition, AttributeCondition, Comparison, Definition, Measure, NamePattern, Rule,
@@ -67,29 +68,30 @@ impl Bench {
     /// Lets time pass: alarms before `at` go off.
     fn pass(&mut self, at: EventTime) {
         while let Some(due) = self.state.wheel.next_due().filter(|due| *due < at) {
-            self.instant(due, Instant::default());
+            self.instant(due, Effects::new(), Instant::default());
         }
         self.now = at;
     }
 
-    fn instant(&mut self, at: EventTime, mut instant: Instant) {
+    fn instant(&mut self, at: EventTime, updates: Effects<'_>, mut instant: Instant) {
         self.state.wheel.take_due(at, &mut instant.alarms);
-        self.state.instant(at, &mut instant, &mut self.changes);
+        self.state.instant(at, updates, &mut instant, &mut self.changes);
     }
 
     fn command(&mut self, at: EventTime, command: Command) {
         self.pass(at);
-        self.instant(at, Instant { commands: vec![command], ..Instant::default() });
+        let commands = vec![command];
+        self.instant(at, Effects::new(), Instant { commands, ..Instant::default() });
     }
 
     fn act(&mut self, time: EventTime, action: &Action) {
         let at = time.max(self.now);
         self.pass(at);
-        let (user, change) = (UserKey::of("u"), change_of(action, &self.streams));
+        let change = change_of(action, &self.streams);
         let position = Position { partition: 0, offset: self.offset };
         self.offset += 1;
-        let updates = vec![(0, Update { user, time, at, position, change })];
-        self.instant(at, Instant { updates, ..Instant::default() });
+        let effect = Effect { slot: 0, time, position, change };
+        self.instant(at, Effects::from_slice(&[&effect]), Instant::default());
     }
 
     fn buy(&mut self, time: EventTime, amount: &str) {

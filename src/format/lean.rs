@@ -7,10 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use dataflows::model::time::parse_time;
-use dataflows::model::{AttributeKey, Change, EventTime, MessageKey, Value};
+use dataflows::model::{AttributeKey, Change, EventTime, Hits, MessageKey, Value};
 use dataflows::streams::{Streams, Wanted};
 use hashbrown::HashMap;
-use smallvec::SmallVec;
 
 use super::field::{self, Kind};
 use super::layout::{Found, Layout, Slot};
@@ -231,7 +230,7 @@ impl Reader {
         }
         let wanted = self.wanted.entry_ref(name).or_insert_with(|| self.streams.wanted(name));
         if wanted.is_nothing() {
-            return Ok(Change::Event(SmallVec::new()));
+            return Ok(Change::Event(Hits::None));
         }
         if wanted.keys.is_empty() && !wanted.is_all() {
             return Ok(Change::Event(self.streams.hits(wanted, &self.no_properties)));

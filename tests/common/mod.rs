@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-/// How long anything may take before it counts as hung.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// How long anything may take before it counts as hung: on a busy machine the longest, all rows of
+/// the bench, takes over a minute.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A purchase sum over ten minutes, and an attribute.
 pub(crate) const SEGMENTS: &str = r#"[

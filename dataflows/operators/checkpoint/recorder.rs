@@ -5,13 +5,13 @@ use super::image::{Disordered, FactImage, GONE, Image, KeptFact, Recent, RecentC
 use super::pages::{PAGE_BYTES, UserPages};
 use super::{Collection, Piece, is_needed};
 use crate::model::time::leave_time;
-use crate::model::{Change, Duration, EventTime, Hit, Payload, StreamId, Update, Value};
+use crate::model::{Change, Duration, EventTime, Hit, Payload, StreamId, UserKey, Value};
 use crate::operators::attributes::Writer;
 use crate::operators::cell::Cell;
 use crate::operators::plan::{FactKind, Plan, Reader};
 use crate::operators::slots::Slots;
 use crate::operators::store::Store;
-use crate::operators::users::{Slot, StateKind, User, Users};
+use crate::operators::users::{Effect, Slot, StateKind, User, Users};
 use crate::operators::window::Entry;
 
 /// How many users are written in one go, so that a checkpoint keeps nobody waiting: some tenths of a
@@ -127,29 +127,28 @@ impl Recorder {
         }
     }
 
-    /// An update was applied.
-    pub fn applied(&mut self, slot: Slot, update: &Update, plan: &Plan) {
+    /// An update of this user took effect at this instant.
+    pub fn applied(&mut self, (user, at): (UserKey, EventTime), update: &Effect, plan: &Plan) {
         match &update.change {
-            Change::Event(hits) => hits.iter().for_each(|hit| self.hit(slot, update, hit, plan)),
-            Change::Attributes(_) => self.changed(slot),
+            Change::Event(hits) => hits.iter().for_each(|hit| self.hit(user, update, hit, plan)),
+            Change::Attributes(_) => self.changed(update.slot),
             Change::Delete => {
-                self.changed(slot);
+                self.changed(update.slot);
                 // What it makes void may be later than it, but not than when it came.
-                self.page.push(update.user, update.at, Told::Erased);
-                self.needed(update.at, plan.longest_window());
+                self.page.push(user, at, Told::Erased);
+                self.needed(at, plan.longest_window());
             }
         }
     }
 
     // What is seldom so stands in functions of its own: an event passes here once, and that is most
     // of what a checkpoint costs.
-    fn hit(&mut self, slot: Slot, update: &Update, hit: &Hit, plan: &Plan) {
+    fn hit(&mut self, user: UserKey, update: &Effect, hit: &Hit, plan: &Plan) {
         let Kept { window, in_image, fingerprint } =
             match self.kept.get(hit.stream.0 as usize).copied().flatten() {
                 Some(known) => known,
                 None => self.learn(hit.stream, plan),
             };
-        let stream = (hit.stream, fingerprint);
         let micros = match hit.payload {
             Payload::Mismatch => return,
             Payload::Happened => Some(None),
@@ -157,23 +156,30 @@ impl Recorder {
             _ => None,
         };
         if in_image {
-            self.changed(slot);
+            self.changed(update.slot);
         }
+        let (time, stream) = (update.time, (hit.stream, fingerprint));
         match (window, micros) {
             (Some(window), Some(micros)) => {
-                self.page.push_short(update.user, update.time, (stream, micros));
-                self.needed(update.time, window);
+                self.page.push_short(user, time, (stream, micros));
+                self.needed(time, window);
             }
-            (Some(window), None) => self.long(update, (stream, &hit.payload), window),
+            (Some(window), None) => self.long(user, update, (stream, &hit.payload), window),
             (None, _) => {}
         }
     }
 
     /// An event entered a window, and more is kept of it than a number.
     #[inline(never)]
-    fn long(&mut self, update: &Update, (stream, payload): (Named, &Payload), window: Duration) {
+    fn long(
+        &mut self,
+        user: UserKey,
+        update: &Effect,
+        (stream, payload): (Named, &Payload),
+        window: Duration,
+    ) {
         if let Some(entry) = Entry::of(payload, update.position) {
-            self.page.push(update.user, update.time, Told::Event(stream, &entry));
+            self.page.push(user, update.time, Told::Event(stream, &entry));
             self.needed(update.time, window);
         }
     }

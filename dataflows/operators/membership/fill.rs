@@ -106,7 +106,8 @@ impl Context<'_> {
             });
             let payloads = whole.map(|whole| self.plan.streams().payloads(whole, &missing));
             let more = payloads.into_iter().flatten();
-            hits.extend(more.map(|(stream, payload)| Hit { stream, payload }));
+            let more: Vec<Hit> = more.map(|(stream, payload)| Hit { stream, payload }).collect();
+            *hits = std::mem::take(hits).into_iter().chain(more).collect();
         }
     }
 

@@ -12,7 +12,9 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use super::{Alarm, Changes, Command, Entering, Flip, Instant, Membership, Question, Reply, Tally};
+use super::{
+    Alarm, Changes, Command, Effects, Entering, Flip, Instant, Membership, Question, Reply, Tally,
+};
 use crate::clock::Emit;
 use crate::model::{Change, EventTime, Incoming, Profile, Update};
 use crate::operators::checkpoint::{Piece, Restored};
@@ -20,7 +22,7 @@ use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::{Edge, Sight};
 use crate::operators::settled::{Promise, Settled};
 use crate::operators::slots::Slots;
-use crate::operators::users::{Slot, Users};
+use crate::operators::users::{Effect, Users};
 use crate::operators::wheel::Wheel;
 
 /// The streams this operator reads.
@@ -206,9 +208,9 @@ fn hold(held: &mut Option<[Capability<EventTime>; OUTPUTS]>, arrived: &InputCapa
 
 /// What has come and waits for the frontier.
 struct Ahead {
-    /// Each with its user's slot: users are looked up as they come, one after the other, which
-    /// lets the machine wait for the memory of several at once.
-    updates: Wheel<(Slot, Update)>,
+    /// At their users, who are looked up as they come, one after the other: that lets the machine
+    /// wait for the memory of several at once.
+    updates: Wheel<Effect>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
     /// Checkpoints to come, by time. Where time stands for good, one of a later time never comes.
@@ -246,19 +248,15 @@ impl Ahead {
     }
 
     fn update(&mut self, update: Update, users: &Users) {
-        self.settled.wait(update.time, update.at);
-        self.updates.insert(update.at, (users.slot(update.user), update));
+        let Update { user, time, at, position, change } = update;
+        self.settled.wait(time, at);
+        self.updates.insert(at, Effect { slot: users.slot(user), time, position, change });
     }
 
     fn next(&mut self, state: &mut Membership) -> Option<EventTime> {
-        let each = [
-            self.updates.next_due(),
-            self.copies.next_due(),
-            self.commands.next_due(),
-            self.restored.next_due(),
-            state.wheel.next_due(),
-        ];
-        each.into_iter().flatten().min()
+        let seldom = [self.copies.next_due(), self.commands.next_due(), self.restored.next_due()];
+        let often = earlier(self.updates.next_due(), state.wheel.next_due());
+        seldom.into_iter().fold(often, earlier)
     }
 
     /// Works off instants that have passed, as many as a turn has; the next one that waits.
@@ -271,15 +269,14 @@ impl Ahead {
         let passed = |at: &EventTime| bound.is_none_or(|bound| *at < bound);
         for _ in 0..INSTANTS_PER_TURN {
             let next = self.next(state);
-            let come_to = next.into_iter().chain(bound).min();
+            let come_to = earlier(next, bound);
             self.checkpoint(come_to, state, changes);
             self.answer(come_to, state, changes);
             self.look_ahead(state);
             self.count(state);
             let Some(at) = next.filter(&passed) else { return next };
             self.take(at, state);
-            self.pass_over(at, changes);
-            state.instant(at, &mut self.instant, changes);
+            self.effects(at, state, changes);
         }
         self.next(state)
     }
@@ -316,7 +313,7 @@ impl Ahead {
     fn look_ahead(&mut self, state: &Membership) {
         let (bucket, updates) = self.updates.opened();
         if std::mem::replace(&mut self.looked_at[0], bucket) != bucket {
-            state.users.look_ahead(updates.map(|(slot, _)| *slot));
+            state.users.look_ahead(updates.map(|update| update.slot));
         }
         let (bucket, alarms) = state.wheel.opened();
         if std::mem::replace(&mut self.looked_at[1], bucket) != bucket {
@@ -335,37 +332,58 @@ impl Ahead {
     }
 
     fn take(&mut self, at: EventTime, state: &mut Membership) {
-        self.updates.take_due(at, &mut self.instant.updates);
-        state.settle(self.settled.before(at));
-        self.instant.updates.iter().for_each(|(_, update)| self.settled.done(update.time, at));
         self.copies.take_due(at, &mut self.instant.copies);
         self.commands.take_due(at, &mut self.instant.commands);
         self.restored.take_due(at, &mut self.instant.restored);
         state.wheel.take_due(at, &mut self.instant.alarms);
     }
 
-    /// Counts the events no rule asks about, and lets them be: of a user who exists they change
-    /// nothing. Where records may come out of order they may show that the user is older than
-    /// known, and an instant with deletions or second copies is worked off as it is.
-    fn pass_over(&mut self, at: EventTime, changes: &mut Changes) {
-        let Instant { updates, copies, .. } = &mut self.instant;
-        let is_deletion = |(_, update): &(Slot, Update)| update.change == Change::Delete;
-        if self.emit == Emit::OnEvent || updates.is_empty() {
-            return;
+    /// Updates take effect, with all else of the instant.
+    fn effects(&mut self, at: EventTime, state: &mut Membership, changes: &mut Changes) {
+        let Ahead { updates, settled, exist, instant, .. } = self;
+        let mut effects = Effects::new();
+        updates.due(at).for_each(|effect| effects.push(effect));
+        state.settle(settled.before(at));
+        if self.emit == Emit::OnEvent {
+            effects.iter().for_each(|update| settled.done(update.time, at));
+        } else {
+            pass_over(&mut effects, exist, (at, instant), changes);
         }
-        if !copies.is_empty() || updates.iter().any(is_deletion) {
-            for (slot, _) in updates {
-                self.exist.take(*slot);
-            }
-            return;
-        }
-        let before = updates.len();
-        updates.retain(|(slot, update)| {
-            let is_new = self.exist.put(*slot);
-            is_new || !update.change.is_unasked()
-        });
-        changes.tally.applied += (before - updates.len()) as u64;
-        changes.tally.last = changes.tally.last.max(Some(at));
+        state.instant(at, effects, instant, changes);
+        updates.pass(at);
+    }
+}
+
+/// Counts the events no rule asks about, and lets them be: of a user who exists they change
+/// nothing. Where records may come out of order they may show that the user is older than
+/// known, and an instant with deletions or second copies is worked off as it is.
+fn pass_over(
+    updates: &mut Effects<'_>,
+    exist: &mut Slots,
+    (at, instant): (EventTime, &Instant),
+    changes: &mut Changes,
+) {
+    if updates.is_empty() {
+        return;
+    }
+    let is_deletion = |update: &&Effect| update.change == Change::Delete;
+    if !instant.copies.is_empty() || updates.iter().any(is_deletion) {
+        return updates.iter().for_each(|update| _ = exist.take(update.slot));
+    }
+    let before = updates.len();
+    updates.retain(|update| {
+        let is_new = exist.put(update.slot);
+        is_new || !update.change.is_unasked()
+    });
+    changes.tally.applied += (before - updates.len()) as u64;
+    changes.tally.last = changes.tally.last.max(Some(at));
+}
+
+/// The earlier of two instants, where there are any.
+fn earlier(left: Option<EventTime>, right: Option<EventTime>) -> Option<EventTime> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (one, None) | (None, one) => one,
     }
 }
 

@@ -13,7 +13,7 @@ use super::compare::{blank_before, touch, touch_all};
 use super::update::Over;
 use super::{Alarm, Changes, Context, Membership, armed};
 use crate::model::time::leave_time;
-use crate::model::{Change, EventTime, Hit, StreamId, Update, UserKey};
+use crate::model::{Change, EventTime, Hit, StreamId, UserKey};
 use crate::operators::attributes::Writers;
 use crate::operators::checkpoint::{
     Collection, Disordered, EventsHead, FactImage, Group, Image, KeptFact, Recent, RecentChange,
@@ -21,13 +21,13 @@ use crate::operators::checkpoint::{
 };
 use crate::operators::held::Held;
 use crate::operators::plan::{FactId, FactKind};
-use crate::operators::users::{Disorder, Slot, StateKind, User, log_of, state_of};
+use crate::operators::users::{Disorder, Effect, Slot, StateKind, User, log_of, state_of};
 use crate::operators::window::{Entry, Log, Window};
 
 const WELL_FORMED: &str = "pages are read once before they are handed over";
 
 /// What updates to come may be older than.
-fn taken_over(user: UserKey, kept: Disordered, streams: &HashMap<u64, StreamId>) -> Disorder {
+fn taken_over(slot: Slot, kept: Disordered, streams: &HashMap<u64, StreamId>) -> Disorder {
     let update = |Recent { time, position, change }| {
         let change = match change {
             RecentChange::Event(hits) => {
@@ -37,7 +37,7 @@ fn taken_over(user: UserKey, kept: Disordered, streams: &HashMap<u64, StreamId>)
             }
             RecentChange::Attributes(attributes) => Change::Attributes(attributes.into()),
         };
-        Update { user, time, at: time, position, change }
+        Effect { slot, time, position, change }
     };
     let recent = kept.recent.into_iter().map(update).collect();
     Disorder { recent, erased: kept.erased, writers: Writers::default() }
@@ -147,7 +147,7 @@ impl Membership {
             user.attributes.set(number, &value, &mut self.store.pool);
         }
         if !(disorder.is_empty() && noted.is_empty()) {
-            let disorder = taken_over(key, disorder, &known.streams);
+            let disorder = taken_over(slot, disorder, &known.streams);
             *user.disorder() = Disorder { writers: noted, ..disorder };
         }
         for (fact, image) in image.facts {

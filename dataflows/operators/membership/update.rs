@@ -6,12 +6,12 @@ use smallvec::SmallVec;
 use super::compare::{Before, before_of, touch, touch_all};
 use super::{Context, Tally};
 use crate::model::time::leave_time;
-use crate::model::{Change, Duration, EventTime, Hit, Position, StreamId, Update, Value};
+use crate::model::{Change, Duration, EventTime, Hit, Position, StreamId, Value};
 use crate::operators::checkpoint::Recorder;
 use crate::operators::plan::{Check, Fact, FactId, FactKind, Reader, kind_bit};
 use crate::operators::sequence::Progress;
 use crate::operators::store::{AttributeNumber, Store};
-use crate::operators::users::{Slot, StateKind, User, log_of, state_of};
+use crate::operators::users::{Effect, StateKind, User, log_of, state_of};
 use crate::operators::window::{Aggregate, Entry, Log, Window};
 use crate::rule::Truth;
 
@@ -42,25 +42,26 @@ pub(super) struct Over<'a> {
 
 impl Context<'_> {
     /// Whether an update is a deletion that has not been overtaken by a later one.
-    pub(super) fn erases(&self, user: &User, update: &Update) -> bool {
+    pub(super) fn erases(&self, user: &User, update: &Effect) -> bool {
         let overtaken = user.erased().is_some_and(|erased| (update.time, update.position) < erased);
         matches!(update.change, Change::Delete) && !overtaken
     }
 
     /// Whether an update was erased before it came.
-    pub(super) fn is_void(&self, user: &User, update: &Update) -> bool {
+    pub(super) fn is_void(&self, user: &User, update: &Effect) -> bool {
         let writer = (update.time, update.position);
         self.disordered() && user.erased().is_some_and(|erased| writer < erased)
     }
 
     /// Notes an update that was applied for the next checkpoint.
-    pub(super) fn record(&self, recorder: &mut Recorder, user: &User, slot: Slot, update: &Update) {
-        recorder.applied(slot, update, self.plan);
+    pub(super) fn record(&self, recorder: &mut Recorder, user: &User, update: &Effect) {
+        let place = (user.key(), self.at);
+        recorder.applied(place, update, self.plan);
         if self.disordered() {
-            recorder.changed(slot); // what is recent, if nothing else
+            recorder.changed(update.slot); // what is recent, if nothing else
             if update.change == Change::Delete {
                 // What stays is later than it, and was noted before it came.
-                user.recent().iter().for_each(|kept| recorder.applied(slot, kept, self.plan));
+                user.recent().iter().for_each(|kept| recorder.applied(place, kept, self.plan));
             }
         }
     }
@@ -69,7 +70,7 @@ impl Context<'_> {
     pub(super) fn update(
         &self,
         user: &mut User,
-        update: &Update,
+        update: &Effect,
         store: &mut Store,
         touched: &mut Vec<(FactId, Before)>,
         tally: &mut Tally,
@@ -95,7 +96,7 @@ impl Context<'_> {
         }
         match &update.change {
             Change::Event(hits) => {
-                for hit in hits {
+                for hit in hits.iter() {
                     self.hit(user, update, hit, touched, tally);
                 }
             }
@@ -111,7 +112,7 @@ impl Context<'_> {
 
     /// Keeps an update for a deletion that may come after it. What no deletion can be older than
     /// is dropped when the list is full, so that an update costs O(1) however many are kept.
-    fn remember(&self, user: &mut User, update: &Update) {
+    fn remember(&self, user: &mut User, update: &Effect) {
         if matches!(update.change, Change::Delete) {
             return;
         }
@@ -214,7 +215,7 @@ impl Context<'_> {
     fn hit(
         &self,
         user: &mut User,
-        update: &Update,
+        update: &Effect,
         hit: &Hit,
         touched: &mut Vec<(FactId, Before)>,
         tally: &mut Tally,
