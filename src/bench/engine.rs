@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,7 +47,7 @@ impl Engine {
             .spawn()
             .map_err(BenchError::file("start", &own))?;
         let stderr = child.stderr.take().ok_or_else(|| wrong("the job says nothing"))?;
-        let (said, (tell, listening)) = (Arc::default(), channel());
+        let (said, (tell, listening)) = (Arc::default(), sync_channel(1));
         let own = Arc::clone(&said);
         std::thread::spawn(move || keep(stderr, &own, &tell));
         Ok(Engine { child, said, listening })
@@ -128,11 +128,11 @@ impl Drop for Engine {
 }
 
 /// Reads what it says, for it would stand still one day if nobody did; keeps the last of it.
-fn keep(stderr: ChildStderr, said: &Mutex<Vec<String>>, tell: &Sender<SocketAddr>) {
+fn keep(stderr: ChildStderr, said: &Mutex<Vec<String>>, tell: &SyncSender<SocketAddr>) {
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         if let Some(address) = line.strip_prefix(LISTENING).and_then(|it| it.trim().parse().ok()) {
             // Nobody may want to know.
-            let _ = tell.send(address);
+            let _ = tell.try_send(address);
         }
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         let surplus = (said.len() + 1).saturating_sub(SAID_LINES);

@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,8 @@ const LONGEST_NS: u64 = 600_000_000_000;
 /// Who comes before all others, and after them: what is awaited.
 const FIRST: &str = "first";
 const LAST: &str = "last";
+/// How often one of them is told of at most, before anyone asks: they enter, and leave.
+const TOLD: usize = 8;
 const TIME_KEY: &[u8] = b"\"ts\":";
 
 /// What is sent, a file a partition, and when.
@@ -159,7 +161,7 @@ pub(super) fn measure(
         .create()
         .map_err(kafka)?;
     let engine = Engine::start(&job, WORKERS)?;
-    let (tell, seen) = channel();
+    let (tell, seen) = sync_channel(TOLD);
     let reading = thread::spawn(move || read(&consumer, &tell));
     let bench = Bench { schedule, engine, producer, topic: from };
     let played = bench.play(&seen);
@@ -255,7 +257,7 @@ fn reader(topic: &str) -> Result<BaseConsumer, BenchError> {
 }
 
 /// Notes what comes until the last user has, or nobody wants to know.
-fn read(consumer: &BaseConsumer, tell: &Sender<&'static str>) -> Result<Arrived, BenchError> {
+fn read(consumer: &BaseConsumer, tell: &SyncSender<&'static str>) -> Result<Arrived, BenchError> {
     let (mut arrived, mut asked) = (Vec::new(), Instant::now());
     while asked.elapsed() < PATIENCE {
         let Some(record) = consumer.poll(Duration::from_millis(100)) else { continue };
