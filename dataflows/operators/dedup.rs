@@ -9,6 +9,7 @@
 //! (at most two), released as the watermark passes.
 
 use std::cell::RefCell;
+use std::hint::black_box;
 use std::rc::Rc;
 
 use hashbrown::hash_table::Entry;
@@ -85,6 +86,15 @@ impl Seen {
         false
     }
 
+    /// Looks at where identifiers are to be found, one right after the other: the machine then waits
+    /// for the memory of many at once.
+    fn look_ahead(&self, ids: impl Iterator<Item = MessageKey>) {
+        let (recent, older) = (&self.recent, &self.older);
+        let is_there = |times: &Times, id: MessageKey| times.likely(id.bucket()).is_some();
+        let found = |id| usize::from(is_there(recent, id)) + usize::from(is_there(older, id));
+        black_box(ids.map(found).sum::<usize>());
+    }
+
     /// Drops what no later update can be a copy of.
     fn turn(&mut self, settled: EventTime) {
         if settled.saturating_sub(self.turned_at) <= self.horizon.ms() {
@@ -115,7 +125,7 @@ pub fn dedup<'scope>(
         let mut settled = Settled::new(settings.emit, workers);
         let mut waiting = Wheel::default();
         let mut held = None;
-        let mut due: Vec<Stamp> = Vec::new();
+        let (mut due, mut looked_at) = (Vec::<Stamp>::new(), EventTime::MIN);
         move |(input, frontier), (promises, _), output| {
             promises.for_each_time(|_, batches| {
                 batches.flat_map(|batch| batch.drain(..)).for_each(|it| settled.promise(it));
@@ -132,6 +142,11 @@ pub fn dedup<'scope>(
             let mut session = output.session(capability);
             let mut applied = applied.as_ref().map(|it| it.borrow_mut());
             while let Some(at) = waiting.next_due().filter(|at| !frontier.less_equal(at)) {
+                if waiting.opened().0 != looked_at {
+                    let (bucket, opened) = waiting.opened();
+                    looked_at = bucket;
+                    seen.look_ahead(opened.map(|stamp| stamp.id));
+                }
                 waiting.take_due(at, &mut due);
                 due.sort_unstable();
                 let before = settled.before(at);

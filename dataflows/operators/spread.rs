@@ -36,6 +36,12 @@ impl<T> Spread<T> {
         &mut self.parts[place(hash)]
     }
 
+    /// What is most likely the entry of this hash, of which a few bits are compared. It is cheap, and
+    /// brings near what a look at the entry needs.
+    pub fn likely(&self, hash: u64) -> Option<&T> {
+        self.part(hash).find(hash, |_| true)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.parts.iter().map(HashTable::len).sum()

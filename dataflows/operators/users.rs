@@ -191,13 +191,6 @@ impl User {
         memory.disorder_bytes += self.disorder.as_deref().map_or(0, updates) as u64;
     }
 
-    /// How much is kept, told by what stands at the places an update reads.
-    fn extent(&self) -> usize {
-        let logs = self.logs.iter().map(|log| usize::from(log.time(0).is_some()));
-        let states = self.states.first().map_or(0, |(fact, _)| fact.0 as usize);
-        logs.sum::<usize>().wrapping_add(states)
-    }
-
     /// Forgets everything but the name.
     pub fn erase(&mut self, pool: &mut Pool) {
         self.attributes.retire(pool);
@@ -317,11 +310,24 @@ impl Users {
         &mut self.list[slot / TOGETHER][slot % TOGETHER]
     }
 
+    /// Looks for users who are to be found. As in [`look_ahead`](Users::look_ahead), all are looked
+    /// for in the index before the first is looked at.
+    pub fn look_for(&self, keys: impl Iterator<Item = UserKey>, likely: &mut Vec<Slot>) {
+        likely.clear();
+        likely.extend(keys.filter_map(|key| self.slots.likely(key.bucket())));
+        sum_up(likely.iter().map(|slot| self.get(*slot).key.bucket()));
+    }
+
     /// Looks at users who are to be worked on, one right after the other: the machine then waits
-    /// for the memory of many at once, and not of each in turn.
-    pub fn look_ahead(&self, slots: impl Iterator<Item = Slot>) {
-        let seen: usize = slots.map(|slot| self.get(slot).extent()).sum();
-        black_box(seen);
+    /// for the memory of many at once, and not of each in turn. What is found by what was found is
+    /// looked at when that has been, of all of them.
+    pub fn look_ahead(&self, slots: impl Iterator<Item = Slot> + Clone) {
+        let users = || slots.clone().map(|slot| self.get(slot));
+        sum_up(users().map(|user| user.since.cast_unsigned() ^ user.key.bucket()));
+        sum_up(users().map(|user| user.states.first().map_or(0, |(fact, _)| fact.0.into())));
+        sum_up(users().map(|user| user.logs.iter().map(|log| log.len() as u64).sum()));
+        let is_held = |log: &Log| u64::from(log.time(0).is_some());
+        sum_up(users().map(|user| user.logs.iter().map(is_held).sum()));
     }
 
     /// How many there are.
@@ -353,6 +359,11 @@ impl Users {
 fn user(list: &[Vec<User>], slot: Slot) -> &User {
     let slot = slot as usize;
     &list[slot / TOGETHER][slot % TOGETHER]
+}
+
+/// Has all of them computed, though nobody asks for the sum.
+fn sum_up(words: impl Iterator<Item = u64>) {
+    black_box(words.fold(0, u64::wrapping_add));
 }
 
 /// Keys are hashes already: half of their bits are taken as they are.

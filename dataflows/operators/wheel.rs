@@ -200,7 +200,7 @@ impl<T> Wheel<T> {
     }
 
     /// What is held of the bucket that was opened last, and which bucket that is.
-    pub fn opened(&self) -> (EventTime, impl Iterator<Item = &T>) {
+    pub fn opened(&self) -> (EventTime, impl Iterator<Item = &T> + Clone) {
         (self.opened_bucket, self.opened.iter().flatten())
     }
 

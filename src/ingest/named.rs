@@ -5,6 +5,8 @@
 //! does not grow with the users there are. Whoever was forgotten is named again: that costs the
 //! worker of the user a look at who is there already.
 
+use std::hint::black_box;
+
 use dataflows::model::UserKey;
 
 /// How many users are remembered: a power of two.
@@ -24,6 +26,13 @@ impl Default for Named {
 }
 
 impl Named {
+    /// Looks at the places of users who are to be remembered, one right after the other: the machine
+    /// then waits for the memory of many at once, and not of each in turn.
+    pub(super) fn look_ahead(&self, users: impl Iterator<Item = UserKey>) {
+        let seen = users.map(|user| self.0[user.bucket() as usize % PLACES][0]);
+        black_box(seen.fold(0, u32::wrapping_add));
+    }
+
     /// Remembers a user; says whether they are to be named.
     pub(super) fn insert(&mut self, user: UserKey) -> bool {
         let (route, bucket) = (user.route(), user.bucket());

@@ -211,6 +211,8 @@ impl Ingest {
         let mut counted = inputs.seen.as_mut().map(|seen| seen.open());
         updates.reserve(records.len());
         stamps.reserve(records.len());
+        let understood = records.iter().filter_map(|record| record.content.as_ref().ok());
+        self.named.look_ahead(understood.map(|it| it.user));
         for record in records.drain(..) {
             let position = Position { partition: partition.index, offset: record.offset };
             let raw = || record.line.bytes(chunk).to_vec();

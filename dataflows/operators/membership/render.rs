@@ -22,7 +22,7 @@ use crate::operators::dedup::SecondCopy;
 use crate::operators::plan::{Edge, Sight};
 use crate::operators::settled::{Promise, Settled};
 use crate::operators::slots::Slots;
-use crate::operators::users::{Effect, Users};
+use crate::operators::users::{Effect, Slot, Users};
 use crate::operators::wheel::Wheel;
 
 /// The streams this operator reads.
@@ -65,6 +65,9 @@ const OUTPUTS: usize = 8;
 /// How many instants are worked off before other operators get their turn.
 const INSTANTS_PER_TURN: usize = 4_096;
 
+/// For how many users it looks at once: what is found of them stays near until they are.
+const LOOKED_FOR: usize = 128;
+
 /// Renders the operator (see the module).
 pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<'scope> {
     let scope = inputs.updates.scope();
@@ -93,10 +96,14 @@ pub fn membership<'scope>(inputs: Inputs<'scope>, state: Membership) -> Outputs<
             // of one time would change places.
             updates.for_each(|capability, batch| {
                 hold(&mut held, &capability);
-                for incoming in batch.drain(..) {
-                    match incoming {
-                        Incoming::Name(user, name) => state.name(user, name),
-                        Incoming::Update(update) => ahead.update(update, &state.users),
+                let mut arrived = batch.drain(..);
+                while let Some(some) = arrived.as_slice().chunks(LOOKED_FOR).next() {
+                    ahead.look_for(some, &state.users);
+                    for incoming in arrived.by_ref().take(LOOKED_FOR) {
+                        match incoming {
+                            Incoming::Name(user, name) => state.name(user, name),
+                            Incoming::Update(update) => ahead.update(update, &state.users),
+                        }
                     }
                 }
             });
@@ -208,8 +215,7 @@ fn hold(held: &mut Option<[Capability<EventTime>; OUTPUTS]>, arrived: &InputCapa
 
 /// What has come and waits for the frontier.
 struct Ahead {
-    /// At their users, who are looked up as they come, one after the other: that lets the machine
-    /// wait for the memory of several at once.
+    /// At their users.
     updates: Wheel<Effect>,
     copies: Wheel<SecondCopy>,
     commands: Wheel<Command>,
@@ -227,6 +233,8 @@ struct Ahead {
     ends: bool,
     /// The buckets of updates and of alarms whose users have been looked at.
     looked_at: [EventTime; 2],
+    /// Where those are, most likely, whose updates have come.
+    likely: Vec<Slot>,
 }
 
 impl Ahead {
@@ -244,7 +252,17 @@ impl Ahead {
             exist: Slots::default(),
             ends: false,
             looked_at: [EventTime::MIN; 2],
+            likely: Vec::new(),
         }
+    }
+
+    /// Looks for the users of what has arrived, before each is found.
+    fn look_for(&mut self, arrived: &[Incoming], users: &Users) {
+        let of_update = |incoming: &Incoming| match incoming {
+            Incoming::Update(update) => Some(update.user),
+            Incoming::Name(..) => None,
+        };
+        users.look_for(arrived.iter().filter_map(of_update), &mut self.likely);
     }
 
     fn update(&mut self, update: Update, users: &Users) {
