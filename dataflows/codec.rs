@@ -44,7 +44,77 @@ pub(crate) fn write_unsigned(number: u64, into: &mut Vec<u8>) {
 
 /// The same of a number that may be below zero: small ones are written as small ones.
 pub(crate) fn write_signed(number: i64, into: &mut Vec<u8>) {
-    write_unsigned(((number << 1) ^ (number >> 63)) as u64, into);
+    write_unsigned(folded(number), into);
+}
+
+/// Small numbers, whatever their sign, as small ones.
+fn folded(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+/// A short entry, put together where it is copied from in one go: of what there is much of, to ask for
+/// room number by number would be most of the work.
+pub(crate) struct Short {
+    bytes: [u8; Short::BYTES_MAX],
+    length: usize,
+}
+
+impl Short {
+    /// A key, and what five numbers come to at most, and the eight bytes the last one is written as.
+    const BYTES_MAX: usize = 72;
+
+    /// One that begins with the 16 bytes of a key.
+    #[inline]
+    pub(crate) fn new(key: [u8; 16]) -> Self {
+        let mut bytes = [0; Short::BYTES_MAX];
+        bytes[..16].copy_from_slice(&key);
+        Short { bytes, length: 16 }
+    }
+
+    /// How long it is so far.
+    pub(crate) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Puts a byte behind what is there.
+    #[inline]
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
+    }
+
+    /// Puts another byte in place of one that is there.
+    pub(crate) fn set(&mut self, place: usize, byte: u8) {
+        self.bytes[place] = byte;
+    }
+
+    /// Puts a number behind what is there, as [`write_unsigned`] does.
+    #[inline]
+    pub(crate) fn unsigned(&mut self, number: u64) {
+        let (tag, length) = match number {
+            0..=250 => return self.byte(number as u8),
+            251..=0xffff => (251, 2),
+            0x1_0000..=0xffff_ffff => (252, 4),
+            _ => (253, 8),
+        };
+        self.byte(tag);
+        self.bytes[self.length..self.length + 8].copy_from_slice(&number.to_le_bytes());
+        self.length += length;
+    }
+
+    /// The same of a number that may be below zero.
+    #[inline]
+    pub(crate) fn signed(&mut self, number: i64) {
+        self.unsigned(folded(number));
+    }
+
+    /// Puts it behind other entries.
+    #[inline]
+    pub(crate) fn end(&self, into: &mut Vec<u8>) {
+        let end = into.len() + self.length;
+        into.extend_from_slice(&self.bytes); // of a length that is known beforehand
+        into.truncate(end);
+    }
 }
 
 /// Reads entries one after the other.
@@ -145,6 +215,24 @@ pub(crate) fn fingerprint<T: Serialize + ?Sized>(thing: &T) -> u64 {
 mod tests {
     use super::*;
 
+    /// What stands behind the key of a short entry that comes behind others.
+    fn short(put: impl Fn(&mut Short)) -> Vec<u8> {
+        let (mut entry, mut page) = (Short::new([7; 16]), vec![1; 3]);
+        put(&mut entry);
+        entry.end(&mut page);
+        assert_eq!((page.len(), page[2], page[3]), (3 + entry.length(), 1, 7));
+        page.split_off(3 + 16)
+    }
+
+    #[test]
+    fn the_longest_short_entry_has_room() {
+        let longest = short(|it| {
+            it.byte(1);
+            (0..4).for_each(|_| it.unsigned(u64::MAX));
+        });
+        assert_eq!(longest.len(), 1 + 4 * 9);
+    }
+
     #[test]
     fn numbers_are_read_as_they_are_written() {
         let edges = [0, 1, 125, 126, 250, 251, 252, 255, 1 << 15, u64::from(u16::MAX), 1 << 16];
@@ -153,6 +241,7 @@ mod tests {
             write(&number, &mut page);
             write_unsigned(number, &mut by_hand);
             assert_eq!(page, by_hand);
+            assert_eq!(short(|it| it.unsigned(number)), page);
             assert_eq!(Entries::new(&page).unsigned().ok(), Some(number));
             for end in 0..page.len() {
                 assert!(Entries::new(&page[..end]).unsigned().is_err());
@@ -162,6 +251,7 @@ mod tests {
                 write(&number, &mut page);
                 write_signed(number, &mut by_hand);
                 assert_eq!(page, by_hand);
+                assert_eq!(short(|it| it.signed(number)), page);
                 let mut entries = Entries::new(&page);
                 assert_eq!(entries.signed().ok(), Some(number));
                 assert!(entries.is_empty());

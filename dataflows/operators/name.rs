@@ -33,9 +33,17 @@ impl Name {
     /// As text.
     pub fn text(&self) -> &str {
         match self {
-            Name::Short(len, bytes) => std::str::from_utf8(&bytes[..usize::from(*len)])
+            Name::Short(..) => std::str::from_utf8(self.as_bytes())
                 .expect("a short name was a text when it was put here"),
             Name::Shared(name) => name,
+        }
+    }
+
+    /// The bytes of the text: what is needed to write it, without a look at whether it is one.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Name::Short(len, bytes) => &bytes[..usize::from(*len)],
+            Name::Shared(name) => name.as_bytes(),
         }
     }
 
@@ -79,6 +87,7 @@ mod tests {
         for text in ["", "u1", "fourteen bytes", "fifteen bytes…", "Zoë", &"x".repeat(300)] {
             let mut name = Name::new(text.into());
             assert_eq!((name.text(), &*name.give()), (text, text));
+            assert_eq!(name.as_bytes(), text.as_bytes());
             assert_eq!(name.bytes() == 0, text.len() <= SHORT_BYTES);
             let first = name.share();
             assert!(Arc::ptr_eq(&first, &name.share()) && Arc::ptr_eq(&first, &name.give()));

@@ -1,6 +1,6 @@
 //! Measurements made inside a child: `bench --measure NAME` prints their figures as JSON.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dataflows::model;
@@ -10,7 +10,7 @@ use super::error::BenchError;
 use super::figures::Figures;
 use super::latency::{self, Schedule, Setting};
 use super::measurement::{Load, Measurement, Size};
-use super::{alone, exporting, phases, plots, saving, service, shapes};
+use super::{alone, exporting, paced, phases, plots, saving, service, shapes};
 use crate::generate::clicks::Settings;
 
 /// Makes one measurement.
@@ -56,12 +56,22 @@ pub(super) fn measure(
         Some(Measurement::Latency(load)) => {
             let (schedule, setting) = of_load(load, data, size)?;
             let (figures, histogram) = latency::measure(schedule, setting, data.folder())?;
-            let plot = out.join(format!("{}.svg", name.replace('/', "-")));
-            plots::percentiles(&plot, name, &histogram)?;
+            plots::percentiles(&plot(out, name), name, &histogram)?;
+            Ok(figures)
+        }
+        Some(Measurement::Paced { is_kept }) => {
+            let rate = if size.quick { 15_000.0 } else { 300_000.0 };
+            let (figures, histogram) = paced::measure(data, rate, is_kept)?;
+            plots::percentiles(&plot(out, name), name, &histogram)?;
             Ok(figures)
         }
         _ => Err(BenchError::Row { row: name.to_owned() }),
     }
+}
+
+/// Where the picture of a measurement goes.
+fn plot(out: &Path, name: &str) -> PathBuf {
+    out.join(format!("{}.svg", name.replace('/', "-")))
 }
 
 fn of_load(load: Load, data: &Data, size: Size) -> Result<(Schedule, Setting), BenchError> {

@@ -26,6 +26,8 @@ pub(super) enum Measurement {
     Memory { attributes: bool, users: u32 },
     /// From topic to topic, with a checkpoint a second: `kafka/kept`, or none: `kafka/none`.
     Topics { is_kept: bool },
+    /// The same at a steady rate, timed from when records were due: `kafka-paced/kept`, `kafka-paced/none`.
+    Paced { is_kept: bool },
     /// From a checkpoint to the first new difference: `recovery`.
     Recovery,
     /// What state takes on disk: `state`.
@@ -72,6 +74,9 @@ impl Measurement {
                 Measurement::Memory { attributes: stream == "w2", users: users.parse().ok()? }
             }
             ["kafka", kind @ ("kept" | "none")] => Measurement::Topics { is_kept: kind == "kept" },
+            ["kafka-paced", kind @ ("kept" | "none")] => {
+                Measurement::Paced { is_kept: kind == "kept" }
+            }
             ["recovery"] => Measurement::Recovery,
             ["state"] => Measurement::State,
             ["serve"] => Measurement::Service,

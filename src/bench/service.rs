@@ -3,12 +3,12 @@
 //! coming at a steady rate, each promise is measured by itself; last, ten times as many come as are
 //! promised to be taken.
 
-mod engine;
 mod events;
 mod load;
 mod pacer;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::data::Data;
+use super::engine::Engine;
 use super::error::BenchError;
 use super::figures::Figures;
 use super::measurement::Size;
 use crate::threads;
-use engine::Engine;
 use events::{BATCH, Batches};
 use load::{Connection, Outcome, Plan, Tally};
 
@@ -55,6 +55,7 @@ fn wrong(what: impl std::fmt::Display) -> BenchError {
 /// The job, and what is sent to it.
 struct Bench {
     engine: Engine,
+    address: SocketAddr,
     batches: Batches,
     size: Size,
     users: u32,
@@ -66,8 +67,10 @@ pub(super) fn measure(data: &Data, size: Size) -> Result<Figures, BenchError> {
     let users = size.of(USERS);
     let folder = data.folder().join("service");
     let job = job(data, &folder)?;
+    let engine = Engine::start(&job, WORKERS)?;
     let mut bench = Bench {
-        engine: Engine::start(&job, WORKERS)?,
+        address: engine.listening()?,
+        engine,
         batches: Batches::of(users),
         size,
         users,
@@ -132,7 +135,7 @@ impl Bench {
     /// A plan of so many requests a second, the first seconds of which are not counted.
     fn plan(&self, connections: usize, per_s: f64) -> Plan {
         let (warm_up, measured) = (self.seconds(2.0), self.seconds(8.0));
-        let address = self.engine.address;
+        let address = self.address;
         Plan { address, connections, per_s: self.rate(per_s), warm_up, measured }
     }
 
@@ -147,7 +150,7 @@ impl Bench {
 
     /// All users tell who they are, as fast as that is taken; done when the last one is in.
     fn identify(&mut self) -> Result<(), BenchError> {
-        let (address, count) = (self.engine.address, u64::from(self.users).div_ceil(BATCH));
+        let (address, count) = (self.address, u64::from(self.users).div_ceil(BATCH));
         let tally = load::closed_loop(address, SENDERS, count, async |to, number| {
             loop {
                 let answer = to.post("/v1/batch", events::identified(number)).await?;

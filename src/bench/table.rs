@@ -97,15 +97,8 @@ fn summary(formula: Formula, samples: &Samples) -> Option<Summary> {
     let of = |key: Key| column(key, samples);
     match formula {
         Formula::Of(key) => Summary::of(of(key)),
-        Formula::Ratio(over, under) => {
-            let (over, under) = (of(over), of(under));
-            // What was run less often stands for all its runs.
-            let runs = over.len().max(under.len());
-            let at = |values: &[f64], run: usize| {
-                values.get(run).or(values.last()).copied().unwrap_or(f64::NAN)
-            };
-            Summary::of((0..runs).map(|run| at(&over, run) / at(&under, run)).collect())
-        }
+        Formula::Ratio(over, under) => Summary::of(paired(&of(over), &of(under), |a, b| a / b)),
+        Formula::Difference(more, less) => Summary::of(paired(&of(more), &of(less), |a, b| a - b)),
         Formula::Spread(keys) => {
             let medians: Option<Vec<f64>> =
                 keys.iter().map(|key| Summary::of(of(*key)).map(|it| it.median)).collect();
@@ -118,6 +111,13 @@ fn summary(formula: Formula, samples: &Samples) -> Option<Summary> {
             Summary::of(vec![rise / (median(to[1])? - median(from[1])?)])
         }
     }
+}
+
+/// What comes of two figures, run by run. What was run less often stands for all its runs.
+fn paired(left: &[f64], right: &[f64], of: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let at =
+        |values: &[f64], run: usize| values.get(run).or(values.last()).copied().unwrap_or(f64::NAN);
+    (0..left.len().max(right.len())).map(|run| of(at(left, run), at(right, run))).collect()
 }
 
 /// A number as people read it.
@@ -246,6 +246,17 @@ mod tests {
         let rocks = result(row("w1-flink-rocksdb"), &samples, false);
         assert_eq!((rocks.value.unwrap().median, rocks.reached), (34.0, Some(false)));
         assert_eq!(result(row("w1s"), &samples, false).missing.as_deref(), Some("not measured"));
+    }
+
+    #[test]
+    fn differences_go_run_by_run_and_may_be_below_nothing() {
+        let samples = samples(&[
+            ("kafka-paced/none", "p99_ms", &[100.0, 120.0, 90.0]),
+            ("kafka-paced/kept", "p99_ms", &[104.0, 118.0, 97.0]),
+        ]);
+        let more = result(row("kafka-latency-more"), &samples, false);
+        let value = Summary { median: 4.0, min: -2.0, max: 7.0, runs: 3 };
+        assert_eq!((more.value, more.reached), (Some(value), Some(true)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dataflows::model::EventTime;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -23,11 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How a run says how long it took to go on.
 const FIRST_NEW: &str = "the first new difference came ";
 
-fn wrong(what: impl std::fmt::Display) -> BenchError {
+pub(super) fn wrong(what: impl std::fmt::Display) -> BenchError {
     BenchError::Measure(what.to_string())
 }
 
-fn kafka(error: KafkaError) -> BenchError {
+pub(super) fn kafka(error: KafkaError) -> BenchError {
     wrong(format!("Kafka: {error}"))
 }
 
@@ -37,7 +38,7 @@ fn brokers() -> Result<String, BenchError> {
     })
 }
 
-fn client() -> Result<ClientConfig, BenchError> {
+pub(super) fn client() -> Result<ClientConfig, BenchError> {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", brokers()?);
     Ok(client)
@@ -76,7 +77,7 @@ fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Option<u64> {
     u64::try_from(end).ok()
 }
 
-fn make(topic: &str, partitions: usize) -> Result<(), BenchError> {
+pub(super) fn make(topic: &str, partitions: usize) -> Result<(), BenchError> {
     let admin: AdminClient<_> = client()?.create().map_err(kafka)?;
     let partitions = i32::try_from(partitions).map_err(wrong)?;
     let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
@@ -88,7 +89,7 @@ fn make(topic: &str, partitions: usize) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn send(
+pub(super) fn send(
     producer: &BaseProducer,
     topic: &str,
     partition: i32,
@@ -107,29 +108,44 @@ fn send(
     Ok(())
 }
 
+/// Sends a purchase that makes its user one of high value.
+pub(super) fn spend(
+    producer: &BaseProducer,
+    (topic, partition): (&str, i32),
+    user: &str,
+    time: EventTime,
+) -> Result<(), BenchError> {
+    let line = format!(
+        r#"{{"ts":{time},"type":"purchase","user_id":"{user}","event_id":"{user}{partition}","properties":{{"amount":5000}}}}"#
+    );
+    send(producer, topic, partition, line.as_bytes())
+}
+
 /// A name that no topic has yet.
-fn new_name(what: &str) -> String {
+pub(super) fn new_name(what: &str) -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{what}-{}", since.as_micros())
 }
 
 /// What a job reads, and by which segments.
-struct Job<'a> {
-    topic: &'a str,
-    segments: &'a Path,
-    mapping: &'a str,
+pub(super) struct Job<'a> {
+    pub(super) topic: &'a str,
+    pub(super) segments: &'a Path,
+    pub(super) mapping: &'a str,
     /// The folder of its state.
-    state: PathBuf,
+    pub(super) state: PathBuf,
+    /// The topic it writes, which nobody has written.
+    pub(super) to: String,
 }
 
-const CLICKS: &str =
+pub(super) const CLICKS: &str =
     "time = \"ts\"\nevent = \"type\"\nid = \"event_id\"\nproperties = \"properties\"\n";
 const CHANGES: &str =
     "time = \"ts\"\ntraits = \"attributes\"\nattribute = \"attribute\"\nvalue = \"value\"\n";
 
 impl Job<'_> {
-    /// Writes the job file: to a topic of its own, with a checkpoint so often, if any.
-    fn write(&self, data: &Data, interval: Option<&str>) -> Result<PathBuf, BenchError> {
+    /// Writes the job file, with a checkpoint so often, if any.
+    pub(super) fn write(&self, data: &Data, interval: Option<&str>) -> Result<PathBuf, BenchError> {
         let (brokers, Job { topic, mapping, .. }) = (brokers()?, self);
         let absolute = |path: &Path| fs::canonicalize(path).map_err(BenchError::file("find", path));
         let text = |path: &Path| toml::Value::from(path.display().to_string()).to_string();
@@ -144,7 +160,7 @@ impl Job<'_> {
              idle_timeout = \"1h\"\n{state}[[source]]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\n\
              topic = \"{topic}\"\n[source.mapping]\nuser = \"user_id\"\n{mapping}\
              [[sink]]\nkind = \"kafka\"\nbrokers = \"{brokers}\"\ntopic = \"{}\"\n",
-            new_name("diffs")
+            self.to
         );
         let path = data.folder().join("job.toml");
         fs::write(&path, job).map_err(BenchError::file("write", &path))?;
@@ -153,7 +169,7 @@ impl Job<'_> {
 }
 
 /// Forgets the state of an earlier run.
-fn forget(state: &Path) -> Result<(), BenchError> {
+pub(super) fn forget(state: &Path) -> Result<(), BenchError> {
     if state.exists() {
         fs::remove_dir_all(state).map_err(BenchError::file("remove", state))?;
     }
@@ -174,7 +190,8 @@ pub(super) fn clicks(data: &Data, is_kept: bool) -> Result<Figures, BenchError> 
     let segments = data.windows(0)?;
     let state = data.folder().join("state-w1");
     forget(&state)?;
-    let job = Job { topic: &topic, segments: &segments, mapping: CLICKS, state };
+    let job =
+        Job { topic: &topic, segments: &segments, mapping: CLICKS, state, to: new_name("diffs") };
     let job = job.write(data, is_kept.then_some("1s"))?;
     let command = run_of(&job)?;
     let (mut figures, _) = child::watched(&command, &data.folder().join("usage.json"))?;
@@ -190,7 +207,8 @@ pub(super) fn recovery(data: &Data) -> Result<Figures, BenchError> {
     let lines = data::lines(&parts[0])?;
     let (topic, state) = (format!("long-{lines}"), data.folder().join("state-long"));
     let segments = data.long_windows()?;
-    let job = Job { topic: &topic, segments: &segments, mapping: CLICKS, state: state.clone() };
+    let (state_of_it, to) = (state.clone(), new_name("diffs"));
+    let job = Job { topic: &topic, segments: &segments, mapping: CLICKS, state: state_of_it, to };
     let consumer: BaseConsumer = client()?.create().map_err(kafka)?;
     // The next time it goes on from where it was, which is as much but for two users.
     let is_there = state.exists() && end(&consumer, &topic, 0).is_some_and(|end| end > lines);
@@ -205,10 +223,7 @@ pub(super) fn recovery(data: &Data) -> Result<Figures, BenchError> {
     let time = last + i64::try_from(sent).map_err(wrong)? * 10_000 + 1_000;
     for partition in 0..2 {
         for (time, user) in [(time, "n"), (time + 10_000, "m")] {
-            let line = format!(
-                r#"{{"ts":{time},"type":"purchase","user_id":"{user}{time}","event_id":"{user}{time}{partition}","properties":{{"amount":5000}}}}"#
-            );
-            send(&producer, &topic, partition, line.as_bytes())?;
+            spend(&producer, (&topic, partition), &format!("{user}{time}"), time)?;
         }
     }
     producer.flush(PATIENCE).map_err(kafka)?;
@@ -236,8 +251,8 @@ pub(super) fn attributes(data: &Data) -> Result<Figures, BenchError> {
     load(&topic, std::slice::from_ref(&files.stream))?;
     let state = data.folder().join("state-users");
     forget(&state)?;
-    let (segments, state_of_it) = (&files.segments, state.clone());
-    let job = Job { topic: &topic, segments, mapping: CHANGES, state: state_of_it };
+    let (segments, state_of_it, to) = (&files.segments, state.clone(), new_name("diffs"));
+    let job = Job { topic: &topic, segments, mapping: CHANGES, state: state_of_it, to };
     let command = run_of(&job.write(data, Some("1s"))?)?;
     child::watched(&command, &data.folder().join("usage.json"))?;
     let mut figures = Figures::default();

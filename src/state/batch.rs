@@ -7,7 +7,8 @@
 //! ```
 //! Numbers are little-endian. Every sum is an XXH3-64: the header's of the header before it, a
 //! block's of its number and all of it but the sum, the footer's of the whole file before it. A
-//! plain block is a row of whole entries, each behind its length as a varint (LEB128). Version 1 had
+//! plain block is a row of whole entries, each behind its length as a varint (LEB128). Blocks are
+//! packed where that makes them much smaller, which is tried on a part of the first. Version 1 had
 //! packed blocks only.
 
 mod read;

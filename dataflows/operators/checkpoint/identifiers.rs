@@ -13,7 +13,7 @@ use super::merge::Merged;
 use super::pages::PAGE_BYTES;
 use super::{Collection, Piece, Unreadable, is_needed};
 use crate::clock::{ClockSettings, Emit};
-use crate::codec::{Entries, Stopped, write_signed};
+use crate::codec::{Entries, Short, Stopped, write_signed};
 use crate::model::{EventTime, MessageKey, Position, Stamp, UserKey};
 use crate::operators::dedup::{SecondCopy, hold_earliest};
 use crate::operators::membership::Command;
@@ -64,9 +64,8 @@ impl Identifiers {
             return self.write(before);
         }
         let is_of_use = |it: &Identified| is_needed(it.until(self.settings), before);
-        while self.waiting.front().is_some_and(|it| !is_of_use(it)) {
-            self.waiting.pop_front();
-        }
+        let gone = self.waiting.iter().take_while(|it| !is_of_use(it)).count();
+        self.waiting.drain(..gone);
     }
 
     /// Writes those that took effect before this.
@@ -169,8 +168,8 @@ struct IdentifierPages {
     base: EventTime,
 }
 
-/// What a page may be longer than full by: an entry.
-const SLACK_BYTES: usize = 32;
+/// What a page may be longer than full by: an entry, as it is put together.
+const SLACK_BYTES: usize = 128;
 
 impl IdentifierPages {
     fn push(&mut self, id: MessageKey, time: EventTime) {
@@ -179,8 +178,9 @@ impl IdentifierPages {
             self.page.reserve(PAGE_BYTES + SLACK_BYTES);
             write_signed(time, &mut self.page);
         }
-        self.page.extend_from_slice(&id.to_bytes());
-        write_signed(time - self.base, &mut self.page);
+        let mut entry = Short::new(id.to_bytes());
+        entry.signed(time - self.base);
+        entry.end(&mut self.page);
         if self.page.len() >= PAGE_BYTES {
             self.full.push(std::mem::take(&mut self.page));
         }

@@ -109,9 +109,9 @@ impl Image {
 
 /// Puts behind what is there the bytes of an image of who a user is, and since when, and nothing else:
 /// what most users have, where segments are about events.
-pub(super) fn write_bare(name: &str, since: EventTime, into: &mut Vec<u8>) {
+pub(super) fn write_bare(name: &[u8], since: EventTime, into: &mut Vec<u8>) {
     write_unsigned(name.len() as u64, into);
-    into.extend_from_slice(name.as_bytes());
+    into.extend_from_slice(name);
     write_signed(since, into);
     into.extend_from_slice(&[0; 2]); // no attributes, no facts
 }
@@ -148,7 +148,7 @@ mod tests {
             let image = Image { name: name.into(), since, attributes, facts, disorder: None };
             let (mut whole, mut bare) = (Vec::new(), Vec::new());
             image.write(&mut whole);
-            write_bare(name, since, &mut bare);
+            write_bare(name.as_bytes(), since, &mut bare);
             assert_eq!(whole, bare);
         }
     }

@@ -26,7 +26,7 @@ impl UserPages {
     }
 
     /// Puts a user behind what is there of whom nothing is kept but who they are and since when.
-    pub(super) fn push_bare(&mut self, key: UserKey, name: &str, since: EventTime) {
+    pub(super) fn push_bare(&mut self, key: UserKey, name: &[u8], since: EventTime) {
         self.write(key, |page| write_bare(name, since, page));
     }
 
@@ -51,11 +51,16 @@ pub(super) fn push(page: &mut Vec<u8>, key: UserKey, image: &[u8]) {
     page.extend_from_slice(image);
 }
 
-/// Puts an entry behind what is there: what it says is written right where it stands.
-pub(super) fn push_written(page: &mut Vec<u8>, key: UserKey, write: impl FnOnce(&mut Vec<u8>)) {
+/// Sees to it that a page that is to be filled has room for all of it.
+pub(super) fn make_room(page: &mut Vec<u8>) {
     if page.capacity() == 0 {
         page.reserve(PAGE_BYTES + SLACK_BYTES);
     }
+}
+
+/// Puts an entry behind what is there: what it says is written right where it stands.
+pub(super) fn push_written(page: &mut Vec<u8>, key: UserKey, write: impl FnOnce(&mut Vec<u8>)) {
+    make_room(page);
     page.extend_from_slice(&key.to_bytes());
     let place = page.len();
     page.push(0);

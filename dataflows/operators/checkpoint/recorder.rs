@@ -1,11 +1,11 @@
 //! What has changed since the last checkpoint.
 
-use super::events::{EventPage, Told};
+use super::events::{EventPage, Named, Told};
 use super::image::{Disordered, FactImage, GONE, Image, KeptFact, Recent, RecentChange};
 use super::pages::{PAGE_BYTES, UserPages};
 use super::{Collection, Piece, is_needed};
 use crate::model::time::leave_time;
-use crate::model::{Change, Duration, EventTime, Hit, StreamId, UserKey, Value};
+use crate::model::{Change, Duration, EventTime, Hit, Payload, StreamId, UserKey, Value};
 use crate::operators::attributes::Writer;
 use crate::operators::cell::Cell;
 use crate::operators::plan::{FactKind, Plan, Reader};
@@ -120,6 +120,7 @@ impl Recorder {
     }
 
     /// A user has changed.
+    #[inline(never)]
     pub fn changed(&mut self, slot: Slot) {
         if self.is_changed.put(slot) {
             self.changed.push(slot);
@@ -129,6 +130,7 @@ impl Recorder {
     /// An update of this user took effect at this instant.
     pub fn applied(&mut self, (user, at): (UserKey, EventTime), update: &Effect, plan: &Plan) {
         match &update.change {
+            Change::Event(hits) => hits.iter().for_each(|hit| self.hit(user, update, hit, plan)),
             Change::Attributes(_) => self.changed(update.slot),
             Change::Delete => {
                 self.changed(update.slot);
@@ -136,29 +138,56 @@ impl Recorder {
                 self.page.push(user, at, Told::Erased);
                 self.needed(at, plan.longest_window());
             }
-            Change::Event(hits) => hits.iter().for_each(|hit| self.hit(user, update, hit, plan)),
         }
     }
 
+    // What is seldom so stands in functions of its own: an event passes here once, and that is most
+    // of what a checkpoint costs.
     fn hit(&mut self, user: UserKey, update: &Effect, hit: &Hit, plan: &Plan) {
-        let Some(entry) = Entry::of(&hit.payload, update.position) else { return };
-        let Kept { window, in_image, fingerprint } = self.kept_of(hit.stream, plan);
+        let Kept { window, in_image, fingerprint } =
+            match self.kept.get(hit.stream.0 as usize).copied().flatten() {
+                Some(known) => known,
+                None => self.learn(hit.stream, plan),
+            };
+        let micros = match hit.payload {
+            Payload::Mismatch => return,
+            Payload::Happened => Some(None),
+            Payload::Micros(micros) => Some(Some(micros)),
+            _ => None,
+        };
         if in_image {
             self.changed(update.slot);
         }
-        if let Some(window) = window {
-            let stream = (hit.stream, fingerprint);
+        let (time, stream) = (update.time, (hit.stream, fingerprint));
+        match (window, micros) {
+            (Some(window), Some(micros)) => {
+                self.page.push_short(user, time, (stream, micros));
+                self.needed(time, window);
+            }
+            (Some(window), None) => self.long(user, update, (stream, &hit.payload), window),
+            (None, _) => {}
+        }
+    }
+
+    /// An event entered a window, and more is kept of it than a number.
+    #[inline(never)]
+    fn long(
+        &mut self,
+        user: UserKey,
+        update: &Effect,
+        (stream, payload): (Named, &Payload),
+        window: Duration,
+    ) {
+        if let Some(entry) = Entry::of(payload, update.position) {
             self.page.push(user, update.time, Told::Event(stream, &entry));
             self.needed(update.time, window);
         }
     }
 
-    fn kept_of(&mut self, stream: StreamId, plan: &Plan) -> Kept {
-        let number = stream.0 as usize;
-        if let Some(Some(known)) = self.kept.get(number) {
-            return *known;
-        }
-        let kept = Kept::of(stream, plan);
+    /// What is kept of the events of a stream, noted for the next one.
+    #[inline(never)]
+    fn learn(&mut self, stream: StreamId, plan: &Plan) -> Kept {
+        let (number, kept) = (stream.0 as usize, Kept::of(stream, plan));
         if self.kept.len() <= number {
             self.kept.resize(number + 1, None);
         }
@@ -189,6 +218,7 @@ impl Recorder {
     }
 
     /// What was written last is needed until it has left a window so long.
+    #[inline]
     fn needed(&mut self, time: EventTime, window: Duration) {
         self.until = self.until.max(leave_time(time, window, self.granularity));
         if self.page.bytes() >= PAGE_BYTES {
@@ -196,6 +226,7 @@ impl Recorder {
         }
     }
 
+    #[inline(never)]
     fn end_page(&mut self) {
         let until = std::mem::replace(&mut self.until, EventTime::MIN);
         let page = self.page.finish();
@@ -248,7 +279,7 @@ impl Writing {
     fn write(&mut self, slot: Slot, (users, plan, store): Seen<'_>) {
         let user = users.get(slot);
         if let Some(since) = user.since().filter(|_| user.is_bare()) {
-            return self.pages.push_bare(user.key(), user.name.text(), since);
+            return self.pages.push_bare(user.key(), user.name.as_bytes(), since);
         }
         let image = image_of(user, plan, store, self.settled);
         if image.as_ref().is_some_and(|image| image.since == GONE) {

@@ -14,11 +14,18 @@ use crate::state::StateError;
 const LONG_BYTES: usize = 16 << 10;
 /// How hard zstd tries. A checkpoint is written while the stream flows: speed goes first.
 const LEVEL: i32 = 1;
+/// So much of a batch is packed to see whether the rest is worth it.
+const SAMPLE_BYTES: usize = 16 << 10;
+/// It is, where no more than so much is left of the sample. Of users of whom nothing is known but who
+/// they are, most is a hash: two thirds are left, and to pack them is what a checkpoint costs most.
+/// Attributes come to a third.
+const WORTH: f64 = 0.6;
 
 /// Writes a batch, entry by entry. Holds all blocks.
 pub struct BatchWriter {
     header: BatchHeader,
-    packs: bool,
+    /// Whether blocks are packed; `None` until the first of them tells whether it is worth it.
+    packs: Option<bool>,
     /// The plain block that is being filled.
     plain: Vec<u8>,
     /// How many entries it has.
@@ -41,7 +48,7 @@ impl BatchWriter {
         let header = BatchHeader { collection: collection.to_owned(), worker, lower, upper };
         let mut writer = BatchWriter {
             header,
-            packs: true,
+            packs: None,
             plain: Vec::new(),
             plain_entries: 0,
             pieces: Vec::new(),
@@ -54,11 +61,10 @@ impl BatchWriter {
         writer
     }
 
-    /// Blocks are written as they are. Hashes, for one, are no smaller when they are packed, and to
-    /// pack them is most of what a checkpoint costs.
+    /// Blocks are written as they are, whatever is in them.
     #[must_use]
     pub fn unpacked(self) -> Self {
-        BatchWriter { packs: false, ..self }
+        BatchWriter { packs: Some(false), ..self }
     }
 
     /// How many bytes the file has so far, without the block that is being filled.
@@ -84,7 +90,7 @@ impl BatchWriter {
     /// # Errors
     /// As of [`write`](Self::write).
     pub fn write_whole(&mut self, entry: Vec<u8>) -> Result<(), StateError> {
-        if self.packs || entry.len() < LONG_BYTES {
+        if self.packs != Some(false) || entry.len() < LONG_BYTES {
             return self.write(&entry);
         }
         self.is_allowed(&entry)?;
@@ -142,10 +148,13 @@ impl BatchWriter {
 
     fn close_block(&mut self) -> Result<(), StateError> {
         let plain_length = self.plain.len();
-        let (tag, bytes) = if self.packs {
-            let packed = zstd::bulk::compress(&self.plain, LEVEL).map_err(|cause| {
-                StateError::Compress { collection: self.header.collection.clone(), cause }
-            })?;
+        let packs = match self.packs {
+            Some(known) => known,
+            None => self.is_worth_packing()?,
+        };
+        self.packs = Some(packs);
+        let (tag, bytes) = if packs {
+            let packed = self.packed(&self.plain)?;
             self.plain.clear();
             (PACKED_TAG, packed)
         } else {
@@ -154,6 +163,19 @@ impl BatchWriter {
         };
         self.push_block(tag, plain_length, [bytes]);
         Ok(())
+    }
+
+    /// By a sample of the block that is being filled.
+    fn is_worth_packing(&self) -> Result<bool, StateError> {
+        let sample = &self.plain[..self.plain.len().min(SAMPLE_BYTES)];
+        Ok(self.packed(sample)?.len() as f64 <= sample.len() as f64 * WORTH)
+    }
+
+    fn packed(&self, plain: &[u8]) -> Result<Vec<u8>, StateError> {
+        zstd::bulk::compress(plain, LEVEL).map_err(|cause| StateError::Compress {
+            collection: self.header.collection.clone(),
+            cause,
+        })
     }
 
     fn push_block<const N: usize>(&mut self, tag: u8, plain: usize, parts: [Vec<u8>; N]) {

@@ -113,6 +113,27 @@ fn what_an_earlier_version_wrote_is_read() {
 }
 
 #[test]
+fn what_packing_makes_little_smaller_is_left_as_it_is() {
+    let tag = |entries: &[Vec<u8>]| {
+        let file = batch("users", 3, entries).to_vec();
+        let (read, end) = read_all(in_pieces(&file, 1_000).unwrap());
+        assert!(end.is_ok() && read == entries);
+        (file[44], file.len())
+    };
+    // Hashes, as in the images of users of whom nothing else is known; and attributes by name.
+    let mut random = Random(11);
+    let hashes: Vec<_> = (0..90_000).map(|_| random.next().to_le_bytes().to_vec()).collect();
+    let mut name = || format!("favourite_colour=red;{:x}", random.below(16)).into_bytes();
+    let names: Vec<_> = (0..90_000).map(|_| name()).collect();
+    let bytes = |entries: &[Vec<u8>]| entries.iter().map(Vec::len).sum::<usize>();
+    let (plain, length) = tag(&hashes);
+    assert!(plain == b'P' && length > bytes(&hashes), "{length}");
+    let (packed, length) = tag(&names);
+    assert!(packed == b'B' && length < bytes(&names) / 4, "{length}");
+    assert_eq!(tag(&[b"little".to_vec()]).0, b'P');
+}
+
+#[test]
 fn a_batch_says_what_it_is() {
     let (entries, file) = sample();
     let mut reader = BatchReader::of_bytes("x", file.clone()).unwrap();

@@ -1,18 +1,19 @@
-//! The job that is measured: a process of its own, which listens on loopback.
+//! The job that is measured: a process of its own, told to end when it is done.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::super::child;
-use super::super::error::BenchError;
+use super::child;
+use super::error::BenchError;
 
 /// How a run says where it listens.
 const LISTENING: &str = "listening on http://";
@@ -24,8 +25,8 @@ const SAID_LINES: usize = 8;
 /// A running job. Dropped, it is ended at once.
 pub(super) struct Engine {
     child: Child,
-    pub(super) address: SocketAddr,
     said: Arc<Mutex<Vec<String>>>,
+    listening: Receiver<SocketAddr>,
 }
 
 fn wrong(what: impl std::fmt::Display) -> BenchError {
@@ -33,7 +34,7 @@ fn wrong(what: impl std::fmt::Display) -> BenchError {
 }
 
 impl Engine {
-    /// Starts a job, and waits until it listens.
+    /// Starts a job.
     pub(super) fn start(job: &Path, workers: usize) -> Result<Self, BenchError> {
         let own = child::own()?;
         let mut child = Command::new(&own)
@@ -46,30 +47,18 @@ impl Engine {
             .spawn()
             .map_err(BenchError::file("start", &own))?;
         let stderr = child.stderr.take().ok_or_else(|| wrong("the job says nothing"))?;
-        let mut lines = BufReader::new(stderr).lines();
-        let mut before = Vec::new();
-        let address = loop {
-            let Some(Ok(line)) = lines.next() else {
-                let (what, said) = ("rivulet run".to_owned(), before.join("\n"));
-                return Err(BenchError::Child { what, said });
-            };
-            if let Some(address) = line.strip_prefix(LISTENING) {
-                break address.trim().parse().map_err(wrong)?;
-            }
-            before.push(line);
-        };
-        let said = Arc::new(Mutex::new(before));
+        let (said, (tell, listening)) = (Arc::default(), sync_channel(1));
         let own = Arc::clone(&said);
-        // What it says must be read, or it would stand still one day.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut said = own.lock().unwrap_or_else(PoisonError::into_inner);
-                let surplus = (said.len() + 1).saturating_sub(SAID_LINES);
-                said.drain(..surplus);
-                said.push(line);
-            }
-        });
-        Ok(Engine { child, address, said })
+        std::thread::spawn(move || keep(stderr, &own, &tell));
+        Ok(Engine { child, said, listening })
+    }
+
+    /// Waits until it listens; where, is told once.
+    pub(super) fn listening(&self) -> Result<SocketAddr, BenchError> {
+        self.listening.recv().map_err(|_| {
+            let (what, said) = ("rivulet run".to_owned(), self.said());
+            BenchError::Child { what, said }
+        })
     }
 
     /// What it said last.
@@ -135,5 +124,19 @@ impl Drop for Engine {
         // It may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Reads what it says, for it would stand still one day if nobody did; keeps the last of it.
+fn keep(stderr: ChildStderr, said: &Mutex<Vec<String>>, tell: &SyncSender<SocketAddr>) {
+    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+        if let Some(address) = line.strip_prefix(LISTENING).and_then(|it| it.trim().parse().ok()) {
+            // Nobody may want to know.
+            let _ = tell.try_send(address);
+        }
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let surplus = (said.len() + 1).saturating_sub(SAID_LINES);
+        said.drain(..surplus);
+        said.push(line);
     }
 }
